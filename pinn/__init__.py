@@ -1,0 +1,96 @@
+"""pinn: write a differential equation as mathematics, solve it with one call, and know how wrong the answer is.
+
+    import pinn
+    from pinn import d
+
+    line = pinn.Interval(x=(0, 5))
+    problem = pinn.Problem(
+        fields="y",
+        domain=line,
+        residual=lambda y, x: d(y, x, x) + d(y, x) + y,
+        conditions=[pinn.Dirichlet(y=1.0, on=line.at(x=0)), pinn.Dirichlet(y=0.0, on=line.at(x=5))],
+    )
+    solution = pinn.solve(problem)
+
+Importing pinn turns 64-bit floats on in JAX; the environment variable JAX_ENABLE_X64=0 keeps them off.
+"""
+
+import os
+
+import jax
+
+if os.environ.get("JAX_ENABLE_X64", "1").lower() not in ("0", "false"):
+    jax.config.update("jax_enable_x64", True)
+
+from .conditions import Condition, Data, Dirichlet, Initial, InitialVelocity, Neumann, Periodic, Points, Robin
+from .defaults import Plan, recommend
+from .derivatives import gaussian, gelu, nested_grad, nested_jvp, relu, sigmoid, silu, sin, softplus, tanh, taylor
+from .domains import Ball, Box, Disk, Domain, Interval
+from .errors import AccuracyWarning, PinnError, PinnWarning, ProblemWarning, WellPosednessWarning
+from .estimate import Trust
+from .expression import apply
+from .history import Status
+from .methods.gauss_newton import gauss_newton
+from .networks import MLP, ModifiedMLP, ResidualMLP, glorot, he, zeros
+from .operators import at, d, div, grad, laplacian
+from .problem import Parameter, Problem
+from .solution import Solution
+from .solve import solve
+from .training import Phase
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "MLP",
+    "AccuracyWarning",
+    "Ball",
+    "Box",
+    "Condition",
+    "Data",
+    "Dirichlet",
+    "Disk",
+    "Domain",
+    "Initial",
+    "InitialVelocity",
+    "Interval",
+    "ModifiedMLP",
+    "Neumann",
+    "Parameter",
+    "Periodic",
+    "Phase",
+    "PinnError",
+    "PinnWarning",
+    "Plan",
+    "Points",
+    "Problem",
+    "ProblemWarning",
+    "ResidualMLP",
+    "Robin",
+    "Solution",
+    "Status",
+    "Trust",
+    "WellPosednessWarning",
+    "apply",
+    "at",
+    "d",
+    "div",
+    "gauss_newton",
+    "gaussian",
+    "gelu",
+    "glorot",
+    "grad",
+    "he",
+    "laplacian",
+    "nested_grad",
+    "nested_jvp",
+    "recommend",
+    "relu",
+    "sigmoid",
+    "silu",
+    "sin",
+    "softplus",
+    "solve",
+    "tanh",
+    "taylor",
+    "zeros",
+]

@@ -1,0 +1,118 @@
+"""The ansatz: a network, the scaling around it, and the conditions built into it.
+
+    u_f(p) = G_f(p) + φ_f(p) s_f N_f(encode(p))
+
+with N the network, s_f the size of the field, and G, φ from `exact` (0 and 1 where nothing is built in).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import Array
+
+from .derivatives import Engine, Jet, concatenate, nested_jvp, taylor
+from .errors import NetworkError
+from .exact import Exact
+from .networks import Encoding, Network
+
+State = dict[str, Any]  # {"train": trained weights, "frozen": the rest, "scale": [F]}, plain dicts of arrays
+
+
+@dataclass(frozen=True, eq=False)
+class Ansatz:
+    """Everything about the trial function but its weights, which are passed in: `ansatz.values(state, extras, point)`.
+
+    Attributes:
+        fields: names, in the problem's order.
+        axes: the coordinates that the network sees.
+        graph: the network's structure, from `nnx.split`.
+        encoding: what the network sees of a point.
+        exact: the conditions built in.
+        engine: how its derivatives are taken.
+    """
+
+    fields: tuple[str, ...]
+    axes: tuple[int, ...]
+    graph: nnx.GraphDef
+    encoding: Encoding
+    exact: Exact
+    engine: Engine
+
+    def network(self, state: State) -> nnx.Module:
+        return nnx.merge(self.graph, state["train"], state["frozen"])
+
+    def encoded(self, point: Array | Jet) -> Array | Jet:
+        return self.encoding(point if len(self.axes) == point.shape[0] else point[np.array(self.axes)])
+
+    def values(self, state: State, extras: Mapping[str, Array], point: Array | Jet) -> Array | Jet:
+        """The fields [F] at one point [d]."""
+        out = self.network(state)(self.encoded(point)) * state["scale"]
+        parts = []
+        for i, name in enumerate(self.fields):
+            value = out[i : i + 1] * _column(self.exact.factor(name, point))
+            parts.append(value + _column(self.exact.lift(name, point, extras)))
+        return concatenate(parts)
+
+    def basis(self, state: State, point: Array | Jet) -> dict[str, Array | Jet]:
+        """For each field, the functions [M + 1] that its last layer combines: φ s (hidden, 1)."""
+        network = self.network(state)
+        hidden = network.hidden(self.encoded(point))  # pyright: ignore[reportAttributeAccessIssue]
+        functions = concatenate([hidden, jnp.ones(1, hidden.dtype)])
+        return {
+            name: functions * _column(self.exact.factor(name, point)) * state["scale"][i] for i, name in enumerate(self.fields)
+        }
+
+
+def _column(value: Array | Jet | float) -> Array | Jet | float:
+    return value if isinstance(value, float) else value[None]
+
+
+def choose_engine(network: nnx.Module) -> Engine:
+    """Taylor arithmetic for the networks that it passes through, nested jvp for any other."""
+    return taylor if isinstance(network, Network) else nested_jvp
+
+
+@lru_cache(maxsize=256)
+def _ansatz(*attributes) -> Ansatz:
+    """One object for equal attributes, so that what is compiled for it serves every later solve of the same shapes."""
+    return Ansatz(*attributes)
+
+
+def wrap(
+    network: nnx.Module,
+    fields: tuple[str, ...],
+    axes: tuple[int, ...],
+    encoding: Encoding,
+    exact: Exact,
+    scale: Array,
+    engine: Engine,
+) -> tuple[Ansatz, State]:
+    """An ansatz around a network, and its weights, the trained ones apart from the frozen."""
+    graph, train, frozen = nnx.split(network, nnx.Param, ...)
+    weights = {"train": nnx.to_pure_dict(train), "frozen": nnx.to_pure_dict(frozen), "scale": scale}
+    return _ansatz(fields, axes, graph, encoding, exact, engine), weights
+
+
+def make_network(make: Callable, inputs: int, outputs: int, rngs: nnx.Rngs, dtype: jnp.dtype) -> nnx.Module:
+    """A fresh network from a user's callable, checked.
+
+    Raises:
+        NetworkError: `make` does not return a module that maps [inputs] to [outputs].
+    """
+    network = make(inputs, outputs, rngs=rngs, dtype=dtype)
+    if not isinstance(network, nnx.Module):
+        raise NetworkError(f"network= must make a flax.nnx Module; it returned {type(network).__name__}.")
+    shape = jnp.shape(network(jnp.zeros(inputs, dtype)))
+    if shape != (outputs,):
+        raise NetworkError(
+            f"The network maps a point of shape ({inputs},) to shape {shape}; it must return one value for each field, "
+            f"({outputs},). It is called at one point, without a batch axis."
+        )
+    return network

@@ -1,0 +1,457 @@
+"""What ties a solution down: values, slopes and flows on the boundary, initial states, periodicity, data.
+
+Each condition is a residual at one point and the set of points where it holds. `Condition` takes the residual itself; the
+others are short ways to write common ones. They are given to a `Problem`, which checks their names and traces them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+
+from .boundaries import Boundary
+from .domains import Domain
+from .errors import ProblemError, listing, suggestion
+from .operators import arguments, at, d, grad, name_of, named
+
+Value = float | Callable
+TIME = "t"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a condition may know of the problem that it is part of."""
+
+    domain: Domain
+    fields: tuple[str, ...]
+    orders: Mapping[str, tuple[int, ...]]  # of the equations, for each field by coordinate
+    extras: tuple[str, ...]
+
+    @property
+    def evolution(self) -> str:
+        """The coordinate in which the problem starts: `t`, or the only one."""
+        names = self.domain.coordinates
+        if TIME in names:
+            return TIME
+        if len(names) == 1:
+            return names[0]
+        raise ProblemError(
+            f"An initial condition needs a coordinate named 't'; this domain has {listing(names)}. Rename the one that is time, "
+            "or use Dirichlet(..., on=domain.at(...))."
+        )
+
+    def start(self) -> Boundary:
+        name = self.evolution
+        return self.domain.at(**{name: float(self.domain.bounds[0][self.domain.coordinates.index(name)])})
+
+
+class Points:
+    """Points given one by one, with values that belong to them: `Points(t=times, x=places, value=readings)`.
+
+    Columns named like coordinates say where; a residual asks for the others by name.
+
+    Raises:
+        ProblemError: columns of different lengths, or a value that is no finite number.
+
+    Example:
+        >>> len(Points(x=[0.0, 0.5, 1.0], value=[1.0, 2.0, 4.0]))
+        3
+    """
+
+    def __init__(self, **columns: Sequence[float] | np.ndarray):
+        if not columns:
+            raise ProblemError("Points() needs at least one column, such as x=[0.1, 0.2].")
+        self.columns = {name: _column(name, values) for name, values in columns.items()}
+        lengths = {name: len(values) for name, values in self.columns.items()}
+        if len(set(lengths.values())) > 1:
+            raise ProblemError(f"The columns of points must have one length; got {lengths}.")
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def __repr__(self) -> str:
+        return f"{len(self)} points"
+
+
+class Condition:
+    """A residual that vanishes on part of the boundary, or at given points.
+
+    Args:
+        residual: a function at one point, as in `Problem`; it may also ask for `normal`, the unit vector that points out of
+            the problem's domain, with one component for each spatial coordinate.
+        on: part of the boundary, `domain.at(x=0)` or `domain.boundary`, or `Points`.
+        name: how tables call it.
+
+    Example:
+        >>> from pinn.domains import Interval
+        >>> Condition(lambda y, x: d(y, x) + y**4, on=Interval(x=(0, 1)).at(x=1))
+        Condition(<lambda> on x = 1)
+    """
+
+    def __init__(self, residual: Callable, on: Boundary | Points, name: str | None = None):
+        if not callable(residual):
+            raise ProblemError(f"Condition() needs a function of fields and coordinates; got {residual!r}.")
+        self.residual, self.on, self.name = residual, _place(on), name
+
+    def function(self, setting: Setting) -> Callable:
+        """The residual, with arguments by name."""
+        return self.residual
+
+    def place(self, setting: Setting) -> Boundary | Points:
+        """Where it holds."""
+        return self.on
+
+    def label(self, setting: Setting) -> str:
+        return self.name or f"{self.what()} on {self.place(setting)}"
+
+    def what(self) -> str:
+        return name_of(self.residual)
+
+    def __repr__(self) -> str:
+        where = f" on {self.on}" if hasattr(self, "on") else ""
+        return f"{type(self).__name__}({self.what()}{where})"
+
+
+class _Values(Condition):
+    """A condition that compares something of each named field with a value."""
+
+    def __init__(self, values: Mapping[str, Value], name: str | None):
+        if not values:
+            raise ProblemError(f"{type(self).__name__}() needs a field and its value, such as {type(self).__name__}(u=0.0, ...).")
+        self.values = {field: _value(f"{type(self).__name__}({field}=...)", value) for field, value in values.items()}
+        self.name = name
+
+    def what(self) -> str:
+        shown = ", ".join(f"{field} = {_shown(value)}" for field, value in self.values.items())
+        return f"{type(self).__name__} {shown}"
+
+    def function(self, setting: Setting) -> Callable:
+        _check_fields(self, self.values, setting)
+        wanted = [name for value in self.values.values() for name in _wanted(self, value, setting)]
+        names = dict.fromkeys([*self.values, *self.needs(setting), *wanted])
+
+        def residual(**inputs):
+            return {field: self.compare(field, value, inputs, setting) for field, value in self.values.items()}
+
+        return named(residual, tuple(names), self.what())
+
+    def needs(self, setting: Setting) -> tuple[str, ...]:
+        return ()
+
+    def compare(self, field: str, value: Value, inputs: Mapping, setting: Setting):
+        raise NotImplementedError
+
+
+class Dirichlet(_Values):
+    """u = g on part of the boundary: `Dirichlet(u=0.0, on=box.at(x=(-1, 1)))`.
+
+    Args:
+        on: part of the boundary.
+        name: how tables call it.
+        values: for each field a number, or a function of coordinates, constants and parameters by name.
+
+    Raises:
+        ProblemError: no field, or a value that is neither a finite number nor a function.
+
+    Example:
+        >>> from pinn.domains import Box
+        >>> Dirichlet(u=lambda y: y * (1 - y), on=Box(x=(0, 1), y=(0, 1)).at(x=0))
+        Dirichlet(Dirichlet u = g(y) on x = 0)
+    """
+
+    def __init__(self, *, on: Boundary, name: str | None = None, **values: Value):
+        super().__init__(values, name)
+        self.on = _place(on)
+
+    def compare(self, field, value, inputs, setting):
+        return inputs[field] - value_at(value, inputs)
+
+
+class Neumann(_Values):
+    """∂u/∂n = g, the slope along the outward normal: `Neumann(c=0.0, on=hole.boundary)`. Arguments as for `Dirichlet`.
+
+    Example:
+        >>> from pinn.domains import Interval
+        >>> Neumann(y=0.0, on=Interval(x=(0, 1)).at(x=1))
+        Neumann(Neumann y = 0 on x = 1)
+    """
+
+    def __init__(self, *, on: Boundary, name: str | None = None, **values: Value):
+        super().__init__(values, name)
+        self.on = _place(on)
+
+    def needs(self, setting):
+        return (*setting.domain.spatial, "normal")
+
+    def compare(self, field, value, inputs, setting):
+        return _slope(field, inputs, setting) - value_at(value, inputs)
+
+
+class Robin(Condition):
+    """a u + b ∂u/∂n = g: `Robin(T=(a, b, g), on=box.at(y=1))`, each a number or a function as for `Dirichlet`.
+
+    Raises:
+        ProblemError: not three values for a field.
+
+    Example:
+        >>> from pinn.domains import Interval
+        >>> Robin(T=(2.0, 1.0, 0.6), on=Interval(x=(0, 1)).at(x=1))
+        Robin(Robin 2 T + 1 dT/dn = 0.6 on x = 1)
+    """
+
+    def __init__(self, *, on: Boundary, name: str | None = None, **values: tuple[Value, Value, Value]):
+        if not values:
+            raise ProblemError("Robin() needs a field and its three values, such as Robin(T=(a, b, g), ...).")
+        self.values = {}
+        for field, triple in values.items():
+            if not isinstance(triple, tuple | list) or len(triple) != 3:
+                raise ProblemError(f"Robin({field}=...) needs (a, b, g) for a {field} + b d{field}/dn = g; got {triple!r}.")
+            self.values[field] = tuple(_value(f"Robin({field}=...)", value) for value in triple)
+        self.on, self.name = _place(on), name
+
+    def what(self) -> str:
+        rows = [f"{_shown(a)} {f} + {_shown(b)} d{f}/dn = {_shown(g)}" for f, (a, b, g) in self.values.items()]
+        return "Robin " + ", ".join(rows)
+
+    def function(self, setting):
+        _check_fields(self, self.values, setting)
+        wanted = [name for triple in self.values.values() for value in triple for name in _wanted(self, value, setting)]
+        names = dict.fromkeys([*self.values, *setting.domain.spatial, "normal", *wanted])
+
+        def residual(**inputs):
+            rows = {}
+            for field, triple in self.values.items():
+                a, b, g = (value_at(value, inputs) for value in triple)
+                rows[field] = a * inputs[field] + b * _slope(field, inputs, setting) - g
+            return rows
+
+        return named(residual, tuple(names), self.what())
+
+
+class Initial(_Values):
+    """u = g where the problem starts: at the lower end of `t`, or of the only coordinate. Values as for `Dirichlet`.
+
+    Example:
+        >>> Initial(u=lambda x: x * (1 - x))
+        Initial(Initial u = g(x))
+    """
+
+    def __init__(self, *, name: str | None = None, **values: Value):
+        super().__init__(values, name)
+
+    def place(self, setting):
+        return setting.start()
+
+    def compare(self, field, value, inputs, setting):
+        return inputs[field] - value_at(value, inputs)
+
+
+class InitialVelocity(_Values):
+    """∂u/∂t = g where the problem starts: at the lower end of `t`, or of the only coordinate. Values as for `Dirichlet`.
+
+    Example:
+        >>> InitialVelocity(u=0.0)
+        InitialVelocity(InitialVelocity u = 0)
+    """
+
+    def __init__(self, *, name: str | None = None, **values: Value):
+        super().__init__(values, name)
+
+    def place(self, setting):
+        return setting.start()
+
+    def needs(self, setting):
+        return (setting.evolution,)
+
+    def compare(self, field, value, inputs, setting):
+        return d(inputs[field], inputs[setting.evolution]) - value_at(value, inputs)
+
+
+class Periodic(Condition):
+    """The two ends of a coordinate are one: values and derivatives 0 to m - 1 agree, m the equation's order in it.
+
+    Args:
+        coordinate: its name.
+        fields: which fields; all by default.
+
+    Raises:
+        ProblemError: the coordinate or a field does not exist, or the equations have no derivative in it.
+
+    Example:
+        >>> Periodic("x")
+        Periodic(Periodic in x)
+    """
+
+    def __init__(self, coordinate: str, *, fields: str | Sequence[str] | None = None, name: str | None = None):
+        if not isinstance(coordinate, str):
+            raise ProblemError(f"Periodic() needs the name of a coordinate, such as 'x'; got {coordinate!r}.")
+        self.coordinate, self.name = coordinate, name
+        self.fields = tuple(fields.split()) if isinstance(fields, str) else fields
+
+    def what(self) -> str:
+        return f"Periodic in {self.coordinate}"
+
+    def ends(self, setting: Setting) -> tuple[float, float]:
+        names = setting.domain.coordinates
+        if self.coordinate not in names:
+            near = suggestion(self.coordinate, names)
+            raise ProblemError(f"Periodic({self.coordinate!r}): the coordinates are {listing(names)}.{near}")
+        i = names.index(self.coordinate)
+        lower, upper = setting.domain.bounds
+        return float(lower[i]), float(upper[i])
+
+    def tied(self, setting: Setting) -> dict[str, int]:
+        """How many derivatives of each field agree, the value counted as the first."""
+        self.ends(setting)
+        fields = self.fields or setting.fields
+        _check_fields(self, fields, setting)
+        axis = setting.domain.coordinates.index(self.coordinate)
+        orders = {field: setting.orders.get(field, (0,) * setting.domain.dimension)[axis] for field in fields}
+        still = [field for field, order in orders.items() if order == 0]
+        if still and self.fields:
+            raise ProblemError(f"Periodic({self.coordinate!r}): the equations have no derivative of {listing(still)} in it.")
+        return {field: order for field, order in orders.items() if order}
+
+    def place(self, setting):
+        return setting.domain.at(**{self.coordinate: self.ends(setting)[0]})
+
+    def function(self, setting):
+        tied, (_, upper) = self.tied(setting), self.ends(setting)
+
+        def residual(**inputs):
+            rows = {}
+            for field, order in tied.items():
+                value = inputs[field]
+                for k in range(order):
+                    rows[field + "'" * k] = value - at(value, **{self.coordinate: upper})
+                    value = d(value, inputs[self.coordinate]) if k + 1 < order else value
+            return rows
+
+        return named(residual, (*tied, self.coordinate), self.what())
+
+
+class Data(Condition):
+    """Observations of fields at points: `Data(t=times, x=places, u=readings)`.
+
+    Args:
+        sigma: standard deviation of the readings; estimated where None.
+        name: how tables call it.
+        columns: an array for each coordinate and for each field observed, all of one length.
+
+    Raises:
+        ProblemError: columns of different lengths, missing coordinates, values that are not finite.
+
+    Example:
+        >>> Data(x=[0.1, 0.9], u=[1.0, 2.0])
+        Data(Data on 2 points)
+    """
+
+    def __init__(self, *, sigma: float | None = None, name: str | None = None, **columns: Sequence[float] | np.ndarray):
+        if sigma is not None and not (isinstance(sigma, int | float) and sigma > 0):
+            raise ProblemError(f"Data(sigma=...) must be a positive number or None; got {sigma!r}.")
+        self.on, self.sigma, self.name = Points(**columns), sigma, name
+
+    def what(self) -> str:
+        return "Data"
+
+    def observed(self, setting: Setting) -> tuple[str, ...]:
+        known = (*setting.domain.coordinates, *setting.fields)
+        for column in self.on.columns:
+            if column not in known:
+                raise ProblemError(
+                    f"Data({column}=...): {column!r} is neither a coordinate ({listing(setting.domain.coordinates)}) nor a field "
+                    f"({listing(setting.fields)}).{suggestion(column, known)}"
+                )
+        observed = tuple(field for field in setting.fields if field in self.on.columns)
+        if not observed:
+            raise ProblemError(f"Data() has no column for a field; the fields are {listing(setting.fields)}.")
+        return observed
+
+    def place(self, setting):
+        renamed = {_reading(n) if n in setting.fields else n: column for n, column in self.on.columns.items()}
+        return Points(**renamed)
+
+    def function(self, setting):
+        observed = self.observed(setting)
+
+        def residual(**inputs):
+            return {field: inputs[field] - inputs[_reading(field)] for field in observed}
+
+        return named(residual, (*observed, *map(_reading, observed)), self.what())
+
+
+def value_at(value: Value, inputs: Mapping) -> object:
+    """A number, or a function's value from the inputs that it asks for."""
+    return value(**{name: inputs[name] for name in arguments(value)}) if callable(value) else value
+
+
+def _reading(field: str) -> str:
+    return f"{field}_observed"
+
+
+def _slope(field: str, inputs: Mapping, setting: Setting):
+    return inputs["normal"] @ grad(inputs[field], *(inputs[name] for name in setting.domain.spatial))
+
+
+def _wanted(condition: Condition, value: Value, setting: Setting) -> tuple[str, ...]:
+    names = arguments(value) if callable(value) else ()
+    for name in names:
+        if name in setting.fields:
+            raise ProblemError(
+                f"{condition.what()}: the value asks for the field {name!r}. Values depend on coordinates, constants and "
+                "parameters; for anything else write Condition(lambda ...: ..., on=...)."
+            )
+        known = (*setting.domain.coordinates, *setting.extras, "normal")
+        if name not in known:
+            raise ProblemError(
+                f"{condition.what()}: the value asks for {name!r}; there are {listing(known)}.{suggestion(name, known)}"
+            )
+    return names
+
+
+def _check_fields(condition: Condition, fields: Sequence[str] | Mapping, setting: Setting) -> None:
+    for field in fields:
+        if field not in setting.fields:
+            near = suggestion(field, setting.fields)
+            raise ProblemError(f"{condition.what()}: {field!r} is not a field; the fields are {listing(setting.fields)}.{near}")
+
+
+def _place(on: object) -> Boundary | Points:
+    if isinstance(on, Boundary | Points):
+        return on
+    raise ProblemError(
+        f"on= needs a part of the boundary, such as domain.at(x=0) or domain.boundary, or Points(...); got {on!r}."
+    )
+
+
+def _value(where: str, value: object) -> Value:
+    if callable(value):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number | np.ndarray | jax.Array) or np.ndim(value):
+        raise ProblemError(f"{where} needs a number or a function of the coordinates; got {value!r}.")
+    if not math.isfinite(value):
+        raise ProblemError(f"{where} needs a finite number; got {value!r}.")
+    return float(value)
+
+
+def _column(name: str, values: object) -> np.ndarray:
+    try:
+        column = np.atleast_1d(np.asarray(values, dtype=np.float64))
+    except (TypeError, ValueError) as error:
+        raise ProblemError(f"The column {name!r} must hold real numbers: {error}.") from error
+    if column.ndim != 1:
+        raise ProblemError(f"The column {name!r} must have one number a point; got an array of shape {column.shape}.")
+    bad = np.flatnonzero(~np.isfinite(column))
+    if len(bad):
+        raise ProblemError(
+            f"The column {name!r} holds {len(bad)} values that are not finite, the first at row {bad[0]}. Remove those rows."
+        )
+    return column
+
+
+def _shown(value: Value) -> str:
+    return f"g({', '.join(arguments(value))})" if callable(value) else f"{value:g}"

@@ -1,0 +1,192 @@
+"""What `solve` does when it is told nothing: every default in one place, with its reason and its evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from .derivatives import Engine, nested_jvp, taylor
+from .errors import MethodError, ProblemError
+from .exact import Exact, plan_exact
+from .methods.gauss_newton import gauss_newton
+from .networks import MLP
+from .problem import Problem
+from .training import Phase
+
+DEFAULT_LIMIT = 120.0  # seconds, where neither tol nor time_limit is given
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One decision: what it is about, what was chosen, and why."""
+
+    about: str
+    chosen: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that `solve` decided before it began. Printing it shows each choice with its reason.
+
+    Attributes:
+        choices: the decisions, in words.
+        exact: the conditions built into the ansatz.
+        widths: of the least-squares phase, in order; empty where it is left out.
+        phases: of gradient methods; empty where least squares is all.
+        network: makes the network of those phases.
+        points: collocation points inside and on each condition, for those phases.
+        engine: how derivatives are taken; None for the automatic choice.
+    """
+
+    choices: tuple[Choice, ...]
+    exact: Exact
+    widths: tuple[int, ...]
+    phases: tuple[Phase, ...]
+    network: Callable
+    points: Mapping[str, int]
+    engine: Engine | None
+    tol: float | None
+    limit: float | None
+    dtype: Any
+
+    def __str__(self) -> str:
+        about, chosen = (max(len(getattr(c, name)) for c in self.choices) for name in ("about", "chosen"))
+        chosen = min(chosen, 46)
+        return "\n".join(f"{c.about:<{about}}  {c.chosen:<{chosen}}  {c.reason}" for c in self.choices)
+
+
+def recommend(
+    problem: Problem,
+    tol: float | None = None,
+    *,
+    time_limit: float | None = None,
+    network: Callable | None = None,
+    method: Any = None,
+    points: int | Mapping[str, int] | None = None,
+    exact_conditions: bool | None = None,
+    engine: Engine | None = None,
+    dtype: str = "float64",
+) -> Plan:
+    """The plan for a problem: decided from its equations alone, never from its name or its reference.
+
+    Arguments as for `solve`. Pure: nothing is trained.
+
+    Raises:
+        ProblemError: a tolerance or limit that is not positive, or an unknown precision.
+        MethodError: a method that is no `Phase`.
+        NetworkError: a width or depth that is not a whole number.
+    """
+    _check_positive("tol", tol)
+    _check_positive("time_limit", time_limit)
+    exact = plan_exact(problem, exact_conditions)
+    limit = DEFAULT_LIMIT if time_limit is None and tol is None else time_limit
+    phases = _phases(method)
+    features = not phases and network is None and not problem.parameters
+    widths = (200, 300, 600, 1200) if features else ()
+    counts = _counts(problem, points)
+    choices = [
+        Choice("equation", _equation(problem), "from the traced residual"),
+        *_conditions(problem, exact),
+        _features_choice(problem, widths, method, network),
+        _network_choice(phases, widths, network),
+        Choice("points", _shown(counts), "given" if points is not None else "six or more for each weight of the default network"),
+        _engine_choice(problem, engine, network),
+        Choice(
+            "precision",
+            dtype,
+            "second derivatives of a float32 network carry 1e-6 of rounding" if dtype == "float64" else "given",
+        ),
+        Choice("stop", _stop(tol, limit), "given" if tol is not None or time_limit is not None else "no tolerance was given"),
+    ]
+    phases = phases or (Phase(gauss_newton(), steps=400, name="gauss-newton"),)
+    return Plan(tuple(choices), exact, widths, phases, network or MLP, counts, engine, tol, limit, _dtype(dtype))
+
+
+def _check_positive(name: str, value: float | None) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float | np.number) or not value > 0):
+        raise ProblemError(f"{name} must be a positive number or None; got {value!r}.")
+
+
+def _dtype(name: str) -> Any:
+    if name not in ("float64", "float32"):
+        raise ProblemError(f"dtype must be 'float64' or 'float32'; got {name!r}.")
+    if jnp.zeros(0, name).dtype != name:
+        raise ProblemError(
+            "dtype='float64' needs 64-bit JAX, which JAX_ENABLE_X64=0 turns off. Unset it, or pass dtype='float32'."
+        )
+    return jnp.dtype(name)
+
+
+def _phases(method: Any) -> tuple[Phase, ...]:
+    if method is None:
+        return ()
+    phases = tuple(method) if isinstance(method, Sequence) and not isinstance(method, tuple) else (method,)
+    for phase in phases:
+        if not isinstance(phase, Phase):
+            raise MethodError(f"method= needs pinn.Phase(optax.adam(1e-3), steps=5000), or a list of phases; got {phase!r}.")
+    return phases
+
+
+def _counts(problem: Problem, points: int | Mapping[str, int] | None) -> dict[str, int]:
+    d = problem.domain.dimension
+    default = {"equation": 1024 if d == 1 else 8192, "condition": 1 if d == 1 else 512}
+    if points is None:
+        return default
+    given = {"equation": points} if isinstance(points, int) else dict(points)
+    known = ["equation", "condition", *(term.name for term in problem.terms)]
+    for name, count in given.items():
+        if name not in known:
+            raise ProblemError(f"points= names the term {name!r}; there are {known}.")
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise ProblemError(f"points= needs positive whole numbers; got {count!r} for {name!r}.")
+    return default | given
+
+
+def _equation(problem: Problem) -> str:
+    orders = np.max(list(problem.orders.values()), axis=0)
+    shown = ", ".join(f"order {n} in {name}" for name, n in zip(problem.domain.coordinates, orders, strict=True))
+    return f"{'linear' if problem.is_linear else 'nonlinear'}, {shown}"
+
+
+def _conditions(problem: Problem, exact: Exact) -> list[Choice]:
+    met = [Choice("condition", f"{name}: exact", "built into the ansatz") for name in exact.met]
+    return met + [Choice("condition", f"{name}: penalty", reason) for name, reason in exact.left.items()]
+
+
+def _features_choice(problem: Problem, widths: tuple[int, ...], method: Any, network: Any) -> Choice:
+    if widths:
+        reason = "one QR solve a width" if problem.is_linear else "a few QR solves a width (Gauss-Newton)"
+        return Choice("least squares", f"widths {', '.join(map(str, widths))}", f"{reason}; bandwidth by held-out residual")
+    given = "method=" if method is not None else "network=" if network is not None else "unknown parameters"
+    return Choice("least squares", "left out", f"{given} given" if given != "unknown parameters" else given)
+
+
+def _network_choice(phases: tuple[Phase, ...], widths: tuple[int, ...], network: Any) -> Choice:
+    name = getattr(network, "__name__", type(network).__name__) if network is not None else "tanh MLP 3 × 20"
+    if phases:
+        return Choice("network", f"{name}, {sum(phase.steps for phase in phases)} steps", "the method given")
+    after = "where least squares leaves an error above 1e-4" if widths else "all weights"
+    return Choice("network", f"{name}, Gauss-Newton", after)
+
+
+def _engine_choice(problem: Problem, engine: Engine | None, network: Any) -> Choice:
+    order = max(max(order) for order in problem.orders.values())
+    if engine is not None:
+        return Choice("derivatives", engine.__name__, "given")
+    if network is not None:
+        return Choice("derivatives", f"{taylor.__name__}, or {nested_jvp.__name__}", "Taylor rules for this package's networks")
+    return Choice("derivatives", taylor.__name__, f"derivatives to order {order} in one pass through the network")
+
+
+def _shown(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items())
+
+
+def _stop(tol: float | None, limit: float | None) -> str:
+    goal = f"estimated error <= {tol / 2:.1g}" if tol is not None else "the estimate settles"
+    return goal + (f", or {limit:g} s" if limit is not None else "")

@@ -1,0 +1,68 @@
+"""What can go wrong, as types: exceptions for wrong use, warnings for answers that need a second look.
+
+Every message says what was given, what exists, and what to do next.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class PinnError(Exception):
+    """Base of every exception that this package raises on purpose."""
+
+
+class ProblemError(PinnError, ValueError):
+    """A problem that does not fit together: names, shapes, values, missing conditions."""
+
+
+class ResidualError(PinnError, TypeError):
+    """A residual or condition that is not a scalar function of fields and coordinates at one point."""
+
+
+class DomainError(PinnError, ValueError):
+    """A domain, a part of its boundary, or a point that does not exist as asked for."""
+
+
+class NetworkError(PinnError, ValueError):
+    """A network that cannot be built or used as asked for."""
+
+
+class MethodError(PinnError, ValueError):
+    """A training method or a phase that cannot run as asked for."""
+
+
+class SolutionError(PinnError, ValueError):
+    """A question that a solution cannot answer, such as errors() without a reference."""
+
+
+class CheckpointError(PinnError, RuntimeError):
+    """A saved file that is missing, damaged, or belongs to something else."""
+
+
+class PinnWarning(UserWarning):
+    """Base of every warning of this package."""
+
+
+class AccuracyWarning(PinnWarning):
+    """The answer may be less accurate than asked for, or than its residual suggests."""
+
+
+class WellPosednessWarning(PinnWarning):
+    """The conditions do not fix one solution."""
+
+
+class ProblemWarning(PinnWarning):
+    """The problem is legal, but probably not what was meant."""
+
+
+def listing(names: Iterable[object]) -> str:
+    """Names for a message: `'t', 'x'`, or `none`."""
+    return ", ".join(repr(str(name)) for name in names) or "none"
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """` Did you mean 'x'?` where one of the known names is close, else an empty string."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""

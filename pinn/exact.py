@@ -1,0 +1,255 @@
+"""Conditions built into the ansatz: u = G + φ N, where G meets them and φ vanishes where they hold.
+
+On a box, per field: for each coordinate c with given faces, φ_c is s, 1 - s, 4 s (1 - s) or s² (value and velocity), with
+s = (c - a) / (b - a), and φ is their product. G is the transfinite interpolation of the given values: starting from G = 0,
+each coordinate in turn adds its own interpolation of what is still missing on its faces, G ← G + P_c(g - G) (Gordon & Hall
+1973). That meets all faces exactly where they agree at the corners; a condition that does not is left to the loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from .check import faces
+from .conditions import Dirichlet, Initial, InitialVelocity, Periodic, Setting, Value, value_at
+from .derivatives import Jet, function_of, nested_jvp
+from .operators import arguments
+from .problem import Problem, Term
+
+_CORNER = 1e-9  # largest disagreement at a corner, relative to the values
+_SMOOTH = 1e-2  # largest jump of a derivative along a face, relative to its range
+
+
+@dataclass(frozen=True)
+class Ends:
+    """What is given of one field at the two ends of one coordinate; None where nothing is."""
+
+    lower: Value | None = None
+    upper: Value | None = None
+    velocity: Value | None = None  # ∂u/∂c at the lower end
+
+
+@dataclass(frozen=True, eq=False)
+class Exact:
+    """The conditions that the ansatz meets by construction.
+
+    Attributes:
+        ends: for each field, the coordinates (by axis) with something given.
+        periodic: the coordinates in which every field is periodic.
+        met: names of the conditions that leave the loss.
+        left: why each of the others stays, by name.
+    """
+
+    coordinates: tuple[str, ...]
+    lower: np.ndarray
+    upper: np.ndarray
+    ends: Mapping[str, Mapping[int, Ends]] = field(default_factory=dict)
+    periodic: tuple[bool, ...] = ()
+    met: tuple[str, ...] = ()
+    left: Mapping[str, str] = field(default_factory=dict)
+    homogeneous: bool = False  # of a correction: zero where values are given
+
+    def lift(self, name: str, point: Array | Jet, extras: Mapping[str, Array]) -> Array | Jet | float:
+        """G at a point [d]."""
+        if self.homogeneous or not self.ends.get(name):
+            return 0.0
+        return function_of(lambda p: self._lift(name, extras)(p), point)
+
+    def factor(self, name: str, point: Array | Jet) -> Array | Jet | float:
+        """φ at a point [d]."""
+        product = 1.0
+        for axis, ends in self.ends.get(name, {}).items():
+            s = (point[axis] - self.lower[axis]) / (self.upper[axis] - self.lower[axis])
+            if ends.upper is None:
+                part = s * s if ends.velocity is not None else s
+            else:
+                part = 1 - s if ends.lower is None else 4 * s * (1 - s)
+            product = part if isinstance(product, float) else product * part
+        return product
+
+    def _lift(self, name: str, extras: Mapping[str, Array]) -> Callable[[Array], Array]:
+        def total(p: Array) -> Array:
+            return jnp.zeros((), p.dtype)
+
+        for axis, ends in self.ends[name].items():
+            total = self._corrected(total, axis, ends, extras)
+        return total
+
+    def _corrected(self, before: Callable, axis: int, ends: Ends, extras: Mapping[str, Array]) -> Callable[[Array], Array]:
+        a, b = self.lower[axis], self.upper[axis]
+
+        def missing(value: Value, p: Array) -> Array:
+            inputs = dict(zip(self.coordinates, p, strict=True)) | dict(extras)
+            return jnp.asarray(value_at(value, inputs), p.dtype) - before(p)
+
+        def after(p: Array) -> Array:
+            low, high, s = p.at[axis].set(a), p.at[axis].set(b), (p[axis] - a) / (b - a)
+            if ends.lower is None:
+                return before(p) + missing(ends.upper, high)
+            if ends.upper is not None:
+                return before(p) + (1 - s) * missing(ends.lower, low) + s * missing(ends.upper, high)
+            value = before(p) + missing(ends.lower, low)
+            if ends.velocity is None:
+                return value
+            unit = jnp.zeros_like(p).at[axis].set(1)
+            slope = jax.jvp(before, (low,), (unit,))[1]
+            inputs = dict(zip(self.coordinates, low, strict=True)) | dict(extras)
+            return value + (p[axis] - a) * (jnp.asarray(value_at(ends.velocity, inputs), p.dtype) - slope)
+
+        return after
+
+
+@lru_cache(maxsize=64)
+def homogeneous(exact: Exact) -> Exact:
+    """The same conditions for a correction, whose given values are zero."""
+    return replace(exact, homogeneous=True)
+
+
+@lru_cache(maxsize=64)
+def plan_exact(problem: Problem, wanted: bool | None) -> Exact:
+    """Which conditions the ansatz can meet by construction; none where `wanted` is False.
+
+    Takes them one by one, and keeps each that is given on whole faces of a box, is smooth along them, and agrees with those
+    kept before at the corners and with the periodic coordinates.
+    """
+    lower, upper = problem.domain.bounds
+    extras = {name: jnp.asarray(value) for name, value in problem.known().items()}
+    exact = Exact(problem.domain.coordinates, lower, upper, periodic=(False,) * problem.domain.dimension)
+    if wanted is False:
+        return _leaving(exact, problem.terms[1:], "exact_conditions=False")
+    setting = Setting(problem.domain, problem.fields, problem.orders, tuple(extras))
+    order = [Periodic, Dirichlet, Initial, InitialVelocity]
+    terms = sorted(problem.terms[1:], key=lambda term: order.index(type(term.condition)) if type(term.condition) in order else 9)
+    for term in terms:
+        reason = _obstacle(problem, term)
+        if not reason:
+            candidate = _with(exact, term, setting)
+            reason = _disagreement(candidate, problem, term, extras) if candidate else "it is not given together with the value"
+            exact = exact if reason else candidate
+        if reason:
+            exact = _leaving(exact, [term], reason)
+    return exact
+
+
+def _leaving(exact: Exact, terms, reason: str) -> Exact:
+    return replace(exact, left={**exact.left, **{term.name: reason for term in terms}})
+
+
+def _obstacle(problem: Problem, term: Term) -> str:
+    condition = term.condition
+    if not problem.domain.is_box:
+        return "the domain is no box"
+    if isinstance(condition, Periodic):
+        untied = [name for name in problem.fields if condition.fields and name not in condition.fields]
+        return f"{', '.join(untied)} is not periodic" if untied else ""
+    if not isinstance(condition, Dirichlet | Initial | InitialVelocity):
+        return "it is no given value"
+    if any("normal" in arguments(value) for value in condition.values.values() if callable(value)):
+        return "its value asks for the normal"
+    if any(problem.depends[name] != problem.domain.coordinates for name in condition.values):
+        return "its field depends on fewer coordinates"
+    if len(faces(term.place)) < len(term.place.patches):
+        return "it is given on part of a face"
+    return ""
+
+
+def _with(exact: Exact, term: Term, setting: Setting) -> Exact | None:
+    """The same with one more condition; None where a velocity is given without a value."""
+    condition, names = term.condition, exact.coordinates
+    if isinstance(condition, Periodic):
+        periodic = tuple(old or name == condition.coordinate for old, name in zip(exact.periodic, names, strict=True))
+        return replace(exact, periodic=periodic, met=(*exact.met, term.name))
+    ends = {name: dict(given) for name, given in exact.ends.items()}
+    for name, value in condition.values.items():
+        given = ends.setdefault(name, {})
+        for coordinate, place in faces(term.place):
+            axis = names.index(coordinate)
+            old = given.get(axis, Ends())
+            if isinstance(condition, InitialVelocity):
+                if old.lower is None or old.upper is not None:
+                    return None
+                given[axis] = Ends(old.lower, None, value)
+            elif place == exact.lower[axis]:
+                given[axis] = Ends(value, old.upper, old.velocity)
+            else:
+                given[axis] = Ends(old.lower, value, old.velocity)
+    ordered = {name: dict(sorted(given.items())) for name, given in ends.items()}
+    return replace(exact, ends=ordered, met=(*exact.met, term.name))
+
+
+def _disagreement(exact: Exact, problem: Problem, term: Term, extras: Mapping[str, Array]) -> str:
+    """Why a set of conditions cannot be met together, found by evaluating it; empty where it can."""
+    if isinstance(term.condition, Periodic):
+        return ""
+    for name in term.condition.values:
+        lift = jax.jit(jax.vmap(exact._lift(name, extras)))
+        for axis, ends in exact.ends[name].items():
+            gap = _corner_gap(exact, problem, lift, name, axis, ends, extras)
+            if gap:
+                return gap
+        for axis in range(problem.domain.dimension):
+            order = max(2, problem.orders.get(name, (2,) * problem.domain.dimension)[axis])
+            if exact.periodic[axis] and not _is_periodic(exact, name, axis, order, extras):
+                return f"its value is not periodic in {exact.coordinates[axis]} with its derivatives"
+            if not _is_smooth(exact, name, axis, order, extras):
+                return f"its value has a kink or jump along {exact.coordinates[axis]}"
+    return ""
+
+
+def _corner_gap(exact, problem, lift, name, axis, ends, extras) -> str:
+    points = _probes(exact)
+    for value, place in ((ends.lower, exact.lower[axis]), (ends.upper, exact.upper[axis])):
+        if value is None:
+            continue
+        on = points.copy()
+        on[:, axis] = place
+        inputs = jax.vmap(
+            lambda p, v=value: jnp.asarray(value_at(v, dict(zip(exact.coordinates, p, strict=True)) | extras), p.dtype)
+        )
+        wanted, got = np.asarray(inputs(jnp.asarray(on))), np.asarray(lift(jnp.asarray(on)))
+        if not np.all(np.abs(got - wanted) <= _CORNER * (1 + np.abs(wanted).max())):
+            return f"{name} on {exact.coordinates[axis]} = {place:g} disagrees with another condition where the faces meet"
+    return ""
+
+
+def _probes(exact: Exact, count: int = 64) -> np.ndarray:
+    """Points in the box, the first ones at its corners' coordinates."""
+    unit = np.random.default_rng(0).uniform(size=(count, len(exact.lower)))
+    unit[: count // 2] = np.round(unit[: count // 2])
+    return exact.lower + unit * (exact.upper - exact.lower)
+
+
+def _along(exact: Exact, name: str, axis: int, order: int, count: int, extras: Mapping) -> np.ndarray:
+    """Derivatives 0..order of G along one coordinate, [lines, count, order + 1], on a few lines through the box."""
+    lift, d = exact._lift(name, extras), len(exact.lower)
+    indices = [tuple(k if i == axis else 0 for i in range(d)) for k in range(order + 1)]
+
+    def derivatives(p: Array) -> Array:
+        found = nested_jvp(lift, p, indices)
+        return jnp.stack([found[index] for index in indices])
+
+    lines = np.repeat(_probes(exact, 8)[4:, None], count, axis=1)
+    lines[:, :, axis] = np.linspace(exact.lower[axis], exact.upper[axis], count)
+    return np.asarray(jax.jit(jax.vmap(jax.vmap(derivatives)))(jnp.asarray(lines)))
+
+
+def _is_periodic(exact: Exact, name: str, axis: int, order: int, extras: Mapping) -> bool:
+    ends = _along(exact, name, axis, order, 2, extras)
+    size = 1e-8 * (1 + np.abs(ends).max(axis=(0, 1)))
+    return bool(np.all(np.abs(ends[:, 0] - ends[:, 1]) <= size))
+
+
+def _is_smooth(exact: Exact, name: str, axis: int, order: int, extras: Mapping) -> bool:
+    """Each derivative changes between neighbours by what the next one says (trapezoid rule); a kink or jump does not."""
+    values = _along(exact, name, axis, order, 513, extras)
+    step = (exact.upper[axis] - exact.lower[axis]) / 512
+    change, said = np.diff(values[..., :-1], axis=1), step * (values[:, 1:, 1:] + values[:, :-1, 1:]) / 2
+    size = np.ptp(values[..., :-1], axis=1, keepdims=True) + 1e-6 * (1 + np.abs(values[..., :-1]).max())
+    return bool(np.all(np.isfinite(values)) and np.all(np.abs(change - said) <= _SMOOTH * size))

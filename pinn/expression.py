@@ -1,0 +1,231 @@
+"""A residual or condition, traced once: what it reads of the fields, where, and how the value follows.
+
+`Expression` turns a user's function into pure pieces that know no network:
+
+    places(point, extras)          -> [S, d]   the sites it reads at; the first is the point itself
+    value(point, leaves, extras)   -> [K]      its components, from the leaves [L]
+
+so that a network, a set of features or an exact solution only has to supply the leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from .derivatives import MultiIndex, nested_jvp
+from .errors import PinnError, ResidualError, listing, suggestion
+from .operators import Frame, Leaf, Scope, Site, arguments, name_of, run
+from .tracing import dependence, is_affine
+
+
+class Expression:
+    """A function of one point, traced against the names of a problem.
+
+    Args:
+        function: the user's residual or condition.
+        coordinates: names, in the domain's order.
+        fields: names, each with the coordinates that it depends on.
+        extras: an example value of each constant, parameter, `normal` or data column.
+
+    Attributes:
+        leaves: the derivatives that it reads, [L].
+        sites: the places that it reads at, [S]; the first is the point itself.
+        components: a label for each scalar that it returns, [K].
+        is_affine: whether it is affine in the fields.
+
+    Raises:
+        ResidualError: an unknown name, a value that is not one real number, or a function that depends on no field.
+    """
+
+    def __init__(
+        self, function: Callable, coordinates: Sequence[str], fields: Mapping[str, tuple[str, ...]], extras: Mapping[str, object]
+    ):
+        self.function, self.name = function, name_of(function)
+        self.coordinates, self.fields = tuple(coordinates), dict(fields)
+        dtype = jnp.result_type(float)
+        self._point = jnp.full(len(self.coordinates), 0.5, dtype)
+        self._extras = {name: jnp.asarray(value) for name, value in extras.items()}
+        self.leaves, self.sites, self.components = self._trace()
+        values = jnp.full(len(self.leaves), 0.5, dtype)
+        self._check_places()
+        uses = dependence(self._values, self._point, values, self._extras)[:, 1]
+        for component, used in zip(self.components, uses, strict=True):
+            if not used:
+                which = f"its component {component!r} is" if component else "it is"
+                raise ResidualError(
+                    f"{self.name}() depends on no field: {which} the same whatever {listing(self.fields)} may be. "
+                    "Use the fields through the arguments that it receives."
+                )
+        self.is_affine = is_affine(lambda leaves: self.value(self._point, leaves, self._extras), values)
+
+    def orders(self) -> dict[str, tuple[int, ...]]:
+        """For each field that is read, the highest derivative by each coordinate."""
+        found: dict[str, list[MultiIndex]] = {}
+        for leaf in self.leaves:
+            found.setdefault(leaf.field, []).append(leaf.index)
+        return {name: tuple(map(max, zip(*indices, strict=True))) for name, indices in found.items()}
+
+    def demand(self, site: Site) -> dict[str, list[MultiIndex]]:
+        """The derivatives of each field that are read at one site."""
+        found: dict[str, list[MultiIndex]] = {}
+        for leaf in self.leaves:
+            if leaf.site == site:
+                found.setdefault(leaf.field, []).append(leaf.index)
+        return found
+
+    def places(self, point: Array, extras: Mapping[str, Array]) -> Array:
+        """The sites, [S, d], at one point [d]."""
+        if len(self.sites) == 1:
+            return point[None]
+        visited = self._visit(point, jnp.zeros((), point.dtype), extras)
+        return jnp.stack([jnp.stack([jnp.asarray(x, point.dtype) for x in visited[site]]) for site in self.sites])
+
+    def value(self, point: Array, leaves: Array, extras: Mapping[str, Array]) -> Array:
+        """The components, [K], at one point [d] where the leaves have the values [L]."""
+        return jnp.stack(self._values(point, leaves, extras))
+
+    def _values(self, point: Array, leaves: Array, extras: Mapping[str, Array]) -> list[Array]:
+        table = dict(zip(self.leaves, leaves, strict=True))
+        out = run(self.function, self._frame(point, table.__getitem__, extras))
+        return [jnp.asarray(value, leaves.dtype) for value in _flat(out)[1]]
+
+    def _frame(self, point: Array, read: Callable, extras: Mapping[str, Array], **options) -> Frame:
+        coordinates = tuple(point[i] for i in range(len(self.coordinates)))
+        return Frame(Scope(self.coordinates, self.fields, extras), self.function, coordinates, read, **options)
+
+    def _visit(self, point: Array, placeholder: Array, extras: Mapping[str, Array]) -> dict[Site, tuple]:
+        frame = self._frame(point, lambda _: jnp.array(placeholder), extras, locating=True)
+        frame.visited[()] = frame.point
+        run(self.function, frame)
+        return frame.visited
+
+    def _trace(self) -> tuple[tuple[Leaf, ...], tuple[Site, ...], tuple[str, ...]]:
+        leaves: dict[Leaf, None] = {}
+        labels: list[str] = []
+
+        def abstract(point: Array, placeholder: Array, extras: Mapping[str, Array]):
+            def read(leaf: Leaf) -> Array:
+                leaves.setdefault(leaf)
+                return jnp.array(placeholder)
+
+            out = run(self.function, self._frame(point, read, extras, checking=True))
+            names, values = _flat(out)
+            labels.extend(names)
+            for name, value in zip(names, values, strict=True):
+                self._check_number(name, value)
+
+        try:
+            jax.eval_shape(abstract, self._point, jnp.zeros((), self._point.dtype), self._extras)
+        except PinnError:
+            raise
+        except jax.errors.TracerBoolConversionError as error:
+            raise ResidualError(
+                f"{self.name}() branches on a value (if, and, or, max of Python). A residual is traced for all points at once: "
+                "use jnp.where, jnp.logical_and, jnp.maximum."
+            ) from error
+        except jax.errors.TracerArrayConversionError as error:
+            raise ResidualError(
+                f"{self.name}() uses NumPy or math on a traced value: use jax.numpy, as in jnp.sin(u)."
+            ) from error
+        except Exception as error:
+            raise ResidualError(f"{self.name}() fails when it is called at one point: {type(error).__name__}: {error}") from error
+        ordered = tuple(sorted(leaves))
+        sites = tuple(sorted({leaf.site for leaf in ordered} | {()}, key=lambda site: (len(site), site)))
+        return ordered, sites, tuple(labels)
+
+    def _check_number(self, name: str, value: object) -> None:
+        which = f"{self.name}()" + (f", component {name!r}," if name else "")
+        if not isinstance(value, Array | np.ndarray | np.number | float | int):
+            raise ResidualError(f"{which} returns {type(value).__name__}; a number is needed. Is a return missing?")
+        shape, dtype = jnp.shape(value), jnp.result_type(value)
+        if shape != ():
+            raise ResidualError(
+                f"{which} returns an array of shape {shape}. It is called at one point, where fields and coordinates are single "
+                "numbers, and must return one number for each equation: a scalar, a tuple or a dict of scalars."
+            )
+        if dtype == bool or not jnp.issubdtype(dtype, jnp.floating) and not jnp.issubdtype(dtype, jnp.integer):
+            raise ResidualError(f"{which} returns {dtype}; a real number is needed. Split a complex equation in two parts.")
+
+    def _check_places(self) -> None:
+        if len(self.sites) == 1:
+            return
+
+        def places(placeholder: Array) -> list:
+            visited = self._visit(self._point, placeholder, self._extras)
+            return [jnp.asarray(x) for site in self.sites for x in visited[site]]
+
+        if dependence(places, jnp.zeros((), self._point.dtype)).any():
+            raise ResidualError(
+                f"{self.name}(): at() moves a field to a place that depends on a field. The place may depend on coordinates, "
+                "constants and parameters only."
+            )
+
+
+def _flat(out: object) -> tuple[list[str], list]:
+    if isinstance(out, Mapping):
+        return [str(name) for name in out], list(out.values())
+    if isinstance(out, tuple | list):
+        return [str(i + 1) for i in range(len(out))], list(out)
+    return [""], [out]
+
+
+def apply(function: Callable, point: Mapping[str, float], fields: Mapping[str, Callable], **extras: object):
+    """A residual or condition at one point, for fields given as functions of the coordinates: the way to try one out.
+
+    Args:
+        function: the residual, as a `Problem` takes it.
+        point: a number for each coordinate.
+        fields: a JAX-traceable function for each field, of the coordinates that it names.
+        extras: constants, parameters, `normal`.
+
+    Returns:
+        The residual's value; a dict where it returns a dict, a tuple where it returns several.
+
+    Example:
+        >>> from pinn.operators import d
+        >>> apply(lambda y, x: d(y, x, x) + d(y, x) + y, {"x": 0.5}, {"y": lambda x: jnp.exp(-x)})
+        Array(0.60653066, dtype=float64)
+    """
+    for name, fn in fields.items():
+        for argument in arguments(fn):
+            if argument not in point:
+                raise ResidualError(
+                    f"apply(): the field {name!r} asks for {argument!r}; the point has {listing(point)}.{suggestion(argument, point)}"
+                )
+    depends = {name: arguments(fn) for name, fn in fields.items()}
+    expression = Expression(function, tuple(point), depends, extras)
+    here = jnp.array([jnp.asarray(x, float) for x in point.values()])
+    given = {name: jnp.asarray(value) for name, value in extras.items()}
+    values = read_leaves(expression, field_functions(fields, tuple(point)), here, given)
+    components = list(expression.value(here, values, given))
+    if not any(expression.components):
+        return components[0]
+    numbered = expression.components == tuple(str(i + 1) for i in range(len(components)))
+    return tuple(components) if numbered else dict(zip(expression.components, components, strict=True))
+
+
+def field_functions(fields: Mapping[str, Callable], coordinates: Sequence[str]) -> dict[str, Callable[[Array], Array]]:
+    """Functions of named coordinates as functions of the point [d]."""
+
+    def of_point(fn: Callable) -> Callable[[Array], Array]:
+        axes = {name: coordinates.index(name) for name in arguments(fn)}
+        return lambda p: jnp.asarray(fn(**{name: p[i] for name, i in axes.items()}), p.dtype)
+
+    return {name: of_point(fn) for name, fn in fields.items()}
+
+
+def read_leaves(
+    expression: Expression, fields: Mapping[str, Callable[[Array], Array]], point: Array, extras: Mapping[str, Array]
+) -> Array:
+    """The leaves, [L], of fields given as functions of the point [d]."""
+    values: dict[Leaf, Array] = {}
+    for site, place in zip(expression.sites, expression.places(point, extras), strict=True):
+        for name, indices in expression.demand(site).items():
+            found = nested_jvp(fields[name], place, indices)
+            values |= {Leaf(site, name, index): value for index, value in found.items()}
+    return jnp.stack([values[leaf] for leaf in expression.leaves]) if expression.leaves else jnp.zeros(0)

@@ -1,0 +1,391 @@
+"""The least-squares phase: one wide hidden layer drawn at random, its linear layer solved for.
+
+The residuals are linearised in the fields; with u = Σ_j c_j φ_j each collocation point gives rows Σ_α (∂F/∂u_α) φ_{j,α} of a
+matrix A, and the coefficients minimise ‖A c - b‖ by QR. A linear problem takes one solve, a nonlinear one a few
+(Gauss-Newton). How fast the features vary, their *bandwidth* by coordinate, is chosen by the residual at held-out points.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from . import sampling
+from .ansatz import wrap
+from .approximation import Approximation, Together, together
+from .derivatives import Activation, Jet, sin, tanh, taylor
+from .exact import Exact
+from .expression import Expression
+from .loss import Batch, Objective, Weights, draw, objective, residuals, start_unknown
+from .networks import Encoding, Features
+from .operators import Leaf
+from .problem import Problem, Term
+
+_CHUNK = 256  # points differentiated at a time
+_RIDGE = 1e-14  # Tikhonov tail, relative to unit columns: decides among solutions that fit equally well
+_EMPHASIS = 10.0  # weight of a condition's rows against those of the equations, both of unit size
+
+
+@dataclass(frozen=True)
+class Family:
+    """How features are drawn: sin or tanh, and a bandwidth for each coordinate, in the scaled domain [-1, 1]^d."""
+
+    activation: Activation
+    bandwidth: tuple[float, ...]
+
+    def __str__(self) -> str:
+        return f"{self.activation.name}, bandwidth {' × '.join(f'{b:.3g}' for b in self.bandwidth)}"
+
+    def scaled(self, factor: float, axis: int | None = None) -> Family:
+        """The same with one bandwidth, or all, multiplied."""
+        return replace(self, bandwidth=tuple(b * factor if axis in (None, i) else b for i, b in enumerate(self.bandwidth)))
+
+
+class Fit(NamedTuple):
+    """A solved set of features."""
+
+    family: Family
+    approximation: Approximation
+    weights: Weights
+    held_out: float
+
+
+def draw_features(
+    encoding: Encoding, family: Family, axes: Sequence[int], count: int, seed: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Kernel [inputs, count] and bias [count] of random features.
+
+    sin: frequencies N(0, b²), whole numbers along periodic coordinates, and uniform phases. tanh: slopes uniform in (-b, b),
+    centres uniform in a slightly larger box.
+    """
+    rng, width = np.random.default_rng(seed), np.array([family.bandwidth[i] for i in axes])
+    if family.activation is sin:
+        kernel = rng.normal(size=(len(axes), count)) * width[:, None]
+        kernel = np.where(np.array(encoding.periodic)[:, None], np.round(kernel), kernel)
+        return kernel, rng.uniform(0, 2 * np.pi, count)
+    periodic = np.array(encoding.periodic)
+    centres = np.where(periodic, np.pi, 1.05) * rng.uniform(-1, 1, (count, len(axes)))
+    circle = [np.cos(centres[:, periodic]), np.sin(centres[:, periodic])]
+    seen = np.concatenate([centres[:, ~periodic], *circle], axis=1)
+    spread = np.concatenate([width[~periodic], width[periodic], width[periodic]])
+    kernel = rng.uniform(-1, 1, seen.shape) * spread
+    return kernel.T, -np.sum(kernel * seen, axis=1)
+
+
+def feature_ansatz(
+    problem: Problem, exact: Exact, family: Family, count: int, seed: Sequence[int], dtype: Any
+) -> tuple[Together, tuple]:
+    """An approximation of all fields by random features with zero coefficients, and its state."""
+    lower, upper = problem.domain.bounds
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for name, names in problem.depends.items():
+        groups.setdefault(names, []).append(name)
+    parts, states = [], []
+    for i, (names, fields) in enumerate(groups.items()):
+        axes = tuple(problem.domain.coordinates.index(name) for name in names)
+        periodic = tuple(exact.periodic[axis] for axis in axes)
+        encoding = Encoding(lower[list(axes)], upper[list(axes)], periodic, raw=family.activation is sin)
+        kernel, bias = draw_features(encoding, family, axes, count, [*seed, i])
+        network = Features(kernel, bias, len(fields), family.activation, dtype)
+        part, state = wrap(network, tuple(fields), axes, encoding, exact, jnp.ones(len(fields), dtype), taylor)
+        parts.append(part)
+        states.append(state)
+    return together(problem.fields, tuple(parts)), tuple(states)
+
+
+# --- one linear system -----------------------------------------------------------------------------------------------
+
+
+class Rows(NamedTuple):
+    """A term linearised about the present fields, for a correction of them by new functions."""
+
+    residual: Array  # [n, K]
+    matrix: Array | None  # [n, K, P], the change of the residual by each new function
+    slopes: Array  # [n, K, L], the change of the residual by each leaf
+    leaves: Array  # [n, L]
+
+
+def _chunked(fn: Callable, *arguments: Any) -> Any:
+    return jax.lax.map(lambda row: fn(*row), arguments, batch_size=_CHUNK)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def term_rows(objective: Objective, term: Term, basis: Together | None, weights: Weights, state: tuple, batch: Batch) -> Rows:
+    """A term linearised at its points; `basis` and its `state` give the new functions, None for no matrix."""
+    expression = term.expression
+
+    def one(point: Array, columns: Mapping[str, Array]) -> Rows:
+        extras = objective.extras(weights.unknown, point.dtype) | dict(columns)
+        leaves = objective.leaves(term, weights, point, columns)
+
+        def value(values: Array) -> Array:
+            return expression.value(point, values, extras)
+
+        slopes = jax.jacfwd(value)(leaves)
+        matrix = None if basis is None else _change(expression, basis, state, slopes, expression.places(point, extras))
+        return Rows(value(leaves), matrix, slopes, leaves)
+
+    return _chunked(one, *batch)
+
+
+def _change(expression: Expression, basis: Together, state: tuple, slopes: Array, places: Array) -> Array:
+    """Σ_leaf slope × ∂^α φ: the change of each component by each new function, [K, P]."""
+    blocks: dict[str, Array] = {}
+    for site, place in zip(expression.sites, places, strict=True):
+        demand = expression.demand(site)
+        indices = [index for wanted in demand.values() for index in wanted]
+        if not indices:
+            continue
+        functions = basis.basis(state, Jet.variable(place, indices))
+        for name, wanted in demand.items():
+            columns = np.array([expression.leaves.index(Leaf(site, name, index)) for index in wanted])
+            parts = jnp.stack([functions[name].part(index) for index in wanted])
+            block = slopes[:, columns] @ parts
+            blocks[name] = blocks[name] + block if name in blocks else block
+    widths = {name: functions.shape[0] for name, functions in basis.basis(state, places[0]).items()}
+    zero = {name: jnp.zeros((len(slopes), width), slopes.dtype) for name, width in widths.items()}
+    return jnp.concatenate([blocks.get(name, zero[name]) for name in basis.fields], axis=1)
+
+
+@jax.jit
+def least_squares(matrices: Sequence[Array], targets: Sequence[Array], scales: Sequence[Array]) -> Array:
+    """Coefficients [P] that minimise Σ ‖scale (matrix c - target)‖² over terms, matrices [n, K, P], targets [n, K], scales [K].
+
+    QR of the rows with a small Tikhonov tail: the normal equations would lose half of the digits.
+    """
+    blocks = []
+    for matrix, target, scale in zip(matrices, targets, scales, strict=True):
+        both = jnp.concatenate([matrix, target[:, :, None]], axis=2) * scale[None, :, None]
+        blocks.append(both.reshape(-1, both.shape[-1]))
+    stacked = jnp.concatenate(blocks)
+    matrix, right = stacked[:, :-1], stacked[:, -1]
+    norms = jnp.sqrt(jnp.sum(matrix**2, axis=0))
+    norms = jnp.where(norms > 0, norms, 1)
+    width = len(norms)
+    ridge = _RIDGE if matrix.dtype == jnp.float64 else 1e-7
+    tail = ridge * jnp.sqrt(width * 1.0) * jnp.eye(width, width + 1, dtype=matrix.dtype)
+    joined = jnp.concatenate([jnp.concatenate([matrix / norms, right[:, None]], axis=1), tail])
+    triangle = jnp.linalg.qr(joined, mode="r")
+    return jax.scipy.linalg.solve_triangular(triangle[:width, :width], triangle[:width, width]) / norms
+
+
+def row_scales(rows: Rows, term: Term) -> Array:
+    """What brings each component of a term's matrix to unit size, conditions to `_EMPHASIS`: [K]."""
+    size = jnp.sqrt(jnp.sum(jnp.square(rows.matrix), axis=(0, 2)))
+    return (1.0 if term.place is None else _EMPHASIS) / jnp.where(size > 0, size, 1)
+
+
+def correction(
+    objective: Objective, weights: Weights, basis: Together, state: tuple, batches: Sequence[Batch]
+) -> tuple[Array, tuple[Rows, ...]]:
+    """Coefficients of new functions that cancel the linearised residuals, and the rows that they came from."""
+    systems = tuple(
+        term_rows(objective, term, basis, weights, state, batch) for term, batch in zip(objective.terms, batches, strict=True)
+    )
+    scales = tuple(row_scales(rows, term) for rows, term in zip(systems, objective.terms, strict=True))
+    return least_squares([rows.matrix for rows in systems], [-rows.residual for rows in systems], scales), systems
+
+
+@partial(jax.jit, static_argnums=0)
+def add_coefficients(basis: Together, state: tuple, coefficients: Array, share: Array) -> tuple:
+    """The state whose linear layers have `share` × coefficients [P] added."""
+    added, start = {}, 0
+    widths = {
+        name: part["train"]["output"]["kernel"].shape[0] + 1
+        for one, part in zip(basis.parts, state, strict=True)
+        for name in one.fields
+    }
+    for name in basis.fields:
+        added[name] = share * coefficients[start : start + widths[name]]
+        start += widths[name]
+    new = []
+    for one, part in zip(basis.parts, state, strict=True):
+        change = jnp.stack([added[name] for name in one.fields], axis=1)
+        output = part["train"]["output"]
+        output = {"kernel": output["kernel"] + change[:-1], "bias": output["bias"] + change[-1]}
+        new.append({**part, "train": {**part["train"], "output": output}})
+    return tuple(new)
+
+
+# --- judging a fit ---------------------------------------------------------------------------------------------------
+
+
+def relative_residual(objective: Objective, weights: Weights, batches: Sequence[Batch]) -> float:
+    """Root mean square residual at the batches' points, relative to the size of the terms that it is the sum of.
+
+    Equations are compared with Σ |∂F/∂u_α u_α|; conditions with the fields' own size, and weighted like their rows.
+    """
+    total, size = 0.0, field_sizes(objective, weights, batches[0].points)
+    lower, upper = objective.problem.domain.bounds
+    for term, batch in zip(objective.terms, batches, strict=True):
+        rows = term_rows(objective, term, None, weights, (), batch)
+        residual = np.sqrt(np.mean(np.square(rows.residual), axis=0))
+        if term.place is None:
+            parts = np.sum(np.abs(np.asarray(rows.slopes) * np.asarray(rows.leaves)[:, None]), axis=2)
+            against = np.sqrt(np.mean(parts**2, axis=0))
+        else:
+            typical = [
+                size[leaf.field] * np.prod((2 / (upper - lower)) ** np.array(leaf.index)) for leaf in term.expression.leaves
+            ]
+            against = np.sqrt(np.mean(np.square(rows.slopes), axis=0)) @ np.array(typical) / _EMPHASIS
+        total += float(np.sum((residual / np.maximum(against, 1e-300)) ** 2))
+    return float(np.sqrt(total)) if np.isfinite(total) else np.inf
+
+
+@partial(jax.jit, static_argnums=0)
+def _mean_square_fields(objective: Objective, weights: Weights, points: Array) -> Array:
+    extras = objective.extras(weights.unknown, points.dtype)
+    values = jax.vmap(lambda p: objective.approximation.values(weights.state, extras, p))(points)
+    return jnp.mean(values**2, axis=0)
+
+
+def field_sizes(objective: Objective, weights: Weights, points: Array) -> dict[str, float]:
+    """Root mean square of each field over the points."""
+    sizes = np.sqrt(np.asarray(_mean_square_fields(objective, weights, points)))
+    return dict(zip(objective.approximation.fields, sizes.tolist(), strict=True))
+
+
+def coarse_sizes(setup: Setup) -> dict[str, float]:
+    """The fields' sizes from one coarse least-squares solve, linearised about zero; 1 where it gives nothing to go by."""
+    family = Family(sin, (4.0,) * setup.problem.domain.dimension)
+    rough = fit(replace(setup, steps=0), family, 100)
+    goal = objective(setup.problem, rough.approximation, setup.exact.met)
+    points = sampling.interior(setup.problem.domain, 500, (*setup.seed, 5))
+    sizes = field_sizes(goal, rough.weights, jnp.asarray(points, setup.dtype))
+    return {name: size if 1e-12 < size < 1e12 else 1.0 for name, size in sizes.items()}
+
+
+# --- solving and searching -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What stays the same while features are tried."""
+
+    problem: Problem
+    exact: Exact
+    seed: tuple[int, ...]
+    dtype: Any
+    oversampling: float = 2.5
+    steps: int = 12
+
+    def counts(self, width: int) -> dict[str, int]:
+        """Points for so many features a field: inside, and on each condition."""
+        fields, equations = len(self.problem.fields), len(self.problem.equations)
+        inside = max(int(self.oversampling * width * fields / equations), 50)
+        d = self.problem.domain.dimension
+        return {"equation": inside, "condition": max(int(inside ** ((d - 1) / d) * 4), 20) if d > 1 else 1}
+
+
+def fit(setup: Setup, family: Family, width: int, draw_index: int = 0, start: Fit | None = None) -> Fit:
+    """Features of one family, solved for: one solve where the problem is linear, else Gauss-Newton.
+
+    Gauss-Newton linearises first about `start`, an earlier fit, or about zero.
+    """
+    problem, seed = setup.problem, (*setup.seed, draw_index)
+    basis, state = feature_ansatz(problem, setup.exact, family, width, (*seed, 1), setup.dtype)
+    goal = objective(problem, basis, setup.exact.met)
+    weights = Weights(state, start_unknown(problem, setup.dtype))
+    batches = draw(goal.terms, problem, setup.counts(width), (*seed, 2), setup.dtype)
+    if problem.is_linear:
+        coefficients, _ = correction(goal, weights, basis, state, batches)
+        weights = weights._replace(state=add_coefficients(basis, state, coefficients, jnp.asarray(1.0, setup.dtype)))
+    else:
+        weights = _gauss_newton(goal, weights, basis, batches, setup.steps, start)
+    fresh = draw(goal.terms, problem, setup.counts(max(width, 300)), (*setup.seed, 7), setup.dtype)
+    return Fit(family, basis, weights, relative_residual(goal, weights, fresh))
+
+
+def _about(goal: Objective, weights: Weights, basis: Together, batches: Sequence[Batch], start: Fit) -> Weights:
+    """The features nearest to the Newton step from another approximation u: J(u) (v - u) = -F(u), solved for v."""
+    source = replace(goal, approximation=start.approximation)
+    terms = list(zip(goal.terms, batches, strict=True))
+    systems = [term_rows(source, term, basis, start.weights, weights.state, batch) for term, batch in terms]
+    empty = [term_rows(goal, term, None, weights, (), batch).leaves for term, batch in terms]
+    targets = [
+        jnp.einsum("nkl,nl->nk", rows.slopes, rows.leaves - lift) - rows.residual
+        for rows, lift in zip(systems, empty, strict=True)
+    ]
+    scales = [row_scales(rows, term) for rows, (term, _) in zip(systems, terms, strict=True)]
+    coefficients = least_squares([rows.matrix for rows in systems], targets, scales)
+    return weights._replace(state=add_coefficients(basis, weights.state, coefficients, jnp.ones((), coefficients.dtype)))
+
+
+def _gauss_newton(
+    goal: Objective, weights: Weights, basis: Together, batches: Sequence[Batch], steps: int, start: Fit | None
+) -> Weights:
+    """Newton on the linear layer: full steps, halved while the scaled residual does not fall."""
+    if start is not None:
+        weights = _about(goal, weights, basis, batches, start)
+    coefficients, systems = correction(goal, weights, basis, weights.state, batches)
+    scales = [np.asarray(row_scales(rows, term)) for rows, term in zip(systems, goal.terms, strict=True)]
+
+    def size(candidate: Weights) -> float:
+        values = residuals(goal, candidate, batches)
+        return float(sum(np.sum(np.square(np.asarray(v) * s)) for v, s in zip(values, scales, strict=True)))
+
+    if not steps:
+        return weights._replace(state=add_coefficients(basis, weights.state, coefficients, jnp.ones((), coefficients.dtype)))
+    now = size(weights)
+    for _ in range(steps):
+        for share in (1.0, 0.5, 0.25, 0.1, 0.02):
+            state = add_coefficients(basis, weights.state, coefficients, jnp.asarray(share, coefficients.dtype))
+            new = size(weights._replace(state=state))
+            if new < now:
+                break
+        else:
+            break
+        weights, gain, now = weights._replace(state=state), new / now, new
+        if share == 1.0 and gain > 0.5:
+            break
+        coefficients, _ = correction(goal, weights, basis, weights.state, batches)
+    return weights
+
+
+def candidates(dimension: int) -> list[Family]:
+    """Where the search for a bandwidth starts: equal in all coordinates, from smooth to oscillating."""
+    wide = (1.0, 2.0, 4.0, 8.0, 16.0) if dimension < 3 else (0.5, 1.0, 2.0, 4.0)
+    return [Family(sin, (b,) * dimension) for b in wide] + [Family(tanh, (b,) * dimension) for b in wide[:4]]
+
+
+def search(
+    setup: Setup, width: int, report: Callable[[Fit], None], enough: Callable[[], bool], good: float = 1e-14, most: int = 60
+) -> Fit:
+    """The family with the smallest held-out residual: the starting families, then coordinate by coordinate.
+
+    `report` hears of every fit; the search ends early once `enough` says so, or a fit is `good`.
+    """
+    tried: dict[Family, Fit] = {}
+
+    def attempt(family: Family) -> Fit:
+        if family not in tried:
+            tried[family] = fit(setup, family, width)
+            report(tried[family])
+        return tried[family]
+
+    best: Fit | None = None
+    for family in candidates(setup.problem.domain.dimension):
+        new = attempt(family)
+        best = new if best is None or new.held_out < best.held_out else best
+        if best.held_out <= good or enough():
+            return best
+    axes = list(range(setup.problem.domain.dimension))
+    for factor in (2.0, 2.0, 2**0.5, 2**0.5):
+        before = best
+        for axis, step in itertools.product(axes if len(axes) <= 3 else [None], (factor, 1 / factor)):
+            while best.held_out > good and len(tried) < most and not enough():
+                new = attempt(best.family.scaled(step, axis))
+                if new.held_out >= 0.97 * best.held_out:
+                    break
+                best = new
+        if best.held_out <= good or (best is before and factor < 2):
+            break
+    return best

@@ -1,0 +1,113 @@
+"""The composite loss: mean squared residual over collocation points, plus weighted mean squared misfits of the conditions.
+
+    L(θ) = Σ_m w_m (1/n_m) Σ_i r_m(x_i; θ)²
+
+One row of the residual vector is sqrt(w_m / n_m) r_m(x_i), so that L = ‖rows‖². Terms whose conditions the ansatz meets by
+construction are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from .approximation import Approximation, State, read
+from .problem import Problem, Term
+
+
+class Batch(NamedTuple):
+    """The points of one term, [n, d], and what else its expression asks for at each."""
+
+    points: Array
+    columns: dict[str, Array]
+
+
+class Weights(NamedTuple):
+    """What an approximation needs besides its structure: its state, and the unknown parameters in search coordinates."""
+
+    state: State
+    unknown: dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A problem as its approximation sees it: the terms left in the loss, and their residuals.
+
+    Equal objectives compile once.
+    """
+
+    problem: Problem
+    approximation: Approximation
+    terms: tuple[Term, ...]
+
+    def extras(self, unknown: Mapping[str, Array], dtype: jnp.dtype) -> dict[str, Array]:
+        """Constants and parameters, as residuals receive them."""
+        known = {name: jnp.asarray(value, dtype) for name, value in self.problem.constants.items()}
+        return known | physical(self.problem, unknown)
+
+    def leaves(self, term: Term, weights: Weights, point: Array, columns: Mapping[str, Array]) -> Array:
+        """What the term reads of the fields at one point, [L]."""
+        extras = self.extras(weights.unknown, point.dtype) | dict(columns)
+        return read(self.approximation, term.expression, weights.state, extras, point)
+
+    def residual(self, term: Term, weights: Weights, point: Array, columns: Mapping[str, Array]) -> Array:
+        """The term's components at one point, [K]."""
+        extras = self.extras(weights.unknown, point.dtype) | dict(columns)
+        return term.expression.value(point, self.leaves(term, weights, point, columns), extras)
+
+
+def objective(problem: Problem, approximation: Approximation, met: Sequence[str]) -> Objective:
+    """The objective of a problem; `met` names the conditions that the ansatz meets by construction."""
+    return _objective(problem, approximation, tuple(term for term in problem.terms if term.name not in met))
+
+
+_objective = lru_cache(maxsize=256)(Objective)
+
+
+def start_unknown(problem: Problem, dtype: jnp.dtype) -> dict[str, Array]:
+    """The unknown parameters' search coordinates at their initial values."""
+    return {name: jnp.asarray(np.log(p.initial) if p.positive else p.initial, dtype) for name, p in problem.parameters.items()}
+
+
+def physical(problem: Problem, unknown: Mapping[str, Array]) -> dict[str, Array]:
+    """The unknown parameters themselves, from their search coordinates."""
+    return {name: jnp.exp(value) if problem.parameters[name].positive else value for name, value in unknown.items()}
+
+
+def draw(
+    terms: Sequence[Term], problem: Problem, counts: Mapping[str, int], seed: Sequence[int], dtype: Any
+) -> tuple[Batch, ...]:
+    """Points for each term: `counts` by the term's name, where "condition" stands for any that is not named."""
+    batches = []
+    for i, term in enumerate(terms):
+        count = counts.get(term.name, counts["equation"] if term.place is None else counts["condition"])
+        points, columns = term.sample(problem.domain, count, [*seed, i])
+        batches.append(Batch(jnp.asarray(points, dtype), {name: jnp.asarray(c, dtype) for name, c in columns.items()}))
+    return tuple(batches)
+
+
+@partial(jax.jit, static_argnums=0)
+def residuals(objective: Objective, weights: Weights, batches: Sequence[Batch]) -> tuple[Array, ...]:
+    """The residuals of every term at its points, each [n, K]."""
+    return tuple(
+        jax.vmap(lambda p, c, term=term: objective.residual(term, weights, p, c))(*batch)
+        for term, batch in zip(objective.terms, batches, strict=True)
+    )
+
+
+def mean_squares(values: Sequence[Array]) -> Array:
+    """Mean square of each term's residuals, summed over its components: [terms]."""
+    return jnp.stack([jnp.sum(jnp.mean(v * v, axis=0)) for v in values])
+
+
+def rows(values: Sequence[Array], balance: Array) -> Array:
+    """One vector whose squared norm is Σ_m w_m mean r_m², from residuals [n_m, K_m] and weights [terms]."""
+    scaled = [v * jnp.sqrt(w / v.shape[0]) for v, w in zip(values, balance, strict=True)]
+    return jnp.concatenate([v.reshape(-1) for v in scaled])

@@ -1,0 +1,152 @@
+"""Gauss-Newton with a Levenberg-Marquardt step as long as its model is valid.
+
+For rows r(θ), loss ‖r‖², the step solves (JᵀJ + λI) p = -Jᵀr. Most codes take the λ of the best step; here λ is lowered until
+actual / predicted reduction falls to a small target, 0.075: the edge of the quadratic model's validity. Such steps hardly
+lower the loss at first, and reach far smaller losses in the end. The step length may grow threefold at most from one
+iteration to the next. After DSGNAR (Webb, Jerad & Cartis 2026, arXiv 2607.02194), with the radius replaced by λ and without
+sketches, so that no singular value decomposition is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+import scipy.linalg
+from jax.flatten_util import ravel_pytree
+from scipy.linalg import blas, lapack
+
+from ..errors import MethodError
+
+
+class HostDriven(optax.GradientTransformationExtraArgs):
+    """A method whose update runs on the host, around jitted pieces, and is not itself traced."""
+
+
+class GaussNewtonState(NamedTuple):
+    """λ and step length of the last accepted step, and how many have been rejected since."""
+
+    damping: float
+    radius: float
+    rejected: int
+
+
+def gauss_newton(*, damping: float = 1e-2, target: float = 0.075, growth: float = 3.0, trials: int = 12) -> HostDriven:
+    """The method, in optax's shape: `update(..., residuals_fn=, jacobian_fn=)`; a rejected step is a zero update.
+
+    Args:
+        damping: λ of the first trial.
+        target: actual / predicted reduction to come down to, in (0, 1).
+        growth: by how much a step may be longer than the last one.
+        trials: most values of λ in one step.
+
+    Raises:
+        MethodError: a target outside (0, 1), or an update without `residuals_fn` and `jacobian_fn`.
+
+    Example:
+        >>> method = gauss_newton()
+        >>> x, rows = jnp.zeros(1), lambda x: x - 3.0
+        >>> state = method.init(x)
+        >>> for _ in range(10):
+        ...     step, state = method.update(x, state, x, residuals_fn=rows, jacobian_fn=lambda x: (rows(x), jnp.eye(1)))
+        ...     x = optax.apply_updates(x, step)
+        >>> float(abs(x[0] - 3)) < 1e-6
+        True
+    """
+    if not 0 < target < 1:
+        raise MethodError(f"gauss_newton(target=...) must lie between 0 and 1; got {target!r}.")
+
+    def init(params: Any) -> GaussNewtonState:
+        return GaussNewtonState(damping, 1.0, 0)
+
+    def update(updates: Any, state: GaussNewtonState, params: Any, *, residuals_fn=None, jacobian_fn=None, **extra: Any):
+        if residuals_fn is None or jacobian_fn is None:
+            raise MethodError("gauss_newton() needs residuals_fn(params) -> [N] and jacobian_fn(params) -> ([N], [N, P]).")
+        flat, unravel = ravel_pytree(params)
+        rows, jacobian = (np.asarray(a, np.float64) for a in jacobian_fn(params))
+        x = np.asarray(flat, np.float64)
+
+        def loss(p: np.ndarray) -> float:
+            values = np.asarray(residuals_fn(unravel(jnp.asarray(x + p, flat.dtype))), np.float64)
+            return float(values @ values)
+
+        best = _edge(_Model(jacobian, rows), loss, state, target, growth, trials)
+        if best is None:
+            tired = GaussNewtonState(min(state.damping * 256, 1e6), state.radius / 3, state.rejected + 1)
+            return unravel(jnp.zeros_like(flat)), tired
+        step = unravel(jnp.asarray(best.step, flat.dtype))
+        return step, GaussNewtonState(best.damping, float(np.linalg.norm(best.step)), 0)
+
+    return HostDriven(init, update)
+
+
+class _Trial(NamedTuple):
+    damping: float
+    ratio: float  # actual / predicted reduction
+    step: np.ndarray
+
+
+def _edge(model: _Model, loss: Callable, state: GaussNewtonState, target: float, growth: float, trials: int) -> _Trial | None:
+    """The smallest λ found whose step still has actual / predicted >= target; None where no step lowers the loss."""
+
+    def attempt(damping: float) -> _Trial:
+        step, predicted = model.step(damping)
+        if not np.all(np.isfinite(step)) or np.linalg.norm(step) > growth * state.radius:
+            return _Trial(damping, -1.0, step)
+        ratio = (model.loss - loss(step)) / max(predicted, 1e-300)
+        return _Trial(damping, ratio if np.isfinite(ratio) else -1.0, step)
+
+    first = attempt(state.damping)
+    good, bad = (first, None) if first.ratio >= target else (None, first)
+    for count in range(1, trials):
+        if good is None:
+            new = attempt(bad.damping * (4.0 if count < 3 else 16.0))
+        elif bad is None:
+            if good.damping <= 1e-30:
+                break
+            new = attempt(good.damping / 4.0)
+        else:
+            if good.damping < 1.1 * bad.damping or abs(good.ratio - target) < 0.02:
+                break
+            new = attempt(float(np.sqrt(good.damping * bad.damping)))
+        good, bad = (new, bad) if new.ratio >= target else (good, new)
+    return good
+
+
+class _Model:
+    """‖r + J p‖² + λ‖p‖²: by Cholesky of JᵀJ + λI, and once λ is too small for that, by QR of J and of [R; √λ I]."""
+
+    def __init__(self, jacobian: np.ndarray, rows: np.ndarray):
+        self.jacobian, self.rows, self.loss = jacobian, rows, float(rows @ rows)
+        self.gram = blas.dsyrk(1.0, jacobian.T, lower=1)
+        self.diagonal = np.diagonal(self.gram).copy()
+        self.slope = jacobian.T @ rows
+        self.triangle: tuple[np.ndarray, np.ndarray] | None = None
+
+    def step(self, damping: float) -> tuple[np.ndarray, float]:
+        """The step, and the reduction of ‖r‖² that the linear model predicts for it."""
+        if self.triangle is None and damping > 3e-14 * self.diagonal.sum():
+            matrix = self.gram.copy(order="F")
+            np.fill_diagonal(matrix, self.diagonal + damping)
+            factor, failed = lapack.dpotrf(matrix, lower=1, overwrite_a=1, clean=0)
+            if not failed:
+                step, _ = lapack.dpotrs(factor, self.slope, lower=1)
+                moved = self.jacobian @ step
+                return -step, float(2 * (self.slope @ step) - moved @ moved)
+        width = len(self.slope)
+        if self.triangle is None:
+            joined = np.concatenate([self.jacobian, self.rows[:, None]], axis=1)
+            joined = np.pad(joined, ((0, max(0, width - len(joined))), (0, 0)))
+            upper = scipy.linalg.qr(joined, mode="r", overwrite_a=True, check_finite=False)[0][:width]
+            self.triangle = np.asfortranarray(upper[:, :width]), upper[:, width].copy()
+        upper, right = self.triangle
+        tail = np.asfortranarray(np.sqrt(damping) * np.eye(width))
+        new, reflectors, factors, _ = lapack.dtpqrt(width, min(32, width), upper.copy(order="F"), tail)
+        zero = np.zeros((width, 1), order="F")
+        turned, _, _ = lapack.dtpmqrt(width, reflectors, factors, np.asfortranarray(right[:, None]), zero, trans="T")
+        step = scipy.linalg.solve_triangular(new, turned[:, 0], check_finite=False)
+        moved = upper @ step
+        return -step, float(2 * (right @ step) - moved @ moved)

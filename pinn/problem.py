@@ -1,0 +1,291 @@
+"""A problem: fields on a domain, the equations that they satisfy, and what ties them down."""
+
+from __future__ import annotations
+
+import keyword
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import sampling
+from .boundaries import Surface
+from .check import faces, missing_conditions
+from .conditions import Condition, Data, Dirichlet, Initial, InitialVelocity, Neumann, Points, Setting
+from .domains import RESERVED, Domain
+from .errors import DomainError, ProblemError, WellPosednessWarning, listing
+from .expression import Expression
+from .operators import arguments
+from .references import Reference
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """An unknown number in the equations or conditions, found together with the fields.
+
+    Args:
+        initial: where the search starts.
+        positive: keep it above zero, by searching for its logarithm.
+
+    Raises:
+        ProblemError: an initial value that is not finite, or not positive where it must be.
+
+    Example:
+        >>> Parameter(0.1, positive=True)
+        Parameter(initial=0.1, positive=True)
+    """
+
+    initial: float
+    positive: bool = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.initial, bool) or np.ndim(self.initial) or not math.isfinite(self.initial):
+            raise ProblemError(f"Parameter() needs a finite number to start from; got {self.initial!r}.")
+        if self.positive and self.initial <= 0:
+            raise ProblemError(f"Parameter(positive=True) needs a positive number to start from; got {self.initial!r}.")
+
+
+@dataclass(frozen=True, eq=False)
+class Term:
+    """One set of points and the expression that vanishes there: the equations inside, or one condition.
+
+    `place` is None for the inside of the domain.
+    """
+
+    name: str
+    expression: Expression
+    place: Surface | Points | None = None
+    condition: Condition | None = None
+
+    def sample(self, domain: Domain, count: int, seed: Sequence[int]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Points [n, d], and what else the expression may ask for at each: `normal` [n, s], or data columns [n].
+
+        Given points are all taken, and isolated ends once each, whatever the count.
+        """
+        if self.place is None:
+            return sampling.interior(domain, count, seed), {}
+        if isinstance(self.place, Points):
+            columns = dict(self.place.columns)
+            return np.stack([columns.pop(name) for name in domain.coordinates], axis=1), columns
+        points, normals = sampling.boundary(domain, self.place, count, seed)
+        return points, {"normal": normals}
+
+
+class Problem:
+    """A differential equation written as mathematics.
+
+    Args:
+        fields: the unknown functions: "u", "u v p", or {"u": "t x", "k": "x"} where some depend on fewer coordinates.
+        domain: where they live; the names of its coordinates are the names that residuals use.
+        residual: a function at one point that vanishes for the solution. It asks by name for fields, coordinates, constants
+            and parameters, and returns a scalar, a tuple, or a dict of scalars by equation.
+        conditions: what holds on the boundary, at the start, or at data.
+        constants: known numbers that residuals and values may ask for.
+        parameters: unknown numbers, `Parameter(initial)`.
+        reference: the solution as a function of the coordinates, if it is known; used by `Solution.errors` and plots only.
+        name: for tables and folders.
+
+    Raises:
+        ProblemError: names that clash or do not exist, conditions given twice, data outside the domain.
+        ResidualError: a residual that is not a scalar function at one point.
+        DomainError: a condition on what is no part of the boundary.
+
+    Warns:
+        WellPosednessWarning: fewer conditions than the equations' order.
+
+    Example:
+        >>> from pinn.operators import d
+        >>> from pinn.domains import Interval
+        >>> line = Interval(x=(0, 5))
+        >>> Problem(fields="y", domain=line, residual=lambda y, x: d(y, x, x) + d(y, x) + y,
+        ...         conditions=[Dirichlet(y=1.0, on=line.at(x=0)), Dirichlet(y=0.0, on=line.at(x=5))])
+        Problem: 1 equation for y on Interval(x=(0, 5))
+          equation: order 2 in x, linear
+          Dirichlet y = 1 on x = 0
+          Dirichlet y = 0 on x = 5
+    """
+
+    def __init__(
+        self,
+        *,
+        fields: str | Sequence[str] | Mapping[str, str | Sequence[str]],
+        domain: Domain,
+        residual: Callable,
+        conditions: Sequence[Condition],
+        constants: Mapping[str, float] | None = None,
+        parameters: Mapping[str, Parameter] | None = None,
+        reference: Callable | None = None,
+        name: str | None = None,
+    ):
+        if not isinstance(domain, Domain):
+            raise ProblemError(f"domain= needs a domain such as Interval(x=(0, 1)) or Box(t=(0, 1), x=(-1, 1)); got {domain!r}.")
+        if not callable(residual):
+            raise ProblemError(f"residual= needs a function of fields and coordinates; got {residual!r}.")
+        self.domain, self.residual, self.name = domain, residual, name or "problem"
+        self.depends = _fields(fields, domain.coordinates)
+        self.fields = tuple(self.depends)
+        self.constants = {n: _constant(n, value) for n, value in (constants or {}).items()}
+        self.parameters = {n: _parameter(n, value) for n, value in (parameters or {}).items()}
+        _check_names(domain.coordinates, self.fields, self.constants, self.parameters)
+        self.conditions = _conditions(conditions)
+        extras = self.known()
+        equation = Term("equation", Expression(residual, domain.coordinates, self.depends, extras))
+        unused = [field for field in self.fields if field not in equation.expression.orders()]
+        if unused:
+            raise ProblemError(
+                f"The residual does not use the fields {listing(unused)}: nothing determines them inside the domain."
+            )
+        self.orders = equation.expression.orders()
+        setting = Setting(domain, self.fields, self.orders, tuple(extras))
+        self.terms = (equation, *(_term(condition, setting, self.depends, extras) for condition in self.conditions))
+        _check_parameters(self)
+        _check_twice(self)
+        self.reference = Reference(reference, domain.coordinates, self.fields) if reference is not None else None
+        if self.reference is not None:
+            self.reference(sampling.interior(domain, 3, 0))
+        for fault in missing_conditions(self):
+            warnings.warn(f"{self.name}: {fault}", WellPosednessWarning, stacklevel=2)
+
+    def known(self) -> dict[str, float]:
+        """The constants, and the parameters where their search starts."""
+        return self.constants | {name: parameter.initial for name, parameter in self.parameters.items()}
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether equations and conditions are affine in the fields, and no parameter is unknown."""
+        return not self.parameters and all(term.expression.is_affine for term in self.terms)
+
+    @property
+    def equations(self) -> tuple[str, ...]:
+        """Labels of the equations, in the residual's order."""
+        return self.terms[0].expression.components
+
+    def __repr__(self) -> str:
+        count = len(self.equations)
+        orders = np.max([order for order in self.orders.values()], axis=0)
+        shown = ", ".join(f"order {n} in {name}" for name, n in zip(self.domain.coordinates, orders, strict=True))
+        lines = [f"Problem: {count} equation{'s' * (count > 1)} for {', '.join(self.fields)} on {self.domain!r}"]
+        lines += [f"  equation: {shown}, {'linear' if self.terms[0].expression.is_affine else 'nonlinear'}"]
+        lines += [f"  {term.name}" for term in self.terms[1:]]
+        lines += [f"  unknown: {name}, from {parameter.initial:g}" for name, parameter in self.parameters.items()]
+        return "\n".join(lines)
+
+
+def _fields(fields: object, coordinates: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    if isinstance(fields, Mapping):
+        named = {name: tuple(c.split() if isinstance(c, str) else c) for name, c in fields.items()}
+        for name, names in named.items():
+            unknown = [c for c in names if c not in coordinates]
+            if unknown or not names:
+                raise ProblemError(f"The field {name!r} depends on {listing(names)}; the coordinates are {listing(coordinates)}.")
+        return {name: tuple(c for c in coordinates if c in names) for name, names in named.items()}
+    names = fields.split() if isinstance(fields, str) else fields
+    if not isinstance(names, Sequence) or not names or not all(isinstance(name, str) for name in names):
+        raise ProblemError(f"fields= needs names, such as 'u' or 'u v p'; got {fields!r}.")
+    if len(set(names)) < len(names):
+        raise ProblemError(f"fields= names a field twice: {listing(names)}.")
+    return dict.fromkeys(names, coordinates)
+
+
+def _constant(name: str, value: object) -> float:
+    try:
+        number = float(value)  # pyright: ignore[reportArgumentType]
+    except (TypeError, ValueError) as error:
+        raise ProblemError(f"The constant {name!r} must be a number; got {value!r}.") from error
+    if not math.isfinite(number):
+        raise ProblemError(f"The constant {name!r} must be finite; got {value!r}.")
+    return number
+
+
+def _parameter(name: str, value: object) -> Parameter:
+    if not isinstance(value, Parameter):
+        raise ProblemError(
+            f"parameters={{{name!r}: ...}} needs Parameter(initial); got {value!r}. Known numbers go to constants=."
+        )
+    return value
+
+
+def _check_names(coordinates: Sequence[str], fields: Sequence[str], constants: Mapping, parameters: Mapping) -> None:
+    kinds = {"coordinate": coordinates, "field": fields, "constant": constants, "parameter": parameters}
+    seen: dict[str, str] = {}
+    for kind, names in kinds.items():
+        for name in names:
+            if name in seen:
+                raise ProblemError(
+                    f"{name!r} is both a {seen[name]} and a {kind}. Rename one: residuals tell them apart by name."
+                )
+            if not name.isidentifier() or keyword.iskeyword(name) or name in RESERVED:
+                raise ProblemError(
+                    f"{name!r} cannot name a {kind}: it must be a Python name, and not one of {listing(RESERVED)}."
+                )
+            seen[name] = kind
+
+
+def _conditions(conditions: object) -> tuple[Condition, ...]:
+    if isinstance(conditions, Condition):
+        return (conditions,)
+    if not isinstance(conditions, Sequence):
+        raise ProblemError(f"conditions= needs a list of conditions, such as [Dirichlet(u=0.0, on=...)]; got {conditions!r}.")
+    for condition in conditions:
+        if not isinstance(condition, Condition):
+            raise ProblemError(
+                f"conditions= holds {condition!r}, which is no condition. Use Dirichlet, Condition(residual, on=...), ..."
+            )
+    return tuple(conditions)
+
+
+def _term(condition: Condition, setting: Setting, depends: Mapping, extras: Mapping) -> Term:
+    domain = setting.domain
+    if isinstance(condition, Data):
+        condition.observed(setting)
+    place, known = condition.place(setting), dict(extras)
+    if isinstance(place, Points):
+        missing = [name for name in domain.coordinates if name not in place.columns]
+        if missing:
+            raise ProblemError(f"{condition.what()}: the points have no column for the coordinates {listing(missing)}.")
+        _check_inside(condition, place, domain)
+        known |= {name: 0.0 for name in place.columns if name not in domain.coordinates}
+    else:
+        known["normal"] = np.zeros(len(domain.spatial))
+        try:
+            place = place.within(domain)
+        except DomainError as error:
+            raise DomainError(f"{condition.what()}: {error}") from error
+    expression = Expression(condition.function(setting), domain.coordinates, depends, known)
+    return Term(condition.label(setting), expression, place, condition)
+
+
+def _check_inside(condition: Condition, place: Points, domain: Domain) -> None:
+    points = np.stack([place.columns[name] for name in domain.coordinates], axis=1)
+    lower, upper = domain.bounds
+    outside = points[~domain.contains(points, tolerance=1e-8 * float(np.linalg.norm(upper - lower)))]
+    if len(outside):
+        first = "; ".join(", ".join(f"{n} = {v:g}" for n, v in zip(domain.coordinates, p, strict=True)) for p in outside[:3])
+        raise ProblemError(
+            f"{condition.what()}: {len(outside)} of {len(points)} points lie outside {domain!r}, the first: {first}."
+        )
+
+
+def _check_parameters(problem: Problem) -> None:
+    asked = {name for term in problem.terms for name in arguments(term.expression.function)}
+    unused = [name for name in problem.parameters if name not in asked]
+    if unused:
+        raise ProblemError(f"Nothing asks for the parameters {listing(unused)}; the residual or a condition must name them.")
+
+
+def _check_twice(problem: Problem) -> None:
+    seen: dict[tuple, str] = {}
+    for term in problem.terms:
+        if not isinstance(term.condition, Dirichlet | Neumann | Initial | InitialVelocity):
+            continue
+        for field in term.condition.values:
+            for face in faces(term.place):
+                kind = Dirichlet if isinstance(term.condition, Initial) else type(term.condition)
+                if (kind, field, face) in seen:
+                    raise ProblemError(
+                        f"{field} is given twice on {face[0]} = {face[1]:g}: by '{seen[kind, field, face]}' and by '{term.name}'. "
+                        "Remove one."
+                    )
+                seen[kind, field, face] = term.name

@@ -1,0 +1,61 @@
+"""Progress of a solve: one live line in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import math
+import sys
+from types import TracebackType
+
+from .history import Clock, Record
+
+_PLAIN_EVERY = 5.0  # seconds between plain lines
+
+
+class Progress:
+    """Shows the records of a history as they come; use as a context manager.
+
+    Args:
+        shown: False for silence.
+        clock: of the solve, for the time left.
+    """
+
+    def __init__(self, shown: bool, clock: Clock):
+        self._shown, self._clock, self._live, self._last = shown, clock, None, -math.inf
+
+    def __enter__(self) -> Progress:
+        if self._shown and sys.stdout.isatty():
+            from rich.console import Console
+
+            self._live = Console().status("compiling")
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def say(self, text: str) -> None:
+        """Text that stays on the screen."""
+        if self._shown:
+            print(text, flush=True)
+
+    def __call__(self, record: Record) -> None:
+        if self._live is not None:
+            self._live.update(describe(record, self._clock))
+        elif self._shown and (record.phase == "estimate" or record.seconds - self._last > _PLAIN_EVERY):
+            self._last = record.seconds
+            print(describe(record, self._clock), flush=True)
+
+
+def describe(record: Record, clock: Clock) -> str:
+    """One line: where the solve is, how good it is, how long it may take."""
+    parts = [f"{record.seconds:6.1f} s", f"{record.phase} {record.step}"]
+    parts += [f"{name} {value:.1e}" for name, value in record.terms.items()]
+    for name, value in (("loss", record.loss), ("held-out residual", record.held_out), ("estimated error", record.estimate)):
+        if math.isfinite(value):
+            parts.append(f"{name} {value:.1e}")
+    if record.note:
+        parts.append(record.note)
+    if math.isfinite(clock.left):
+        parts.append(f"at most {max(clock.left, 0):.0f} s left")
+    return "  ".join(parts)

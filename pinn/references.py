@@ -1,0 +1,65 @@
+"""Reference solutions: what an answer is measured against, never what it is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from .errors import ProblemError, listing, suggestion
+from .operators import arguments, name_of
+
+
+class Reference:
+    """A known solution as a function of the coordinates, in NumPy or JAX.
+
+    Args:
+        function: asks for coordinates by name, gets arrays [n], and returns an array [n] for one field, or a dict of
+            arrays by field for several (fields that are not known may be left out).
+        coordinates, fields: the problem's.
+
+    Raises:
+        ProblemError: an unknown name, or a value of the wrong shape.
+
+    Example:
+        >>> reference = Reference(lambda x: np.cos(x), ("x",), ("y",))
+        >>> reference(np.zeros((3, 1)))
+        {'y': array([1., 1., 1.])}
+    """
+
+    def __init__(self, function: Callable, coordinates: Sequence[str], fields: Sequence[str]):
+        if not callable(function):
+            raise ProblemError(f"reference= needs a function of the coordinates {listing(coordinates)}; got {function!r}.")
+        self.function, self.coordinates, self.fields = function, tuple(coordinates), tuple(fields)
+        for name in arguments(function):
+            if name not in self.coordinates:
+                raise ProblemError(
+                    f"{name_of(function)}(), the reference, asks for {name!r}; a reference is a function of the coordinates "
+                    f"{listing(coordinates)}.{suggestion(name, coordinates)}"
+                )
+
+    def __call__(self, points: np.ndarray) -> dict[str, np.ndarray]:
+        """The known fields at points [n, d], each [n]."""
+        inputs = {name: points[:, self.coordinates.index(name)] for name in arguments(self.function)}
+        values = self.function(**inputs)
+        if not isinstance(values, Mapping):
+            if len(self.fields) > 1:
+                raise ProblemError(
+                    f"{name_of(self.function)}(), the reference, returns one array for {len(self.fields)} fields; return a dict "
+                    f"of arrays by field: {listing(self.fields)}."
+                )
+            values = {self.fields[0]: values}
+        for field in values:
+            if field not in self.fields:
+                near = suggestion(field, self.fields)
+                raise ProblemError(f"The reference returns {field!r}; the fields are {listing(self.fields)}.{near}")
+        return {field: self._column(field, value, len(points)) for field, value in values.items()}
+
+    def _column(self, field: str, value: object, count: int) -> np.ndarray:
+        array = np.asarray(value, dtype=np.float64)
+        if array.shape not in ((), (count,)):
+            raise ProblemError(
+                f"The reference for {field!r} has shape {array.shape} at {count} points; it must return one value a point, "
+                f"({count},). It receives each coordinate as an array of that shape."
+            )
+        return np.broadcast_to(array, (count,))

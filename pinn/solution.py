@@ -1,0 +1,317 @@
+"""A solution: what `solve` gives back. It can be called, judged, refined, plotted and saved."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from . import sampling
+from .approximation import Approximation, read
+from .errors import ProblemWarning, SolutionError, listing, suggestion
+from .estimate import Estimate, Trust, estimate
+from .expression import Expression
+from .features import Family, Setup
+from .history import History, Status
+from .loss import Objective, Weights, draw, objective, physical
+from .problem import Problem
+
+_ERROR_POINTS = 10_000
+
+
+class Found(float):
+    """The value of an unknown parameter."""
+
+    interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """One field against its reference: relative L2 (absolute where the reference is zero), largest difference, and where."""
+
+    relative_l2: float
+    maximum: float
+    where: dict[str, float]
+
+
+@dataclass(frozen=True)
+class ErrorReport:
+    """What is known of a solution's errors.
+
+    Attributes:
+        fields: against the reference; empty where the problem has none.
+        estimate: estimated relative L2 error by field, which needs no reference.
+        residual: root mean square of each equation at held-out points.
+        conditions: largest misfit of each condition at held-out points.
+    """
+
+    fields: dict[str, FieldError]
+    estimate: dict[str, float]
+    trust: str
+    residual: dict[str, float]
+    conditions: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and strings, for JSON."""
+        fields = {name: vars(error) for name, error in self.fields.items()}
+        return vars(self) | {"fields": fields}
+
+    def __str__(self) -> str:
+        lines = [f"{'field':<12} {'estimated':>10} {'true':>10} {'max':>10}  where"]
+        for name, estimated in self.estimate.items():
+            error = self.fields.get(name)
+            if error is None:
+                lines.append(f"{name:<12} {estimated:>10.1e} {'unknown':>10} {'':>10}")
+                continue
+            where = ", ".join(f"{c} = {v:.4g}" for c, v in error.where.items())
+            lines.append(f"{name:<12} {estimated:>10.1e} {error.relative_l2:>10.1e} {error.maximum:>10.1e}  {where}")
+        lines.append(f"the estimate is {self.trust}")
+        lines += [f"{'residual' + (f' {name}' if name else ''):<46} {value:>10.1e}" for name, value in self.residual.items()]
+        lines += [f"{name:<46} {value:>10.1e}" for name, value in self.conditions.items()]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """The fields that were found, as a function of the coordinates, and how far to trust them.
+
+    Attributes:
+        status: how the solve ended; prints as a sentence.
+        error_estimate: estimated relative L2 error of each field.
+        trust, trust_reason: how far that estimate can be relied on, and why.
+        plan: every choice that was made, and why.
+        history: what happened, step by step.
+        seconds: wall time of the whole solve.
+        parameters: the unknown parameters' values.
+
+    Example:
+        >>> from pinn import Dirichlet, Interval, Problem, d, solve
+        >>> line = Interval(x=(0, 1))
+        >>> ends = Dirichlet(y=0.0, on=line.boundary)
+        >>> problem = Problem(fields="y", domain=line, residual=lambda y, x: d(y, x, x) + 2, conditions=[ends])
+        >>> solution = solve(problem, progress=False)
+        >>> bool(abs(solution(x=0.5) - 0.25) < 1e-12)
+        True
+    """
+
+    problem: Problem
+    goal: Objective
+    weights: Weights
+    setup: Setup
+    status: Status
+    error_estimate: dict[str, float]
+    trust: Trust
+    trust_reason: str
+    plan: Any
+    history: History
+    seconds: float
+    family: Family
+    width: int
+    corrected: Estimate | None = field(default=None, repr=False)
+
+    def __call__(self, **coordinates: Any) -> Any:
+        """The fields at points: an array for each coordinate, broadcast like NumPy; a dict by field where there are several.
+
+        NumPy in, NumPy out; JAX in, JAX out, differentiable. Points outside the domain warn.
+
+        Raises:
+            SolutionError: a coordinate that is missing or does not exist.
+        """
+        points, shape, traced = self._points(coordinates)
+        values = _values(self.goal, self.weights, points)
+        columns = {name: values[:, i].reshape(shape) for i, name in enumerate(self.problem.fields)}
+        out = columns if traced else {name: np.asarray(column)[()] for name, column in columns.items()}
+        return out if len(out) > 1 else out[self.problem.fields[0]]
+
+    @property
+    def parameters(self) -> dict[str, Found]:
+        """The unknown parameters' values."""
+        return {name: Found(value) for name, value in physical(self.problem, self.weights.unknown).items()}
+
+    def evaluate(self, function: Callable, **coordinates: Any) -> Any:
+        """Any expression of the fields at points, `d` and all: `solution.evaluate(lambda u, x: d(u, x), x=xs)`.
+
+        Returns an array; a dict where the function returns a dict, a tuple where it returns several.
+        """
+        points, shape, traced = self._points(coordinates)
+        return self._evaluated(function, points, shape, traced)
+
+    def residual(self, **coordinates: Any) -> Any:
+        """The equations' residuals at points: an array, or a dict by equation."""
+        return self.evaluate(self.problem.residual, **coordinates)
+
+    def integrate(self, function: Callable, over: str | None = None, count: int = 20_000, **fixed: Any) -> Any:
+        """∫ function over the domain, or over one coordinate (`over="x"`) at given values of the others.
+
+        Gauss-Legendre by coordinate in boxes of up to two dimensions and over one coordinate, quasi-Monte Carlo otherwise.
+        """
+        domain = self.problem.domain
+        lower, upper = domain.bounds
+        if over is not None:
+            if over not in domain.coordinates:
+                raise SolutionError(f"integrate(over={over!r}): the coordinates are {listing(domain.coordinates)}.")
+            axis = domain.coordinates.index(over)
+            nodes, weights = np.polynomial.legendre.leggauss(200)
+            half = (upper[axis] - lower[axis]) / 2
+            others = {name: np.asarray(value)[..., None] for name, value in fixed.items()}
+            values = self.evaluate(function, **others, **{over: lower[axis] + half * (nodes + 1)})
+            return jax.tree.map(lambda v: v @ (half * weights), values)
+        if domain.is_box and domain.dimension <= 2:
+            nodes, weights = np.polynomial.legendre.leggauss(200)
+            grids = np.meshgrid(*[a + (b - a) * (nodes + 1) / 2 for a, b in zip(lower, upper, strict=True)], indexing="ij")
+            product = np.prod(
+                np.meshgrid(
+                    *[w * (b - a) / 2 for w, a, b in zip([weights] * domain.dimension, lower, upper, strict=True)], indexing="ij"
+                ),
+                axis=0,
+            )
+            values = self.evaluate(function, **dict(zip(domain.coordinates, grids, strict=True)))
+            return jax.tree.map(lambda v: float(np.sum(v * product)), values)
+        points = sampling.interior(domain, count, 0)
+        values = self.evaluate(function, **dict(zip(domain.coordinates, points.T, strict=True)))
+        return jax.tree.map(lambda v: float(np.mean(v) * domain.measure), values)
+
+    def errors(self) -> ErrorReport:
+        """Relative L2 and largest error against the reference, residuals, and the misfit of every condition."""
+        points = sampling.measure_points(self.problem.domain, _ERROR_POINTS)
+        found = np.asarray(_values(self.goal, self.weights, jnp.asarray(points, self.setup.dtype)))
+        known = self.problem.reference(points) if self.problem.reference is not None else {}
+        fields = {}
+        for name, reference in known.items():
+            gap = found[:, self.problem.fields.index(name)] - reference
+            worst, size = int(np.argmax(np.abs(gap))), float(np.linalg.norm(reference))
+            relative = float(np.linalg.norm(gap)) / size if size > 0 else float(np.sqrt(np.mean(gap**2)))
+            where = dict(zip(self.problem.domain.coordinates, points[worst].tolist(), strict=True))
+            fields[name] = FieldError(relative, float(np.abs(gap[worst])), where)
+        residual, conditions = self._misfits()
+        return ErrorReport(fields, dict(self.error_estimate), str(self.trust), residual, conditions)
+
+    def refine(self) -> Solution:
+        """The solution plus its estimated error, as a new solution with an estimate of its own. May be repeated (Newton).
+
+        Raises:
+            SolutionError: the correction would not lower the residual, so that nothing is gained.
+        """
+        if self.corrected is None:
+            raise SolutionError("This solution has no error correction to add: it was loaded, or its estimate was not computed.")
+        goal = objective(self.problem, self.corrected.approximation, self.setup.exact.met)
+        family = self.family.scaled(1.1)
+        width = int(1.5 * self.width)
+        setup = replace(self.setup, seed=(*self.setup.seed, 31))
+        judged = estimate(setup, goal, self.corrected.weights, family, width, self.setup.exact)
+        return replace(
+            self,
+            goal=goal,
+            weights=self.corrected.weights,
+            setup=setup,
+            error_estimate=judged.errors,
+            trust=judged.trust,
+            trust_reason=judged.reason,
+            family=family,
+            width=width,
+            corrected=judged,
+        )
+
+    def plot(self, path: str | Path | None = None) -> Any:
+        """Solution, reference, error, residual and history as a Matplotlib figure; written to `path` if given."""
+        from . import plotting
+
+        return plotting.plot_solution(self, path)
+
+    def save(self, path: str | Path) -> None:
+        """Write a folder that `pinn.load` reads: values that need no problem, weights, plan, history and errors."""
+        from . import saving
+
+        saving.save(self, path)
+
+    def __repr__(self) -> str:
+        worst = max(self.error_estimate.values())
+        return f"Solution of {self.problem.name}: {self.status}; estimated error {worst:.1e} ({self.trust.name.lower()}), {self.seconds:.1f} s"
+
+    def _points(self, coordinates: Mapping[str, Any]) -> tuple[Array, tuple[int, ...], bool]:
+        names = self.problem.domain.coordinates
+        for name in coordinates:
+            if name not in names:
+                raise SolutionError(f"The solution has the coordinates {listing(names)}; got {name!r}.{suggestion(name, names)}")
+        missing = [name for name in names if name not in coordinates]
+        if missing:
+            raise SolutionError(
+                f"The solution needs a value for {listing(missing)} as well: solution({', '.join(f'{n}=...' for n in names)})."
+            )
+        traced = any(isinstance(value, Array) for value in coordinates.values())
+        arrays = jnp.broadcast_arrays(*(jnp.asarray(coordinates[name], self.setup.dtype) for name in names))
+        points = jnp.stack([a.reshape(-1) for a in arrays], axis=1)
+        if not isinstance(points, jax.core.Tracer):
+            lower, upper = self.problem.domain.bounds
+            inside = self.problem.domain.contains(
+                np.asarray(points, float), tolerance=1e-8 * float(np.linalg.norm(upper - lower))
+            )
+            if not np.all(inside):
+                first = np.asarray(points)[~inside][0]
+                shown = ", ".join(f"{name} = {value:g}" for name, value in zip(names, first, strict=True))
+                warnings.warn(
+                    f"{int(np.sum(~inside))} of {len(points)} points lie outside {self.problem.domain!r}, the first at {shown}: nothing "
+                    "was learned there.",
+                    ProblemWarning,
+                    stacklevel=3,
+                )
+        return points, arrays[0].shape, traced
+
+    def _evaluated(self, function: Callable, points: Array, shape: tuple[int, ...], traced: bool) -> Any:
+        expression = _expression(self.problem, function)
+        values = _components(self.goal, expression, self.weights, points)
+        columns = [values[:, k].reshape(shape) for k in range(len(expression.components))]
+        columns = columns if traced else [np.asarray(column)[()] for column in columns]
+        if not any(expression.components):
+            return columns[0]
+        numbered = expression.components == tuple(str(i + 1) for i in range(len(columns)))
+        return tuple(columns) if numbered else dict(zip(expression.components, columns, strict=True))
+
+    def _misfits(self) -> tuple[dict[str, float], dict[str, float]]:
+        whole = objective(self.problem, self.goal.approximation, ())
+        batches = draw(whole.terms, self.problem, {"equation": 4000, "condition": 400}, (*self.setup.seed, 77), self.setup.dtype)
+        residual: dict[str, float] = {}
+        conditions: dict[str, float] = {}
+        for term, batch in zip(whole.terms, batches, strict=True):
+            values = np.asarray(_term(whole, term, self.weights, batch))
+            if term.place is None:
+                size = np.sqrt(np.mean(values**2, axis=0))
+                residual = dict(zip(term.expression.components, size.tolist(), strict=True))
+            else:
+                conditions[term.name] = float(np.max(np.abs(values)))
+        return residual, conditions
+
+
+@lru_cache(maxsize=128)
+def _expression(problem: Problem, function: Callable) -> Expression:
+    return Expression(function, problem.domain.coordinates, problem.depends, problem.known())
+
+
+@partial(jax.jit, static_argnums=0)
+def _values(goal: Objective, weights: Weights, points: Array) -> Array:
+    extras = goal.extras(weights.unknown, points.dtype)
+    return jax.vmap(lambda p: goal.approximation.values(weights.state, extras, p))(points)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _components(goal: Objective, expression: Expression, weights: Weights, points: Array) -> Array:
+    extras = goal.extras(weights.unknown, points.dtype)
+
+    def one(point: Array) -> Array:
+        leaves = read(goal.approximation, expression, weights.state, extras, point)
+        return expression.value(point, leaves, extras)
+
+    return jax.vmap(one)(points)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _term(goal: Objective, term: Any, weights: Weights, batch: Any) -> Array:
+    return jax.vmap(lambda p, c: goal.residual(term, weights, p, c))(*batch)

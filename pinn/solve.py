@@ -1,0 +1,206 @@
+"""solve(problem): the straight line from a problem to a judged solution, and nothing else."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import Array
+
+from .ansatz import choose_engine, make_network, wrap
+from .approximation import together
+from .defaults import Plan, recommend
+from .derivatives import Engine
+from .errors import AccuracyWarning, ProblemError
+from .estimate import Trust, choose_family, estimate
+from .features import Setup, coarse_sizes, field_sizes
+from .history import Clock, History, Status
+from .loss import Weights, objective, start_unknown
+from .networks import Encoding
+from .problem import Problem
+from .progress import Progress
+from .sampling import measure_points
+from .solution import Solution
+from .training import Outcome, Phase, least_squares, run_phases
+
+_JUDGES = 450  # features for the error of a network
+_GOOD_ENOUGH = 1e-4  # an estimate that least squares alone is content with, where no tolerance is given
+
+
+def solve(
+    problem: Problem,
+    *,
+    tol: float | None = None,
+    time_limit: float | None = None,
+    network: Callable | None = None,
+    method: Phase | Sequence[Phase] | None = None,
+    points: int | Mapping[str, int] | None = None,
+    exact_conditions: bool | None = None,
+    engine: Engine | None = None,
+    key: int | Array = 0,
+    dtype: str = "float64",
+    progress: bool = True,
+) -> Solution:
+    """Solve a problem, and estimate how wrong the answer is.
+
+    Args:
+        problem: equations, domain and conditions.
+        tol: target for the estimated relative L2 error of the worst field; the solve stops at half of it.
+        time_limit: wall seconds for the whole call. With neither, at most 120 s, until the estimate stops improving.
+        network: makes a network, `(inputs, outputs, *, rngs, dtype) -> nnx.Module`; `pinn.MLP`, a `functools.partial` of it,
+            or your own.
+        method: `pinn.Phase(optax.adam(1e-3), steps=5000)` or a list of phases, in place of the default procedure.
+        points: collocation points for those phases: a number, or by term.
+        exact_conditions: build conditions into the ansatz where that is possible (None), always False, or as None (True).
+        engine: how derivatives are taken: `pinn.taylor`, `pinn.nested_jvp`, or the reference `pinn.nested_grad`.
+        key: seed or JAX key; the same key gives the same solution.
+        dtype: "float64" or "float32".
+        progress: show the plan and what happens.
+
+    Returns:
+        A `Solution`, always: a tolerance that was not reached is a status and a warning.
+
+    Raises:
+        ProblemError, MethodError, NetworkError: an argument that cannot be used, before anything is trained.
+
+    Warns:
+        AccuracyWarning: the tolerance was missed, or the error could not be estimated.
+
+    Example:
+        >>> from pinn import Initial, Interval, d
+        >>> decay = Problem(fields="y", domain=Interval(t=(0, 1)), residual=lambda y, t: d(y, t) + y,
+        ...                 conditions=[Initial(y=1.0)])
+        >>> solution = solve(decay, progress=False)
+        >>> bool(abs(solution(t=1.0) - np.exp(-1)) < 1e-12)
+        True
+    """
+    if not isinstance(problem, Problem):
+        raise ProblemError(f"solve() needs a pinn.Problem; got {problem!r}.")
+    plan = recommend(
+        problem,
+        tol,
+        time_limit=time_limit,
+        network=network,
+        method=method,
+        points=points,
+        exact_conditions=exact_conditions,
+        engine=engine,
+        dtype=dtype,
+    )
+    clock = Clock(plan.limit)
+    setup = Setup(problem, plan.exact, seed_of(key), plan.dtype)
+    with Progress(progress, clock) as shown, jax.default_matmul_precision("highest"):
+        shown.say(f"{problem}\n\n{plan}\n")
+        history = History(shown)
+        outcome = _solved(setup, plan, clock, history)
+        solution = _judged(setup, plan, outcome, clock, history)
+        shown.say(str(solution))
+    _warn(solution, plan)
+    return solution
+
+
+def seed_of(key: int | Array) -> tuple[int, ...]:
+    """Whole numbers from a seed or a JAX key."""
+    if isinstance(key, bool) or not isinstance(key, int | np.integer | Array):
+        raise ProblemError(f"key= needs a whole number or a jax.random.key; got {key!r}.")
+    if isinstance(key, Array):
+        data = jax.random.key_data(key) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else key
+        return tuple(int(n) for n in np.asarray(data).ravel())
+    if key < 0:
+        raise ProblemError(f"key= needs a whole number of at least 0; got {key}.")
+    return (int(key),)
+
+
+def _solved(setup: Setup, plan: Plan, clock: Clock, history: History) -> Outcome:
+    outcome = least_squares(setup, plan.widths, plan.tol, clock, history) if plan.widths else None
+    if outcome is not None:
+        enough = plan.tol / 2 if plan.tol is not None else _GOOD_ENOUGH
+        done = outcome.status is Status.REACHED or outcome.estimate.worst <= enough
+        if done or setup.problem.is_linear or clock.left < 10:
+            return outcome
+    goal, weights = _network(setup, plan, outcome)
+    trained = run_phases(setup, goal, weights, plan.phases, dict(plan.points), clock, history)
+    if outcome is None:
+        return trained
+    trained = _estimate(setup, trained)
+    return trained if trained.estimate.worst < outcome.estimate.worst else outcome
+
+
+def _network(setup: Setup, plan: Plan, outcome: Outcome | None):
+    """A fresh network around the conditions met exactly, its fields scaled to the size of the least-squares solution."""
+    problem, dtype = setup.problem, setup.dtype
+    if outcome is not None:
+        points = jnp.asarray(measure_points(problem.domain, 2000), dtype)
+        sizes = field_sizes(outcome.goal, outcome.weights, points)
+    else:
+        sizes = coarse_sizes(setup)
+    lower, upper = problem.domain.bounds
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for name, names in problem.depends.items():
+        groups.setdefault(names, []).append(name)
+    parts, states = [], []
+    for i, (names, fields) in enumerate(groups.items()):
+        axes = tuple(problem.domain.coordinates.index(name) for name in names)
+        encoding = Encoding(lower[list(axes)], upper[list(axes)], tuple(plan.exact.periodic[a] for a in axes))
+        rngs = nnx.Rngs(jax.random.key(int(np.random.default_rng([*setup.seed, 40, i]).integers(2**31))))
+        made = make_network(plan.network, encoding.size, len(fields), rngs, dtype)
+        scale = jnp.asarray([sizes[name] for name in fields], dtype)
+        part, state = wrap(made, tuple(fields), axes, encoding, plan.exact, scale, plan.engine or choose_engine(made))
+        parts.append(part)
+        states.append(state)
+    approximation = together(problem.fields, tuple(parts))
+    return objective(problem, approximation, plan.exact.met), Weights(tuple(states), start_unknown(problem, dtype))
+
+
+def _estimate(setup: Setup, outcome: Outcome) -> Outcome:
+    """The outcome with an estimate, in the features that explain its residual best."""
+    family = choose_family(setup, outcome.goal, outcome.weights, setup.exact)
+    judged = estimate(setup, outcome.goal, outcome.weights, family, _JUDGES, setup.exact)
+    return replace(outcome, estimate=judged, family=family, width=_JUDGES)
+
+
+def _judged(setup: Setup, plan: Plan, outcome: Outcome, clock: Clock, history: History) -> Solution:
+    if outcome.estimate is None:
+        outcome = _estimate(setup, outcome)
+    judged = outcome.estimate
+    status = outcome.status
+    if plan.tol is not None and status is not Status.DIVERGED:
+        reached = judged.worst <= plan.tol / 2 and judged.trust is not Trust.UNKNOWN
+        status = Status.REACHED if reached else Status.MISSED if status is Status.SETTLED else status
+    return Solution(
+        problem=setup.problem,
+        goal=outcome.goal,
+        weights=outcome.weights,
+        setup=setup,
+        status=status,
+        error_estimate=judged.errors,
+        trust=judged.trust,
+        trust_reason=judged.reason,
+        plan=plan,
+        history=history,
+        seconds=clock.seconds,
+        family=outcome.family,
+        width=outcome.width,
+        corrected=judged,
+    )
+
+
+def _warn(solution: Solution, plan: Plan) -> None:
+    worst = max(solution.error_estimate.values())
+    name = solution.problem.name
+    if plan.tol is not None and solution.status is not Status.REACHED:
+        warnings.warn(
+            f"{name}: {solution.status}; estimated error {worst:.1e}, asked for {plan.tol:.1e}.", AccuracyWarning, stacklevel=3
+        )
+    elif solution.trust is Trust.UNKNOWN or worst > 0.1 or solution.status is Status.DIVERGED:
+        warnings.warn(
+            f"{name}: {solution.status}; estimated error {worst:.1e}, {solution.trust}: {solution.trust_reason}.",
+            AccuracyWarning,
+            stacklevel=3,
+        )

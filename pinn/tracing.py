@@ -1,0 +1,67 @@
+"""What a traced function depends on, read from its jaxpr: which outputs use which inputs, and whether they are affine in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
+
+
+def dependence(fn: Callable, *inputs: object) -> np.ndarray:
+    """Which flat outputs of fn(*inputs) use which flat inputs: [outputs, inputs] of bool.
+
+    False is certain. True may be cautious: a primitive's outputs count as using all of its inputs, unless it is a call
+    (jit, a custom derivative), which is looked into.
+
+    Example:
+        >>> dependence(lambda x, y: (x + 1, 0 * y), 1.0, 2.0)
+        array([[ True, False],
+               [False,  True]])
+    """
+    closed = jax.make_jaxpr(fn)(*inputs)
+    return _uses(closed.jaxpr)
+
+
+def is_affine(fn: Callable, at: jax.Array, *others: object) -> bool:
+    """Whether fn(at, *others) is affine in its first argument: its Jacobian there does not use that argument.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> is_affine(lambda u: 3 * u + 1, jnp.zeros(2)), is_affine(lambda u: u[0] * u, jnp.zeros(2))
+        (True, False)
+    """
+    return not dependence(lambda u: jax.jacfwd(fn)(u, *others), at).any()
+
+
+def captured(fn: Callable, *inputs: object) -> bool:
+    """Whether fn uses a traced value that is none of its inputs: taken from a trace around it, by whatever route."""
+    return any(isinstance(const, jax.core.Tracer) for const in jax.make_jaxpr(fn)(*inputs).consts)
+
+
+def _uses(jaxpr: Jaxpr) -> np.ndarray:
+    width = len(jaxpr.invars)
+    nothing = np.zeros(width, bool)
+    uses = {var: row for var, row in zip(jaxpr.invars, np.eye(width, dtype=bool), strict=True)}
+
+    def of(var) -> np.ndarray:
+        return nothing if isinstance(var, Literal) else uses.get(var, nothing)
+
+    for equation in jaxpr.eqns:
+        inputs = np.array([of(var) for var in equation.invars]).reshape(-1, width)
+        inner = _called(equation)
+        outputs = _uses(inner) @ inputs if inner is not None else [inputs.any(axis=0)] * len(equation.outvars)
+        for var, row in zip(equation.outvars, outputs, strict=True):
+            uses[var] = row
+    return np.array([of(var) for var in jaxpr.outvars]).reshape(-1, width)
+
+
+def _called(equation) -> Jaxpr | None:
+    for name in ("jaxpr", "call_jaxpr", "fun_jaxpr"):
+        inner = equation.params.get(name)
+        inner = inner.jaxpr if isinstance(inner, ClosedJaxpr) else inner
+        if isinstance(inner, Jaxpr):
+            same = len(inner.invars) == len(equation.invars) and len(inner.outvars) == len(equation.outvars)
+            return inner if same and equation.primitive.name not in ("scan", "while", "cond") else None
+    return None

@@ -1,0 +1,239 @@
+"""Training: phases of gradient methods on the composite loss, and the least-squares procedure that needs none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+
+from .errors import MethodError
+from .estimate import Estimate, Trust, estimate
+from .features import Family, Fit, Setup, fit, relative_residual, search
+from .history import Clock, History, Record, Status
+from .loss import Batch, Objective, Weights, draw, mean_squares, objective, residuals, rows
+from .methods.gauss_newton import HostDriven
+
+_CHUNK = 100  # steps compiled into one call
+_ROUND_OFF = 1e-13  # an estimate below this cannot be told from round-off
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A training method and how many steps it takes.
+
+    Args:
+        method: any optax transformation, `optax.lbfgs()` included, or one of `pinn.methods`.
+        steps: how many.
+        name: how the history calls it.
+
+    Raises:
+        MethodError: no optax transformation, or a number of steps that is not a positive whole number.
+
+    Example:
+        >>> Phase(optax.adam(1e-3), steps=1000).steps
+        1000
+    """
+
+    method: optax.GradientTransformation
+    steps: int
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        if not (hasattr(self.method, "init") and hasattr(self.method, "update")):
+            raise MethodError(f"Phase() needs an optax transformation such as optax.adam(1e-3); got {self.method!r}.")
+        if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 1:
+            raise MethodError(f"Phase(steps=...) must be a positive whole number; got {self.steps!r}.")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a procedure hands back."""
+
+    goal: Objective
+    weights: Weights
+    status: Status
+    family: Family | None = None
+    width: int = 0
+    estimate: Estimate | None = None
+
+
+# --- least squares ---------------------------------------------------------------------------------------------------
+
+
+def least_squares(setup: Setup, widths: Sequence[int], tol: float | None, clock: Clock, history: History) -> Outcome:
+    """Search a family of features at the first width, then widen until the estimated error is small enough or settles.
+
+    Every width continues from the solution before it. The estimate is computed at each; the best one is kept.
+    """
+
+    def tell(found: Fit) -> None:
+        history.add(Record("features", len(history), clock.seconds, held_out=found.held_out, note=str(found.family)))
+
+    best = None
+    current = search(setup, widths[0], tell, enough=lambda: clock.left < 0.5 * (clock.limit or 0))
+    for i, width in enumerate(widths):
+        if i:
+            began = clock.seconds
+            family = current.family.scaled((width / widths[i - 1]) ** 0.25)
+            current = fit(setup, family, width, i, None if setup.problem.is_linear else current)
+            tell(current)
+        goal = objective(setup.problem, current.approximation, setup.exact.met)
+        judged = estimate(setup, goal, current.weights, current.family.scaled(1.1), int(1.5 * width), setup.exact)
+        history.add(
+            Record(
+                "estimate", len(history), clock.seconds, held_out=current.held_out, estimate=judged.worst, note=f"width {width}"
+            )
+        )
+        new = Outcome(goal, current.weights, Status.SETTLED, current.family, width, judged)
+        gain = np.inf if best is None else best.estimate.worst / judged.worst
+        best = new if best is None or _better(judged, best.estimate) else best
+        if tol is not None and judged.worst <= tol / 2 and judged.trust is not Trust.UNKNOWN:
+            return replace(best, status=Status.REACHED)
+        if judged.worst < _ROUND_OFF or (i > 1 and gain < 2):
+            break
+        if i and clock.left < 4 * (clock.seconds - began):
+            best = replace(best, status=Status.TIME)
+            break
+    return best
+
+
+def _better(new: Estimate, old: Estimate) -> bool:
+    return (new.trust is not Trust.UNKNOWN, -new.worst) > (old.trust is not Trust.UNKNOWN, -old.worst)
+
+
+# --- gradient methods ------------------------------------------------------------------------------------------------
+
+
+def trainable(weights: Weights) -> dict[str, Any]:
+    """The part of the weights that training changes."""
+    return {"train": tuple(part["train"] for part in weights.state), "unknown": weights.unknown}
+
+
+def with_trained(weights: Weights, trained: dict[str, Any]) -> Weights:
+    """The weights with that part replaced."""
+    state = tuple({**part, "train": train} for part, train in zip(weights.state, trained["train"], strict=True))
+    return Weights(state, trained["unknown"])
+
+
+def _loss(goal: Objective, weights: Weights, batches: Sequence[Batch], balance: Array, trained: dict[str, Any]) -> Array:
+    values = residuals(goal, with_trained(weights, trained), batches)
+    return jnp.dot(balance, mean_squares(values))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _steps(goal: Objective, method: Any, carry: tuple, weights: Weights, batches: Sequence[Batch], balance: Array, count: Array):
+    """`count` steps of a traced method in one compiled call."""
+    loss = partial(_loss, goal, weights, batches, balance)
+
+    def step(_: Array, carry: tuple) -> tuple:
+        trained, state, _ = carry
+        value, gradient = jax.value_and_grad(loss)(trained)
+        updates, state = method.update(gradient, state, trained, value=value, grad=gradient, value_fn=loss)
+        return optax.apply_updates(trained, updates), state, value
+
+    return jax.lax.fori_loop(0, count, step, carry)
+
+
+@partial(jax.jit, static_argnums=0)
+def _rows(goal: Objective, trained: dict, weights: Weights, batches: Sequence[Batch], balance: Array) -> Array:
+    return rows(residuals(goal, with_trained(weights, trained), batches), balance)
+
+
+@partial(jax.jit, static_argnums=0)
+def jacobian(goal: Objective, trained: dict, weights: Weights, batches: Sequence[Batch], balance: Array) -> tuple[Array, Array]:
+    """The rows [N] and their Jacobian [N, P], in chunks of points, parameters in the order of `ravel_pytree`."""
+    found = []
+    for term, batch, weight in zip(goal.terms, batches, balance, strict=True):
+
+        def one(point: Array, columns: dict, term=term) -> tuple[Array, Array]:
+            def value(trained: dict) -> Array:
+                return goal.residual(term, with_trained(weights, trained), point, columns)
+
+            tree = jax.jacrev(value)(trained)
+            flat = [leaf.reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(tree)]
+            return value(trained), jnp.concatenate(flat, axis=1)
+
+        values, slopes = jax.lax.map(lambda row, one=one: one(*row), batch, batch_size=256)
+        scale = jnp.sqrt(weight / batch.points.shape[0])
+        found.append((scale * values.reshape(-1), scale * slopes.reshape(-1, slopes.shape[-1])))
+    return jnp.concatenate([r for r, _ in found]), jnp.concatenate([j for _, j in found])
+
+
+def balanced(goal: Objective, weights: Weights, batches: Sequence[Batch]) -> Array:
+    """A weight for each term: the inverse of its mean squared slope by the weights of the network, the equations' set to 1.
+
+    So no term moves the network faster than another at the start (the neural tangent kernel's diagonal; Wang et al. 2022,
+    arXiv 2007.14527).
+    """
+    few = tuple(Batch(b.points[:64], {n: c[:64] for n, c in b.columns.items()}) for b in batches)
+    sizes = []
+    for term, batch in zip(goal.terms, few, strict=True):
+        alone = replace(goal, terms=(term,))
+        _, slopes = jacobian(alone, trainable(weights), weights, (batch,), jnp.ones(1, batch.points.dtype))
+        sizes.append(float(jnp.sum(slopes**2)))
+    size = np.maximum(np.array(sizes), 1e-300)
+    return jnp.asarray(size[0] / size, batches[0].points.dtype)
+
+
+def run_phases(
+    setup: Setup,
+    goal: Objective,
+    weights: Weights,
+    phases: Sequence[Phase],
+    points: dict[str, int],
+    clock: Clock,
+    history: History,
+) -> Outcome:
+    """Each phase in turn on fixed collocation points; the state with the smallest held-out residual is kept."""
+    batches = draw(goal.terms, setup.problem, points, (*setup.seed, 20), setup.dtype)
+    fresh = draw(goal.terms, setup.problem, points, (*setup.seed, 21), setup.dtype)
+    balance = balanced(goal, weights, batches)
+    best, least = weights, np.inf
+    for phase in phases:
+        name = phase.name or ("gauss-newton" if isinstance(phase.method, HostDriven) else "optax")
+        method = phase.method if isinstance(phase.method, HostDriven) else optax.with_extra_args_support(phase.method)
+        advance = _host_steps if isinstance(method, HostDriven) else _traced_steps
+        state, done = method.init(trainable(weights)), 0
+        while done < phase.steps:
+            count = min(_CHUNK if advance is _traced_steps else 5, phase.steps - done)
+            weights, state, stalled = advance(goal, method, weights, state, batches, balance, count)
+            done += count
+            squares = np.asarray(mean_squares(residuals(goal, weights, batches)))
+            held_out = relative_residual(goal, weights, fresh)
+            terms = {term.name: float(v) for term, v in zip(goal.terms, squares, strict=True)}
+            history.add(Record(name, done, clock.seconds, float(np.asarray(balance) @ squares), held_out, terms=terms))
+            if not np.all(np.isfinite(squares)):
+                return Outcome(goal, best, Status.DIVERGED)
+            if held_out < least:
+                best, least = weights, held_out
+            if clock.left < 0:
+                return Outcome(goal, best, Status.TIME)
+            if stalled:
+                break
+    return Outcome(goal, best, Status.FINISHED)
+
+
+def _traced_steps(goal, method, weights, state, batches, balance, count):
+    carry = (trainable(weights), state, jnp.zeros((), balance.dtype))
+    trained, state, _ = _steps(goal, method, carry, weights, batches, balance, jnp.asarray(count))
+    return with_trained(weights, trained), state, False
+
+
+def _host_steps(goal, method, weights, state, batches, balance, count):
+    for _ in range(count):
+        updates, state = method.update(
+            None,
+            state,
+            trainable(weights),
+            residuals_fn=lambda t: _rows(goal, t, weights, batches, balance),
+            jacobian_fn=lambda t: jacobian(goal, t, weights, batches, balance),
+        )
+        weights = with_trained(weights, optax.apply_updates(trainable(weights), updates))
+    return weights, state, state.rejected > 5
