@@ -65,9 +65,15 @@ class Ansatz:
         network = self.network(state)
         hidden = network.hidden(self.encoded(point))  # pyright: ignore[reportAttributeAccessIssue]
         functions = concatenate([hidden, jnp.ones(1, hidden.dtype)])
-        return {
-            name: functions * _column(self.exact.factor(name, point)) * state["scale"][i] for i, name in enumerate(self.fields)
-        }
+        alike = {pattern: functions * _column(self.exact.factor(name, point)) for name, pattern in self._patterns().items()}
+        return {name: alike[self.exact.pattern(name)] * state["scale"][i] for i, name in enumerate(self.fields)}
+
+    def _patterns(self) -> dict[str, tuple]:
+        """One field for each different φ."""
+        first: dict[tuple, str] = {}
+        for name in self.fields:
+            first.setdefault(self.exact.pattern(name), name)
+        return {name: pattern for pattern, name in first.items()}
 
 
 def _column(value: Array | Jet | float) -> Array | Jet | float:

@@ -25,8 +25,11 @@ State = Any
 class Approximation(Protocol):
     """A trial function: everything but the weights, which are passed in as `state`."""
 
-    fields: tuple[str, ...]
-    engine: Engine
+    @property
+    def fields(self) -> tuple[str, ...]: ...
+
+    @property
+    def engine(self) -> Engine: ...
 
     def values(self, state: State, extras: Mapping[str, Array], point: Array | Jet) -> Array | Jet: ...
 

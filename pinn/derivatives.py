@@ -30,7 +30,12 @@ def raised(index: MultiIndex, axis: int) -> MultiIndex:
     >>> raised((0, 1), 1)
     (0, 2)
     """
-    return index[:axis] + (index[axis] + 1,) + index[axis + 1 :]
+    return tuple(n + (i == axis) for i, n in enumerate(index))
+
+
+def lowered(index: MultiIndex, axis: int) -> MultiIndex:
+    """The multi-index with one derivative less along `axis`."""
+    return tuple(n - (i == axis) for i, n in enumerate(index))
 
 
 def lower_set(indices: Iterable[MultiIndex]) -> tuple[MultiIndex, ...]:
@@ -157,7 +162,7 @@ class Jet:
                 return derivatives[order]
             if (index, order) not in done:
                 axis = next(i for i, n in enumerate(index) if n)
-                rest = index[:axis] + (index[axis] - 1,) + index[axis + 1 :]
+                rest = lowered(index, axis)
                 total = None
                 for low in itertools.product(*(range(n + 1) for n in rest)):
                     inner = self.parts.get(_difference(index, low))
@@ -236,7 +241,7 @@ def _nested(function, point, indices, partial) -> dict[MultiIndex, Array]:
     def derivative(index: MultiIndex) -> Callable:
         if index not in known:
             axis = max(i for i, n in enumerate(index) if n)
-            known[index] = partial(derivative(index[:axis] + (index[axis] - 1,) + index[axis + 1 :]), axis)
+            known[index] = partial(derivative(lowered(index, axis)), axis)
         return known[index]
 
     return {index: derivative(index)(point) for index in indices}

@@ -62,6 +62,11 @@ class Exact:
             return 0.0
         return function_of(lambda p: self._lift(name, extras)(p), point)
 
+    def pattern(self, name: str) -> tuple:
+        """Which ends are given of a field: fields with one pattern share φ."""
+        given = self.ends.get(name, {})
+        return tuple((axis, *(value is not None for value in (e.lower, e.upper, e.velocity))) for axis, e in given.items())
+
     def factor(self, name: str, point: Array | Jet) -> Array | Jet | float:
         """φ at a point [d]."""
         product = 1.0

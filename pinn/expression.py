@@ -148,7 +148,7 @@ class Expression:
                 f"{which} returns an array of shape {shape}. It is called at one point, where fields and coordinates are single "
                 "numbers, and must return one number for each equation: a scalar, a tuple or a dict of scalars."
             )
-        if dtype == bool or not jnp.issubdtype(dtype, jnp.floating) and not jnp.issubdtype(dtype, jnp.integer):
+        if not (jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)):
             raise ResidualError(f"{which} returns {dtype}; a real number is needed. Split a complex equation in two parts.")
 
     def _check_places(self) -> None:

@@ -113,6 +113,11 @@ class Rows(NamedTuple):
     leaves: Array  # [n, L]
 
 
+def whole_chunks(count: int) -> int:
+    """Rounded up to whole chunks: a remainder would be compiled as a second copy."""
+    return count if count <= _CHUNK else -(-count // _CHUNK) * _CHUNK
+
+
 def _chunked(fn: Callable, *arguments: Any) -> Any:
     return jax.lax.map(lambda row: fn(*row), arguments, batch_size=_CHUNK)
 
@@ -282,7 +287,8 @@ class Setup:
         fields, equations = len(self.problem.fields), len(self.problem.equations)
         inside = max(int(self.oversampling * width * fields / equations), 50)
         d = self.problem.domain.dimension
-        return {"equation": inside, "condition": max(int(inside ** ((d - 1) / d) * 4), 20) if d > 1 else 1}
+        on = int(4 * inside ** ((d - 1) / d)) if d > 1 else 1
+        return {"equation": whole_chunks(inside), "condition": whole_chunks(on)}
 
 
 def fit(setup: Setup, family: Family, width: int, draw_index: int = 0, start: Fit | None = None) -> Fit:

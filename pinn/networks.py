@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -130,7 +131,7 @@ class MLP(Network):
         draw = generator(rngs)
         self.embedding = FourierFeatures(inputs, fourier, fourier_scale, draw, dtype) if fourier else None
         sizes = [2 * fourier or inputs] + [width] * depth
-        self.layers = nnx.List([_dense(draw, a, b, initializer, dtype) for a, b in zip(sizes, sizes[1:], strict=False)])
+        self.layers = nnx.List([_dense(draw, a, b, initializer, dtype) for a, b in pairwise(sizes)])
         self.output = _dense(draw, width, outputs, glorot, dtype)
         self.activation = activation
         _warn_if_equal(self.layers)
@@ -207,7 +208,7 @@ class ModifiedMLP(Network):
         draw = generator(rngs)
         self.gates = nnx.List([_dense(draw, inputs, width, initializer, dtype) for _ in range(2)])
         sizes = [inputs] + [width] * depth
-        self.layers = nnx.List([_dense(draw, a, b, initializer, dtype) for a, b in zip(sizes, sizes[1:], strict=False)])
+        self.layers = nnx.List([_dense(draw, a, b, initializer, dtype) for a, b in pairwise(sizes)])
         self.output = _dense(draw, width, outputs, glorot, dtype)
         self.activation = activation
         _warn_if_equal([*self.gates, *self.layers])

@@ -227,13 +227,14 @@ def _traced_steps(goal, method, weights, state, batches, balance, count):
 
 
 def _host_steps(goal, method, weights, state, batches, balance, count):
+    start = weights
     for _ in range(count):
         updates, state = method.update(
             None,
             state,
             trainable(weights),
-            residuals_fn=lambda t: _rows(goal, t, weights, batches, balance),
-            jacobian_fn=lambda t: jacobian(goal, t, weights, batches, balance),
+            residuals_fn=lambda t: _rows(goal, t, start, batches, balance),
+            jacobian_fn=lambda t: jacobian(goal, t, start, batches, balance),
         )
         weights = with_trained(weights, optax.apply_updates(trainable(weights), updates))
     return weights, state, state.rejected > 5
