@@ -2,12 +2,13 @@
 
     u_f(p) = G_f(p) + φ_f(p) s_f N_f(encode(p))
 
-with N the network, s_f the size of the field, and G, φ from `exact` (0 and 1 where nothing is built in).
+with N the network, s_f the size of the field, and G, φ from `exact` (0 and 1 where nothing is built in). What is here is the
+second summand: G does not depend on the weights, and is evaluated once for a set of points.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -51,14 +52,10 @@ class Ansatz:
     def encoded(self, point: Array | Jet) -> Array | Jet:
         return self.encoding(point if len(self.axes) == point.shape[0] else point[np.array(self.axes)])
 
-    def values(self, state: State, extras: Mapping[str, Array], point: Array | Jet) -> Array | Jet:
-        """The fields [F] at one point [d]."""
+    def values(self, state: State, point: Array | Jet) -> Array | Jet:
+        """φ s N for every field, [F], at one point [d]."""
         out = self.network(state)(self.encoded(point)) * state["scale"]
-        parts = []
-        for i, name in enumerate(self.fields):
-            value = out[i : i + 1] * _column(self.exact.factor(name, point))
-            parts.append(value + _column(self.exact.lift(name, point, extras)))
-        return concatenate(parts)
+        return concatenate([out[i : i + 1] * _column(self.exact.factor(name, point)) for i, name in enumerate(self.fields)])
 
     def basis(self, state: State, point: Array | Jet) -> dict[str, Array | Jet]:
         """For each field, the functions [M + 1] that its last layer combines: φ s (hidden, 1)."""

@@ -1,12 +1,14 @@
 """What stands for the fields: one ansatz, several side by side, or a sum u + e. All are used the same way:
 
-approximation.values(state, extras, point)   -> [F]   the fields at one point, for numbers and for jets
-read(approximation, expression, ...)         -> [L]   the leaves that an expression reads, derivatives and all
+    approximation.values(state, point)   -> [F]   the fields at one point, for numbers and for jets
+    read(approximation, expression, ...) -> [L]   the leaves that an expression reads, derivatives and all
+
+Values that are given, and met by construction, are not part of it: `lifted` gives theirs, to be added.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
@@ -16,6 +18,7 @@ from jax import Array
 
 from .ansatz import Ansatz
 from .derivatives import Engine, Jet, concatenate, nested_jvp, taylor
+from .exact import Exact
 from .expression import Expression
 from .operators import Leaf
 
@@ -31,7 +34,7 @@ class Approximation(Protocol):
     @property
     def engine(self) -> Engine: ...
 
-    def values(self, state: State, extras: Mapping[str, Array], point: Array | Jet) -> Array | Jet: ...
+    def values(self, state: State, point: Array | Jet) -> Array | Jet: ...
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,10 @@ class Together:
         engines = {part.engine for part in self.parts}
         return engines.pop() if len(engines) == 1 else nested_jvp
 
-    def values(self, state: State, extras: Mapping[str, Array], point: Array | Jet) -> Array | Jet:
+    def values(self, state: State, point: Array | Jet) -> Array | Jet:
         found = {}
         for part, weights in zip(self.parts, state, strict=True):
-            values = part.values(weights, extras, point)
+            values = part.values(weights, point)
             found |= {name: values[i : i + 1] for i, name in enumerate(part.fields)}
         return concatenate([found[name] for name in self.fields])
 
@@ -76,21 +79,40 @@ class Sum:
     def engine(self) -> Engine:
         return taylor if self.first.engine is taylor and self.second.engine is taylor else nested_jvp
 
-    def values(self, state: State, extras: Mapping[str, Array], point: Array | Jet) -> Array | Jet:
-        return self.first.values(state[0], extras, point) + self.second.values(state[1], extras, point)
+    def values(self, state: State, point: Array | Jet) -> Array | Jet:
+        return self.first.values(state[0], point) + self.second.values(state[1], point)
 
 
 def read(approximation: Approximation, expression: Expression, state: State, extras: Mapping[str, Array], point: Array) -> Array:
     """The leaves [L] of an expression at one point [d]."""
-    values: dict[Leaf, Array] = {}
+
+    def fields(point: Array | Jet) -> Array | Jet:
+        return approximation.values(state, point)
+
+    return _read(expression, approximation.fields, fields, approximation.engine, extras, point)
+
+
+def lifted(exact: Exact, expression: Expression, fields: tuple[str, ...], extras: Mapping[str, Array], point: Array) -> Array:
+    """The leaves [L] of the values that are met by construction; they depend on no weight."""
+    if not any(map(exact.lifts, fields)):
+        return jnp.zeros(len(expression.leaves), point.dtype)
+
+    def given(point: Array) -> Array:
+        return exact.values(fields, point, extras)
+
+    return _read(expression, fields, given, nested_jvp, extras, point)
+
+
+def _read(
+    expression: Expression, names: tuple[str, ...], values: Callable, engine: Engine, extras: Mapping[str, Array], point: Array
+) -> Array:
+    leaves: dict[Leaf, Array] = {}
     for site, place in zip(expression.sites, expression.places(point, extras), strict=True):
         demand = expression.demand(site)
-        indices = sorted({index for wanted in demand.values() for index in wanted})
-        found = approximation.engine(lambda p: approximation.values(state, extras, p), place, indices)
+        found = engine(values, place, sorted({index for wanted in demand.values() for index in wanted}))
         for name, wanted in demand.items():
-            column = approximation.fields.index(name)
-            values |= {Leaf(site, name, index): found[index][column] for index in wanted}
-    return jnp.stack([values[leaf] for leaf in expression.leaves])
+            leaves |= {Leaf(site, name, index): found[index][names.index(name)] for index in wanted}
+    return jnp.stack([leaves[leaf] for leaf in expression.leaves])
 
 
 @lru_cache(maxsize=256)

@@ -192,13 +192,6 @@ def concatenate(values: list) -> Array | Jet:
     return Jet({i: jnp.concatenate([value.part(i) for value in full], axis=-1) for i in present}, jets[0].indices)
 
 
-def function_of(function: Callable[[Array], Array], point: Array | Jet) -> Array | Jet:
-    """function(point), where the function knows nothing of jets and the point, if a jet, is `Jet.variable`."""
-    if not isinstance(point, Jet):
-        return function(point)
-    return Jet(nested_jvp(function, point.value, point.indices), point.indices)
-
-
 # --- engines ---------------------------------------------------------------------------------------------------------
 
 

@@ -14,16 +14,19 @@ After Wang & Lai's multistage networks (arXiv 2307.08934) in its use of a second
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from . import sampling
 from .approximation import Approximation, Sum
-from .exact import Exact, homogeneous
+from .exact import Exact
 from .features import Family, Setup, add_coefficients, candidates, correction, feature_ansatz, field_sizes, row_scales, term_rows
 from .loss import Objective, Weights, draw, objective, residuals
 
@@ -77,7 +80,7 @@ def estimate(setup: Setup, goal: Objective, weights: Weights, family: Family, wi
     draws = [_defect(setup, goal, weights, family, width, exact, index) for index in (0, 1)]
     points = jnp.asarray(sampling.measure_points(setup.problem.domain, _POINTS), setup.dtype)
     sizes = field_sizes(goal, weights, points)
-    found = [field_sizes(replace(goal, approximation=d.basis), weights._replace(state=d.state), points) for d in draws]
+    found = [dict(zip(setup.problem.fields, _sizes(d.basis, d.state, points).tolist(), strict=True)) for d in draws]
     eps = float(jnp.finfo(setup.dtype).eps)
     errors, gaps = {}, []
     for name in setup.problem.fields:
@@ -89,6 +92,12 @@ def estimate(setup: Setup, goal: Objective, weights: Weights, family: Family, wi
     trust, reason = _judge(rho, nl, gap, max(errors.values()), eps)
     both = Sum(goal.approximation, draws[0].basis)
     return Estimate(errors, trust, reason, both, Weights((weights.state, draws[0].state), weights.unknown))
+
+
+@partial(jax.jit, static_argnums=0)
+def _sizes(correction: Approximation, state: tuple, points: Array) -> Array:
+    values = jax.vmap(lambda p: correction.values(state, p))(points)
+    return jnp.sqrt(jnp.mean(values**2, axis=0))
 
 
 def choose_family(setup: Setup, goal: Objective, weights: Weights, exact: Exact, width: int = 200) -> Family:
@@ -107,19 +116,19 @@ class _Defect:
 
 def _defect(setup: Setup, goal: Objective, weights: Weights, family: Family, width: int, exact: Exact, index: int) -> _Defect:
     problem, seed, dtype = setup.problem, (*setup.seed, 900 + index), setup.dtype
-    basis, state = feature_ansatz(problem, homogeneous(exact), family, width, (*seed, 1), dtype)
-    batches = draw(goal.terms, problem, setup.counts(width), (*seed, 2), dtype)
+    basis, state = feature_ansatz(problem, exact, family, width, (*seed, 1), dtype)
+    batches = draw(goal, setup.counts(width), (*seed, 2), dtype)
     coefficients, systems = correction(goal, weights, basis, state, batches)
     state = add_coefficients(basis, state, coefficients, jnp.asarray(1.0, dtype))
     scales = [row_scales(rows, term) for rows, term in zip(systems, goal.terms, strict=True)]
-    fresh = draw(goal.terms, problem, setup.counts(width), (*seed, 3), dtype)
+    fresh = draw(goal, setup.counts(width), (*seed, 3), dtype)
     checks = [term_rows(goal, term, basis, weights, state, batch) for term, batch in zip(goal.terms, fresh, strict=True)]
     before = _norm([np.asarray(rows.residual) for rows in checks], scales)
     left = [np.asarray(rows.residual) + np.asarray(rows.matrix) @ np.asarray(coefficients) for rows in checks]
     rho = _norm(left, scales) / max(before, 1e-300)
     nl = rho
     if not problem.is_linear:
-        corrected = objective(problem, Sum(goal.approximation, basis), exact.met)
+        corrected = objective(problem, Sum(goal.approximation, basis), exact)
         after = residuals(corrected, Weights((weights.state, state), weights.unknown), fresh)
         nl = _norm([np.asarray(v) for v in after], scales) / max(before, 1e-300)
     return _Defect(basis, state, _finite(rho), _finite(nl))

@@ -8,7 +8,7 @@ each coordinate in turn adds its own interpolation of what is still missing on i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -19,7 +19,7 @@ from jax import Array
 
 from .check import faces
 from .conditions import Dirichlet, Initial, InitialVelocity, Periodic, Setting, Value, value_at
-from .derivatives import Jet, function_of, nested_jvp
+from .derivatives import Jet, nested_jvp
 from .operators import arguments
 from .problem import Problem, Term
 
@@ -54,13 +54,16 @@ class Exact:
     periodic: tuple[bool, ...] = ()
     met: tuple[str, ...] = ()
     left: Mapping[str, str] = field(default_factory=dict)
-    homogeneous: bool = False  # of a correction: zero where values are given
 
-    def lift(self, name: str, point: Array | Jet, extras: Mapping[str, Array]) -> Array | Jet | float:
-        """G at a point [d]."""
-        if self.homogeneous or not self.ends.get(name):
-            return 0.0
-        return function_of(lambda p: self._lift(name, extras)(p), point)
+    def lifts(self, name: str) -> bool:
+        """Whether G is anything but zero for a field."""
+        given = [value for e in self.ends.get(name, {}).values() for value in (e.lower, e.upper, e.velocity)]
+        return any(value is not None and value != 0.0 for value in given)
+
+    def values(self, names: Sequence[str], point: Array, extras: Mapping[str, Array]) -> Array:
+        """G of each field named, at a point [d]."""
+        zero = jnp.zeros((), point.dtype)
+        return jnp.stack([self._lift(name, extras)(point) if self.lifts(name) else zero for name in names])
 
     def pattern(self, name: str) -> tuple:
         """Which ends are given of a field: fields with one pattern share φ."""
@@ -112,12 +115,6 @@ class Exact:
 
 
 @lru_cache(maxsize=64)
-def homogeneous(exact: Exact) -> Exact:
-    """The same conditions for a correction, whose given values are zero."""
-    return replace(exact, homogeneous=True)
-
-
-@lru_cache(maxsize=64)
 def plan_exact(problem: Problem, wanted: bool | None) -> Exact:
     """Which conditions the ansatz can meet by construction; none where `wanted` is False.
 
@@ -158,6 +155,8 @@ def _obstacle(problem: Problem, term: Term) -> str:
         return "it is no given value"
     if any("normal" in arguments(value) for value in condition.values.values() if callable(value)):
         return "its value asks for the normal"
+    if any(name in problem.parameters for value in condition.values.values() if callable(value) for name in arguments(value)):
+        return "its value asks for an unknown parameter"
     if any(problem.depends[name] != problem.domain.coordinates for name in condition.values):
         return "its field depends on fewer coordinates"
     if len(faces(term.place)) < len(term.place.patches):

@@ -118,27 +118,23 @@ def whole_chunks(count: int) -> int:
     return count if count <= _CHUNK else -(-count // _CHUNK) * _CHUNK
 
 
-def _chunked(fn: Callable, *arguments: Any) -> Any:
-    return jax.lax.map(lambda row: fn(*row), arguments, batch_size=_CHUNK)
-
-
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def term_rows(objective: Objective, term: Term, basis: Together | None, weights: Weights, state: tuple, batch: Batch) -> Rows:
     """A term linearised at its points; `basis` and its `state` give the new functions, None for no matrix."""
     expression = term.expression
 
-    def one(point: Array, columns: Mapping[str, Array]) -> Rows:
-        extras = objective.extras(weights.unknown, point.dtype) | dict(columns)
-        leaves = objective.leaves(term, weights, point, columns)
+    def one(row: Batch) -> Rows:
+        extras = objective.extras(weights.unknown, row.points.dtype) | row.columns
+        leaves = objective.leaves(term, weights, row)
 
         def value(values: Array) -> Array:
-            return expression.value(point, values, extras)
+            return expression.value(row.points, values, extras)
 
         slopes = jax.jacfwd(value)(leaves)
-        matrix = None if basis is None else _change(expression, basis, state, slopes, expression.places(point, extras))
+        matrix = None if basis is None else _change(expression, basis, state, slopes, expression.places(row.points, extras))
         return Rows(value(leaves), matrix, slopes, leaves)
 
-    return _chunked(one, *batch)
+    return jax.lax.map(one, batch, batch_size=_CHUNK)
 
 
 def _change(expression: Expression, basis: Together, state: tuple, slopes: Array, places: Array) -> Array:
@@ -247,8 +243,7 @@ def relative_residual(objective: Objective, weights: Weights, batches: Sequence[
 
 @partial(jax.jit, static_argnums=0)
 def _mean_square_fields(objective: Objective, weights: Weights, points: Array) -> Array:
-    extras = objective.extras(weights.unknown, points.dtype)
-    values = jax.vmap(lambda p: objective.approximation.values(weights.state, extras, p))(points)
+    values = jax.vmap(lambda p: objective.values(weights, p))(points)
     return jnp.mean(values**2, axis=0)
 
 
@@ -262,7 +257,7 @@ def coarse_sizes(setup: Setup) -> dict[str, float]:
     """The fields' sizes from one coarse least-squares solve, linearised about zero; 1 where it gives nothing to go by."""
     family = Family(sin, (4.0,) * setup.problem.domain.dimension)
     rough = fit(replace(setup, steps=0), family, 100)
-    goal = objective(setup.problem, rough.approximation, setup.exact.met)
+    goal = objective(setup.problem, rough.approximation, setup.exact)
     points = sampling.interior(setup.problem.domain, 500, (*setup.seed, 5))
     sizes = field_sizes(goal, rough.weights, jnp.asarray(points, setup.dtype))
     return {name: size if 1e-12 < size < 1e12 else 1.0 for name, size in sizes.items()}
@@ -298,15 +293,15 @@ def fit(setup: Setup, family: Family, width: int, draw_index: int = 0, start: Fi
     """
     problem, seed = setup.problem, (*setup.seed, draw_index)
     basis, state = feature_ansatz(problem, setup.exact, family, width, (*seed, 1), setup.dtype)
-    goal = objective(problem, basis, setup.exact.met)
+    goal = objective(problem, basis, setup.exact)
     weights = Weights(state, start_unknown(problem, setup.dtype))
-    batches = draw(goal.terms, problem, setup.counts(width), (*seed, 2), setup.dtype)
+    batches = draw(goal, setup.counts(width), (*seed, 2), setup.dtype)
     if problem.is_linear:
         coefficients, _ = correction(goal, weights, basis, state, batches)
         weights = weights._replace(state=add_coefficients(basis, state, coefficients, jnp.asarray(1.0, setup.dtype)))
     else:
         weights = _gauss_newton(goal, weights, basis, batches, setup.steps, start)
-    fresh = draw(goal.terms, problem, setup.counts(max(width, 300)), (*setup.seed, 7), setup.dtype)
+    fresh = draw(goal, setup.counts(max(width, 300)), (*setup.seed, 7), setup.dtype)
     return Fit(family, basis, weights, relative_residual(goal, weights, fresh))
 
 
@@ -315,10 +310,9 @@ def _about(goal: Objective, weights: Weights, basis: Together, batches: Sequence
     source = replace(goal, approximation=start.approximation)
     terms = list(zip(goal.terms, batches, strict=True))
     systems = [term_rows(source, term, basis, start.weights, weights.state, batch) for term, batch in terms]
-    empty = [term_rows(goal, term, None, weights, (), batch).leaves for term, batch in terms]
     targets = [
-        jnp.einsum("nkl,nl->nk", rows.slopes, rows.leaves - lift) - rows.residual
-        for rows, lift in zip(systems, empty, strict=True)
+        jnp.einsum("nkl,nl->nk", rows.slopes, rows.leaves - batch.given) - rows.residual
+        for rows, (_, batch) in zip(systems, terms, strict=True)
     ]
     scales = [row_scales(rows, term) for rows, (term, _) in zip(systems, terms, strict=True)]
     coefficients = least_squares([rows.matrix for rows in systems], targets, scales)

@@ -18,15 +18,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .approximation import Approximation, State, read
+from .approximation import Approximation, State, lifted, read
+from .exact import Exact
 from .problem import Problem, Term
 
 
 class Batch(NamedTuple):
-    """The points of one term, [n, d], and what else its expression asks for at each."""
+    """The points of one term, [n, d], what else its expression asks for there, and its leaves of the values met exactly."""
 
     points: Array
     columns: dict[str, Array]
+    given: Array  # [n, L]
 
 
 class Weights(NamedTuple):
@@ -45,6 +47,7 @@ class Objective:
 
     problem: Problem
     approximation: Approximation
+    exact: Exact
     terms: tuple[Term, ...]
 
     def extras(self, unknown: Mapping[str, Array], dtype: jnp.dtype) -> dict[str, Array]:
@@ -52,20 +55,25 @@ class Objective:
         known = {name: jnp.asarray(value, dtype) for name, value in self.problem.constants.items()}
         return known | physical(self.problem, unknown)
 
-    def leaves(self, term: Term, weights: Weights, point: Array, columns: Mapping[str, Array]) -> Array:
-        """What the term reads of the fields at one point, [L]."""
-        extras = self.extras(weights.unknown, point.dtype) | dict(columns)
-        return read(self.approximation, term.expression, weights.state, extras, point)
+    def leaves(self, term: Term, weights: Weights, row: Batch) -> Array:
+        """What the term reads of the fields at one row of its batch, [L]."""
+        extras = self.extras(weights.unknown, row.points.dtype) | row.columns
+        return row.given + read(self.approximation, term.expression, weights.state, extras, row.points)
 
-    def residual(self, term: Term, weights: Weights, point: Array, columns: Mapping[str, Array]) -> Array:
-        """The term's components at one point, [K]."""
-        extras = self.extras(weights.unknown, point.dtype) | dict(columns)
-        return term.expression.value(point, self.leaves(term, weights, point, columns), extras)
+    def residual(self, term: Term, weights: Weights, row: Batch) -> Array:
+        """The term's components at one row of its batch, [K]."""
+        extras = self.extras(weights.unknown, row.points.dtype) | row.columns
+        return term.expression.value(row.points, self.leaves(term, weights, row), extras)
+
+    def values(self, weights: Weights, point: Array) -> Array:
+        """The fields [F] at one point [d]."""
+        given = self.exact.values(self.approximation.fields, point, self.extras(weights.unknown, point.dtype))
+        return given + self.approximation.values(weights.state, point)
 
 
-def objective(problem: Problem, approximation: Approximation, met: Sequence[str]) -> Objective:
-    """The objective of a problem; `met` names the conditions that the ansatz meets by construction."""
-    return _objective(problem, approximation, tuple(term for term in problem.terms if term.name not in met))
+def objective(problem: Problem, approximation: Approximation, exact: Exact, every: bool = False) -> Objective:
+    """The objective of a problem: the terms that are not met by construction, or every term."""
+    return _objective(problem, approximation, exact, tuple(t for t in problem.terms if every or t.name not in exact.met))
 
 
 _objective = lru_cache(maxsize=256)(Objective)
@@ -81,23 +89,28 @@ def physical(problem: Problem, unknown: Mapping[str, Array]) -> dict[str, Array]
     return {name: jnp.exp(value) if problem.parameters[name].positive else value for name, value in unknown.items()}
 
 
-def draw(
-    terms: Sequence[Term], problem: Problem, counts: Mapping[str, int], seed: Sequence[int], dtype: Any
-) -> tuple[Batch, ...]:
+def draw(goal: Objective, counts: Mapping[str, int], seed: Sequence[int], dtype: Any) -> tuple[Batch, ...]:
     """Points for each term: `counts` by the term's name, where "condition" stands for any that is not named."""
     batches = []
-    for i, term in enumerate(terms):
+    for i, term in enumerate(goal.terms):
         count = counts.get(term.name, counts["equation"] if term.place is None else counts["condition"])
-        points, columns = term.sample(problem.domain, count, [*seed, i])
-        batches.append(Batch(jnp.asarray(points, dtype), {name: jnp.asarray(c, dtype) for name, c in columns.items()}))
+        points, columns = term.sample(goal.problem.domain, count, [*seed, i])
+        inputs = jnp.asarray(points, dtype), {name: jnp.asarray(column, dtype) for name, column in columns.items()}
+        batches.append(Batch(*inputs, _given(goal.problem, goal.exact, term, *inputs)))
     return tuple(batches)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _given(problem: Problem, exact: Exact, term: Term, points: Array, columns: dict[str, Array]) -> Array:
+    constants = {name: jnp.asarray(value, points.dtype) for name, value in problem.known().items()}
+    return jax.vmap(lambda p, c: lifted(exact, term.expression, problem.fields, constants | c, p))(points, columns)
 
 
 @partial(jax.jit, static_argnums=0)
 def residuals(objective: Objective, weights: Weights, batches: Sequence[Batch]) -> tuple[Array, ...]:
     """The residuals of every term at its points, each [n, K]."""
     return tuple(
-        jax.vmap(lambda p, c, term=term: objective.residual(term, weights, p, c))(*batch)
+        jax.vmap(lambda row, term=term: objective.residual(term, weights, row))(batch)
         for term, batch in zip(objective.terms, batches, strict=True)
     )
 

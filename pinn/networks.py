@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import pairwise
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,7 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from .derivatives import Activation, Jet, concatenate, sin, tanh
+from .derivatives import ACTIVATIONS, Activation, Jet, concatenate, sin, tanh
 from .errors import NetworkError, ProblemWarning
 
 Initializer = Callable[[np.random.Generator, int, int], np.ndarray]
@@ -237,6 +238,43 @@ class Features(Network):
 
     def hidden(self, x: Array | Jet) -> Array | Jet:
         return self.activation(self.layer(x))
+
+
+def describe(network: nnx.Module) -> dict[str, Any] | None:
+    """What `rebuild` needs to make a network of the same structure, for JSON; None for one that is not of this package.
+
+    Example:
+        >>> describe(MLP(2, 1, width=8, depth=2, rngs=nnx.Rngs(0)))
+        {'kind': 'MLP', 'activation': 'tanh', 'width': 8, 'depth': 2}
+    """
+    if type(network) not in (MLP, ResidualMLP, ModifiedMLP, Features):
+        return None
+    name = network.activation.name
+    if ACTIVATIONS.get(name) is not network.activation:
+        return None
+    description = {"kind": type(network).__name__, "activation": name, "width": network.output.kernel.shape[0]}
+    if isinstance(network, Features):
+        return description
+    description["depth"] = len(network.inner if isinstance(network, ResidualMLP) else network.layers)
+    if isinstance(network, MLP) and network.embedding is not None:
+        description["fourier"] = network.embedding.angles.kernel.shape[1] // 2
+    return description
+
+
+def rebuild(description: Mapping[str, Any], inputs: int, outputs: int, dtype: jnp.dtype) -> Network:
+    """A network as described, with weights of no meaning.
+
+    Example:
+        >>> rebuild({"kind": "MLP", "activation": "sin", "width": 8, "depth": 2}, 2, 1, jnp.float32)(jnp.zeros(2)).shape
+        (1,)
+    """
+    options = dict(description)
+    kind, activation = options.pop("kind"), ACTIVATIONS[options.pop("activation")]
+    if kind == "Features":
+        width = options["width"]
+        return Features(np.zeros((inputs, width)), np.zeros(width), outputs, activation, dtype)
+    make = {"MLP": MLP, "ResidualMLP": ResidualMLP, "ModifiedMLP": ModifiedMLP}[kind]
+    return make(inputs, outputs, rngs=nnx.Rngs(0), dtype=dtype, activation=activation, **options)
 
 
 def _dense(draw: np.random.Generator, fan_in: int, fan_out: int, initializer: Initializer, dtype: jnp.dtype) -> Dense:

@@ -7,6 +7,8 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -161,6 +163,12 @@ class Problem:
     def equations(self) -> tuple[str, ...]:
         """Labels of the equations, in the residual's order."""
         return self.terms[0].expression.components
+
+    def plot(self, path: str | Path | None = None) -> Any:
+        """A picture of the domain with its conditions, as a Matplotlib figure; written to `path` if given."""
+        from . import plotting
+
+        return plotting.plot_problem(self, path)
 
     def __repr__(self) -> str:
         count = len(self.equations)

@@ -15,7 +15,7 @@ import numpy as np
 from jax import Array
 
 from . import sampling
-from .approximation import Approximation, read
+from .approximation import lifted, read
 from .errors import ProblemWarning, SolutionError, listing, suggestion
 from .estimate import Estimate, Trust, estimate
 from .expression import Expression
@@ -202,7 +202,7 @@ class Solution:
         """
         if self.corrected is None:
             raise SolutionError("This solution has no error correction to add: it was loaded, or its estimate was not computed.")
-        goal = objective(self.problem, self.corrected.approximation, self.setup.exact.met)
+        goal = objective(self.problem, self.corrected.approximation, self.setup.exact)
         family = self.family.scaled(1.1)
         width = int(1.5 * self.width)
         setup = replace(self.setup, seed=(*self.setup.seed, 31))
@@ -276,8 +276,8 @@ class Solution:
         return tuple(columns) if numbered else dict(zip(expression.components, columns, strict=True))
 
     def _misfits(self) -> tuple[dict[str, float], dict[str, float]]:
-        whole = objective(self.problem, self.goal.approximation, ())
-        batches = draw(whole.terms, self.problem, {"equation": 4000, "condition": 400}, (*self.setup.seed, 77), self.setup.dtype)
+        whole = objective(self.problem, self.goal.approximation, self.setup.exact, every=True)
+        batches = draw(whole, {"equation": 4096, "condition": 512}, (*self.setup.seed, 77), self.setup.dtype)
         residual: dict[str, float] = {}
         conditions: dict[str, float] = {}
         for term, batch in zip(whole.terms, batches, strict=True):
@@ -297,8 +297,7 @@ def _expression(problem: Problem, function: Callable) -> Expression:
 
 @partial(jax.jit, static_argnums=0)
 def _values(goal: Objective, weights: Weights, points: Array) -> Array:
-    extras = goal.extras(weights.unknown, points.dtype)
-    return jax.vmap(lambda p: goal.approximation.values(weights.state, extras, p))(points)
+    return jax.vmap(lambda p: goal.values(weights, p))(points)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -306,12 +305,12 @@ def _components(goal: Objective, expression: Expression, weights: Weights, point
     extras = goal.extras(weights.unknown, points.dtype)
 
     def one(point: Array) -> Array:
-        leaves = read(goal.approximation, expression, weights.state, extras, point)
-        return expression.value(point, leaves, extras)
+        given = lifted(goal.exact, expression, goal.approximation.fields, extras, point)
+        return expression.value(point, given + read(goal.approximation, expression, weights.state, extras, point), extras)
 
     return jax.vmap(one)(points)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _term(goal: Objective, term: Any, weights: Weights, batch: Any) -> Array:
-    return jax.vmap(lambda p, c: goal.residual(term, weights, p, c))(*batch)
+    return jax.vmap(lambda row: goal.residual(term, weights, row))(batch)

@@ -154,7 +154,7 @@ def _network(setup: Setup, plan: Plan, outcome: Outcome | None):
         parts.append(part)
         states.append(state)
     approximation = together(problem.fields, tuple(parts))
-    return objective(problem, approximation, plan.exact.met), Weights(tuple(states), start_unknown(problem, dtype))
+    return objective(problem, approximation, plan.exact), Weights(tuple(states), start_unknown(problem, dtype))
 
 
 def _estimate(setup: Setup, outcome: Outcome) -> Outcome:

@@ -84,7 +84,7 @@ def least_squares(setup: Setup, widths: Sequence[int], tol: float | None, clock:
             family = current.family.scaled((width / widths[i - 1]) ** 0.25)
             current = fit(setup, family, width, i, None if setup.problem.is_linear else current)
             tell(current)
-        goal = objective(setup.problem, current.approximation, setup.exact.met)
+        goal = objective(setup.problem, current.approximation, setup.exact)
         judged = estimate(setup, goal, current.weights, current.family.scaled(1.1), int(1.5 * width), setup.exact)
         history.add(
             Record(
@@ -152,15 +152,15 @@ def jacobian(goal: Objective, trained: dict, weights: Weights, batches: Sequence
     found = []
     for term, batch, weight in zip(goal.terms, batches, balance, strict=True):
 
-        def one(point: Array, columns: dict, term=term) -> tuple[Array, Array]:
+        def one(row: Batch, term=term) -> tuple[Array, Array]:
             def value(trained: dict) -> Array:
-                return goal.residual(term, with_trained(weights, trained), point, columns)
+                return goal.residual(term, with_trained(weights, trained), row)
 
             tree = jax.jacrev(value)(trained)
             flat = [leaf.reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(tree)]
             return value(trained), jnp.concatenate(flat, axis=1)
 
-        values, slopes = jax.lax.map(lambda row, one=one: one(*row), batch, batch_size=256)
+        values, slopes = jax.lax.map(one, batch, batch_size=256)
         scale = jnp.sqrt(weight / batch.points.shape[0])
         found.append((scale * values.reshape(-1), scale * slopes.reshape(-1, slopes.shape[-1])))
     return jnp.concatenate([r for r, _ in found]), jnp.concatenate([j for _, j in found])
@@ -172,7 +172,7 @@ def balanced(goal: Objective, weights: Weights, batches: Sequence[Batch]) -> Arr
     So no term moves the network faster than another at the start (the neural tangent kernel's diagonal; Wang et al. 2022,
     arXiv 2007.14527).
     """
-    few = tuple(Batch(b.points[:64], {n: c[:64] for n, c in b.columns.items()}) for b in batches)
+    few = tuple(jax.tree.map(lambda column: column[:64], batch) for batch in batches)
     sizes = []
     for term, batch in zip(goal.terms, few, strict=True):
         alone = replace(goal, terms=(term,))
@@ -192,8 +192,8 @@ def run_phases(
     history: History,
 ) -> Outcome:
     """Each phase in turn on fixed collocation points; the state with the smallest held-out residual is kept."""
-    batches = draw(goal.terms, setup.problem, points, (*setup.seed, 20), setup.dtype)
-    fresh = draw(goal.terms, setup.problem, points, (*setup.seed, 21), setup.dtype)
+    batches = draw(goal, points, (*setup.seed, 20), setup.dtype)
+    fresh = draw(goal, points, (*setup.seed, 21), setup.dtype)
     balance = balanced(goal, weights, batches)
     best, least = weights, np.inf
     for phase in phases:

@@ -1,0 +1,371 @@
+"""Saved solutions: a folder of plain files that any machine can read, and that runs nothing of its own when it is loaded.
+
+    solution.json       what is known of the solution, in words and numbers, and how its networks are built
+    arrays.npz          the weights, by their place in the network
+    values.stablehlo    the fields as a compiled function of weights and points [n, d], which needs no problem (`jax.export`)
+    SHA256SUMS          checksums of the three, which `sha256sum --check` understands as well
+
+Nothing is pickled, so a stranger's folder is safe to load. Code is never compared: a problem is known by its *fingerprint*,
+the values of its residuals and conditions at fixed points, with a fixed number in place of each derivative that they read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import os
+import shutil
+import zlib
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, export
+
+from .algebra import Difference, Intersection, Product, Union
+from .approximation import Sum, Together
+from .conditions import Points
+from .domains import Ball, Box, Disk, Domain, Interval
+from .errors import CheckpointError, SolutionError, listing
+from .networks import describe
+from .pieces import fixed_points
+from .problem import Problem, Term
+
+FORMAT = 1  # of the folder; a newer one is refused
+CARD, ARRAYS, VALUES, SUMS = "solution.json", "arrays.npz", "values.stablehlo", "SHA256SUMS"
+PLATFORMS = ("cpu", "cuda", "tpu")
+
+_PROBES = 4  # points at which a fingerprint is taken
+_SURFACE_POINTS = 256  # that tell where a condition holds
+
+
+def save(solution: Any, path: str | Path) -> None:
+    """Write a `Solution` as a folder, whole or not at all; a solution that was saved there before is replaced.
+
+    Raises:
+        CheckpointError: there is something else at `path`.
+        SolutionError: the network cannot be exported, since it calls back into Python.
+
+    Example:
+        >>> import tempfile
+        >>> from pinn import Dirichlet, Interval, Problem, d, load, solve
+        >>> line = Interval(x=(0, 1))
+        >>> ends = Dirichlet(y=0.0, on=line.boundary)
+        >>> problem = Problem(fields="y", domain=line, residual=lambda y, x: d(y, x, x) + 2, conditions=[ends])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save(solve(problem, progress=False), f"{folder}/parabola")
+        ...     loaded, whole = load(f"{folder}/parabola"), load(f"{folder}/parabola", problem)
+        >>> round(float(loaded(x=0.5)), 9), round(float(whole.evaluate(lambda y, x: d(y, x), x=0.0)), 9)
+        (0.25, 1.0)
+    """
+    target = Path(path).resolve()
+    _check_replaceable(target)
+    weights = named_arrays("weights", solution.weights)
+    correction = _correction(solution)
+    arrays = weights | (named_arrays("correction", correction[1]) if correction else {})
+    card = json.dumps(_plain(_card(solution, correction)), indent=1, ensure_ascii=False, allow_nan=False)
+    files = {CARD: card.encode(), ARRAYS: _npz(arrays), VALUES: _exported(solution, weights)}
+    _write(target, files | {SUMS: checksums(files)})
+
+
+# --- the folder ------------------------------------------------------------------------------------------------------
+
+
+def checksums(files: Mapping[str, bytes]) -> bytes:
+    """A line for each file, as `sha256sum` writes it."""
+    return "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in sorted(files.items())).encode()
+
+
+def _check_replaceable(path: Path) -> None:
+    if not path.exists():
+        return
+    others = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else [path.name]
+    others = [name for name in others if not path.is_dir() or name not in (CARD, ARRAYS, VALUES, SUMS)]
+    if others:
+        raise CheckpointError(
+            f"{path} is there already and is no saved solution: it has {listing(others[:3])}. Save under another name, or remove it."
+        )
+
+
+def _write(path: Path, files: Mapping[str, bytes]) -> None:
+    """A folder with these files, written beside and then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new, old = (path.with_name(f".{path.name}.{os.getpid()}.{which}") for which in ("new", "old"))
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir()
+    try:
+        for name, data in files.items():
+            with (new / name).open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        if path.exists():
+            path.rename(old)
+        new.rename(path)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        if old.exists() and not path.exists():
+            old.rename(path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+    with suppress(OSError):  # POSIX: makes the renaming itself durable; elsewhere a folder cannot be opened
+        handle = os.open(path.parent, os.O_RDONLY)
+        os.fsync(handle)
+        os.close(handle)
+
+
+# --- weights and values ----------------------------------------------------------------------------------------------
+
+
+def named_arrays(root: str, tree: Any) -> dict[str, np.ndarray]:
+    """The arrays of a tree by their place in it, such as `weights/state/0/train/output/bias`."""
+    return {name: np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf) for name, leaf in _leaves(root, tree)}
+
+
+def filled(root: str, tree: Any, arrays: Mapping[str, Any]) -> Any:
+    """The tree with arrays from `named_arrays` in place of its own.
+
+    Raises:
+        CheckpointError: an array is missing, left over, or of another shape or precision.
+
+    Example:
+        >>> tree = {"a": jnp.zeros(2), "b": (jnp.ones(()),)}
+        >>> filled("w", tree, {name: array + 1 for name, array in named_arrays("w", tree).items()})
+        {'a': Array([1., 1.], dtype=float64), 'b': (Array(2., dtype=float64),)}
+    """
+    wanted = dict(_leaves(root, tree))
+    given = {name: array for name, array in arrays.items() if name.startswith(f"{root}/")}
+    if wanted.keys() != given.keys():
+        absent, over = listing(sorted(wanted.keys() - given.keys())), listing(sorted(given.keys() - wanted.keys()))
+        raise CheckpointError(f"the weights of another network: missing {absent}; left over {over}")
+    return jax.tree.unflatten(jax.tree.structure(tree), [_like(leaf, name, given[name]) for name, leaf in wanted.items()])
+
+
+def _like(leaf: Array, name: str, array: Any) -> Array:
+    data = jax.random.key_data(leaf) if _is_key(leaf) else leaf
+    if (array.shape, array.dtype) != (data.shape, data.dtype):
+        raise CheckpointError(
+            f"the weights of another network: {name} is {array.dtype}{list(array.shape)}, not {data.dtype}{list(data.shape)}"
+        )
+    found = jnp.asarray(array)
+    return jax.random.wrap_key_data(found, impl=jax.random.key_impl(leaf)) if _is_key(leaf) else found
+
+
+def _leaves(root: str, tree: Any) -> list[tuple[str, Any]]:
+    found = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return [(f"{root}/{jax.tree_util.keystr(path, simple=True, separator='/')}", leaf) for path, leaf in found]
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **dict(arrays))
+    return buffer.getvalue()
+
+
+def _exported(solution: Any, weights: Mapping[str, np.ndarray]) -> bytes:
+    """The fields [n, F] as a function of the weights by name and points [n, d], for any n; two reverse derivatives included."""
+
+    def values(arrays: dict[str, Array], points: Array) -> Array:
+        found = filled("weights", solution.weights, arrays)
+        return jax.vmap(lambda point: solution.goal.values(found, point))(points)
+
+    shape = export.symbolic_shape(f"n, {solution.problem.domain.dimension}")
+    points = jax.ShapeDtypeStruct(shape, solution.setup.dtype)
+    shapes = {name: jax.ShapeDtypeStruct(array.shape, array.dtype) for name, array in weights.items()}
+    try:
+        with jax.default_matmul_precision("highest"):
+            exported = export.export(jax.jit(values), platforms=PLATFORMS)(shapes, points)
+            return bytes(exported.serialize(vjp_order=2))
+    except (ValueError, NotImplementedError) as error:
+        raise SolutionError(
+            f"The network cannot be saved as a function for {listing(PLATFORMS)}: {error}. Build it from jax.numpy operations, "
+            "without calls back into Python."
+        ) from error
+
+
+# --- the card --------------------------------------------------------------------------------------------------------
+
+
+def _card(solution: Any, correction: tuple[Any, Any] | None) -> dict[str, Any]:
+    """All that is saved but arrays."""
+    problem, setup = solution.problem, solution.setup
+    return {
+        "format": FORMAT,
+        "versions": {name: _version(name) for name in ("pinn", "jax", "flax", "numpy")},
+        "problem": {
+            "name": problem.name,
+            "fields": list(problem.fields),
+            "equations": list(problem.equations),
+            "domain": domain_parts(problem.domain),
+        },
+        "fingerprint": fingerprint(problem),
+        "status": solution.status.name,
+        "error_estimate": solution.error_estimate,
+        "trust": solution.trust.name,
+        "trust_reason": solution.trust_reason,
+        "seconds": solution.seconds,
+        "parameters": {name: {"value": float(p), "interval": p.interval} for name, p in solution.parameters.items()},
+        "errors": solution.errors().to_dict(),
+        "plan": [vars(choice) for choice in solution.plan.choices],
+        "history": [asdict(record) for record in solution.history],
+        "dtype": str(setup.dtype),
+        "seed": setup.seed,
+        "met": setup.exact.met,
+        "approximation": approximation_parts(solution.goal.approximation, solution.weights.state),
+        "correction": approximation_parts(*correction) if correction else None,
+        "family": {"activation": solution.family.activation.name, "bandwidth": solution.family.bandwidth},
+        "width": solution.width,
+    }
+
+
+def _correction(solution: Any) -> tuple[Any, Any] | None:
+    """The estimated error e as an approximation and its state, where the corrected solution is u + e."""
+    corrected = solution.corrected
+    if corrected is None or not isinstance(corrected.approximation, Sum):
+        return None
+    return corrected.approximation.second, corrected.weights.state[1]
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _plain(value: Any) -> Any:
+    """The same for JSON, which has no NaN: numbers that are not finite become words that `float` understands."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    value = value.item() if isinstance(value, np.generic) else value
+    return str(float(value)) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def approximation_parts(approximation: Any, state: Any) -> dict[str, Any] | None:
+    """How an approximation is built, for JSON; None where this package alone cannot build it again."""
+    if isinstance(approximation, Sum):
+        return {"sum": [approximation_parts(approximation.first, state[0]), approximation_parts(approximation.second, state[1])]}
+    if not isinstance(approximation, Together):
+        return None
+    parts = []
+    for part, weights in zip(approximation.parts, state, strict=True):
+        encoding = part.encoding
+        parts.append(
+            {
+                "fields": part.fields,
+                "axes": part.axes,
+                "lower": encoding.lower.tolist(),
+                "upper": encoding.upper.tolist(),
+                "periodic": encoding.periodic,
+                "raw": encoding.raw,
+                "engine": part.engine.__name__,
+                "network": describe(part.network(weights)),
+            }
+        )
+    return {"together": parts}
+
+
+_SHAPES: dict[str, type[Domain]] = {kind.__name__: kind for kind in (Box, Interval, Ball, Disk)}
+_PAIRS: dict[str, type[Domain]] = {kind.symbol: kind for kind in (Difference, Union, Intersection, Product)}
+
+
+def domain_parts(domain: Domain) -> dict[str, Any]:
+    """A domain for JSON; the box around it where it is none of this package's shapes.
+
+    Example:
+        >>> domain_parts(Box(x=(0, 2), y=(0, 1)) - Disk(x=1, y=0.5, radius=0.2))
+        {'-': [{'Box': {'x': [0.0, 2.0], 'y': [0.0, 1.0]}}, {'Disk': {'x': 1.0, 'y': 0.5, 'radius': 0.2}}]}
+    """
+    if isinstance(domain, Difference | Union | Intersection | Product):
+        return {domain.symbol: [domain_parts(domain.first), domain_parts(domain.second)]}
+    kind = type(domain).__name__ if type(domain) in _SHAPES.values() else "Box"
+    if isinstance(domain, Ball) and kind != "Box":
+        return {kind: dict(zip(domain.coordinates, domain.centre, strict=True)) | {"radius": domain.radius}}
+    lower, upper = (end.tolist() for end in domain.bounds)
+    return {kind: {name: [a, b] for name, a, b in zip(domain.coordinates, lower, upper, strict=True)}}
+
+
+def domain_from(parts: Mapping[str, Any]) -> Domain:
+    """The domain that `domain_parts` told of.
+
+    Example:
+        >>> domain_from(domain_parts(Box(x=(0, 2)) - Interval(x=(0.5, 1))))
+        Box(x=(0, 2)) - Interval(x=(0.5, 1))
+    """
+    ((kind, inner),) = parts.items()
+    return _PAIRS[kind](*map(domain_from, inner)) if kind in _PAIRS else _SHAPES[kind](**inner)
+
+
+# --- the fingerprint -------------------------------------------------------------------------------------------------
+
+
+def fingerprint(problem: Problem) -> dict[str, Any]:
+    """What tells one problem from another: names, the domain, and each term's values at fixed points and where it holds."""
+    lower, upper = problem.domain.bounds
+    return {
+        "fields": {name: list(names) for name, names in problem.depends.items()},
+        "coordinates": list(problem.domain.coordinates),
+        "domain": repr(problem.domain),
+        "bounds": [lower.tolist(), upper.tolist()],
+        "parameters": {name: parameter.positive for name, parameter in problem.parameters.items()},
+        "terms": [
+            {"name": term.name, "values": _values(problem, term).tolist(), "place": _place(term.place).tolist()}
+            for term in problem.terms
+        ],
+        "precision": float(jnp.finfo(jnp.result_type(float)).eps),
+    }
+
+
+def _number(*name: object) -> float:
+    """A number in [0.5, 1.5) that belongs to a name, always the same."""
+    return 0.5 + zlib.crc32(repr(name).encode()) / 2**32
+
+
+def _values(problem: Problem, term: Term) -> np.ndarray:
+    """The term's components, and the places that it moves to, at each probe: [probes, K + S d]."""
+    expression, domain, place = term.expression, problem.domain, term.place
+    known: dict[str, Any] = problem.constants | {name: _number(name) for name in problem.parameters}
+    if isinstance(place, Points):
+        known |= {name: _number(name) for name in place.columns if name not in domain.coordinates}
+    elif place is not None:
+        known["normal"] = np.array([_number("normal", name) for name in domain.spatial])
+    extras = {name: jnp.asarray(value) for name, value in known.items()}
+    lower, upper = domain.bounds
+    share = [[_number("share", i, name) - 0.5 for name in domain.coordinates] for i in range(_PROBES)]
+    read = [[_number(i, expression.sites.index(s), f, index) for s, f, index in expression.leaves] for i in range(_PROBES)]
+
+    @jax.jit
+    @jax.vmap
+    def values(point: Array, leaves: Array) -> Array:
+        return jnp.concatenate([expression.value(point, leaves, extras), expression.places(point, extras).ravel()])
+
+    return np.asarray(values(jnp.asarray(lower + np.array(share) * (upper - lower)), jnp.array(read)))
+
+
+def _place(place: Any) -> np.ndarray:
+    """Where a term holds, as a few numbers: for given points, of each column; else of each patch its measure and bounds."""
+    if place is None:
+        return np.zeros(0)
+    if isinstance(place, Points):
+        columns = [place.columns[name] for name in sorted(place.columns)]
+        return np.array([f(c) for c in columns for f in (len, np.min, np.max, np.mean, np.std)], float)
+    found: list[float] = []
+    for index, (patch, measure) in enumerate(zip(place.patches, place.measures, strict=True)):
+        parameters = patch.piece.parameters
+        points, _ = place.draw(index, fixed_points(_SURFACE_POINTS if parameters else 1, parameters))
+        found += [measure, *points.min(axis=0), *points.max(axis=0)] if len(points) else [measure]
+    return np.array(found)
