@@ -30,6 +30,7 @@ from .errors import AccuracyWarning, PinnError, PinnWarning, ProblemWarning, Wel
 from .estimate import Trust
 from .expression import apply
 from .history import Status
+from .loading import load
 from .methods.gauss_newton import gauss_newton
 from .networks import MLP, ModifiedMLP, ResidualMLP, glorot, he, zeros
 from .operators import at, d, div, grad, laplacian
@@ -81,6 +82,7 @@ __all__ = [
     "grad",
     "he",
     "laplacian",
+    "load",
     "nested_grad",
     "nested_jvp",
     "recommend",

@@ -120,7 +120,7 @@ def _defect(setup: Setup, goal: Objective, weights: Weights, family: Family, wid
     batches = draw(goal, setup.counts(width), (*seed, 2), dtype)
     coefficients, systems = correction(goal, weights, basis, state, batches)
     state = add_coefficients(basis, state, coefficients, jnp.asarray(1.0, dtype))
-    scales = [row_scales(rows, term) for rows, term in zip(systems, goal.terms, strict=True)]
+    scales = [np.asarray(row_scales(rows, term)) for rows, term in zip(systems, goal.terms, strict=True)]
     fresh = draw(goal, setup.counts(width), (*seed, 3), dtype)
     checks = [term_rows(goal, term, basis, weights, state, batch) for term, batch in zip(goal.terms, fresh, strict=True)]
     before = _norm([np.asarray(rows.residual) for rows in checks], scales)

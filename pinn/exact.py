@@ -48,8 +48,8 @@ class Exact:
     """
 
     coordinates: tuple[str, ...]
-    lower: np.ndarray
-    upper: np.ndarray
+    lower: tuple[float, ...]
+    upper: tuple[float, ...]
     ends: Mapping[str, Mapping[int, Ends]] = field(default_factory=dict)
     periodic: tuple[bool, ...] = ()
     met: tuple[str, ...] = ()
@@ -121,7 +121,12 @@ def plan_exact(problem: Problem, wanted: bool | None) -> Exact:
     Takes them one by one, and keeps each that is given on whole faces of a box, is smooth along them, and agrees with those
     kept before at the corners and with the periodic coordinates.
     """
-    lower, upper = problem.domain.bounds
+    with jax.enable_x64(True):  # agreement to 1e-9 cannot be seen in float32
+        return _plan_exact(problem, wanted)
+
+
+def _plan_exact(problem: Problem, wanted: bool | None) -> Exact:
+    lower, upper = (tuple(bound.tolist()) for bound in problem.domain.bounds)
     extras = {name: jnp.asarray(value) for name, value in problem.known().items()}
     exact = Exact(problem.domain.coordinates, lower, upper, periodic=(False,) * problem.domain.dimension)
     if wanted is False:
@@ -227,7 +232,7 @@ def _probes(exact: Exact, count: int = 64) -> np.ndarray:
     """Points in the box, the first ones at its corners' coordinates."""
     unit = np.random.default_rng(0).uniform(size=(count, len(exact.lower)))
     unit[: count // 2] = np.round(unit[: count // 2])
-    return exact.lower + unit * (exact.upper - exact.lower)
+    return np.array(exact.lower) + unit * (np.array(exact.upper) - np.array(exact.lower))
 
 
 def _along(exact: Exact, name: str, axis: int, order: int, count: int, extras: Mapping) -> np.ndarray:

@@ -8,7 +8,7 @@ matrix A, and the coefficients minimise ‖A c - b‖ by QR. A linear problem ta
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -173,7 +173,7 @@ def least_squares(matrices: Sequence[Array], targets: Sequence[Array], scales: S
     width = len(norms)
     ridge = _RIDGE if matrix.dtype == jnp.float64 else 1e-7
     tail = ridge * jnp.sqrt(width * 1.0) * jnp.eye(width, width + 1, dtype=matrix.dtype)
-    joined = jnp.concatenate([jnp.concatenate([matrix / norms, right[:, None]], axis=1), tail])
+    joined = jnp.concatenate([jnp.concatenate([matrix / norms[None, :], right[:, None]], axis=1), tail])
     triangle = jnp.linalg.qr(joined, mode="r")
     return jax.scipy.linalg.solve_triangular(triangle[:width, :width], triangle[:width, width]) / norms
 

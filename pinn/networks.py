@@ -240,6 +240,9 @@ class Features(Network):
         return self.activation(self.layer(x))
 
 
+_KINDS: dict[str, Callable[..., Network]] = {kind.__name__: kind for kind in (MLP, ResidualMLP, ModifiedMLP, Features)}
+
+
 def describe(network: nnx.Module) -> dict[str, Any] | None:
     """What `rebuild` needs to make a network of the same structure, for JSON; None for one that is not of this package.
 
@@ -247,7 +250,9 @@ def describe(network: nnx.Module) -> dict[str, Any] | None:
         >>> describe(MLP(2, 1, width=8, depth=2, rngs=nnx.Rngs(0)))
         {'kind': 'MLP', 'activation': 'tanh', 'width': 8, 'depth': 2}
     """
-    if type(network) not in (MLP, ResidualMLP, ModifiedMLP, Features):
+    if not isinstance(network, MLP | ResidualMLP | ModifiedMLP | Features) or _KINDS.get(type(network).__name__) is not type(
+        network
+    ):
         return None
     name = network.activation.name
     if ACTIVATIONS.get(name) is not network.activation:
@@ -269,11 +274,10 @@ def rebuild(description: Mapping[str, Any], inputs: int, outputs: int, dtype: jn
         (1,)
     """
     options = dict(description)
-    kind, activation = options.pop("kind"), ACTIVATIONS[options.pop("activation")]
-    if kind == "Features":
+    make, activation = _KINDS[options.pop("kind")], ACTIVATIONS[options.pop("activation")]
+    if make is Features:
         width = options["width"]
         return Features(np.zeros((inputs, width)), np.zeros(width), outputs, activation, dtype)
-    make = {"MLP": MLP, "ResidualMLP": ResidualMLP, "ModifiedMLP": ModifiedMLP}[kind]
     return make(inputs, outputs, rngs=nnx.Rngs(0), dtype=dtype, activation=activation, **options)
 
 
@@ -323,7 +327,8 @@ class Encoding:
         return len(self.periodic) + (0 if self.raw else sum(self.periodic))
 
     def __call__(self, point: Array | Jet) -> Array | Jet:
-        centred = (point - (self.lower + self.upper) / 2) * self.rate.astype(point.dtype)
+        middle = ((self.lower + self.upper) / 2).astype(point.dtype)
+        centred = (point - middle) * self.rate.astype(point.dtype)
         if self.raw or not any(self.periodic):
             return centred
         plain = np.flatnonzero(~np.array(self.periodic))

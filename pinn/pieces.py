@@ -15,7 +15,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaincinv
-from scipy.stats import qmc
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -221,6 +220,8 @@ def unit_batches(dimension: int, count: int, rng: np.random.Generator) -> Iterat
     if dimension == 0:
         while True:
             yield np.empty((size, 0))
+    from scipy.stats import qmc  # takes half a second to import
+
     engine = qmc.Sobol(dimension, scramble=True, rng=rng)
     while True:
         yield engine.random(size) + 2.0**-31

@@ -1,18 +1,19 @@
-"""Pictures of solutions and of problems; the only file that knows Matplotlib, and it is imported when a picture is asked for.
+"""Pictures of solutions and of problems; the only file that knows Matplotlib, which it imports when a picture is asked for.
 
-Figures are made without pyplot, so they need no display and no global state; a notebook shows them by itself. Lines are in the
-colours of Okabe & Ito and differ in style too, maps are perceptually uniform: readable in print and whatever eyes one has.
+Figures are made without pyplot: they need no display and share no state, and a notebook shows them by itself. Lines have the
+colours of Okabe & Ito and differ in style too, maps are perceptually uniform: readable in print, and whatever eyes one has.
 """
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import groupby
+from io import BytesIO
+from itertools import cycle, groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -27,114 +28,66 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_BLUE, _VERMILION, _GREEN, _PURPLE, _ORANGE, _SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
-_COLOURS = (_BLUE, _VERMILION, _GREEN, _PURPLE, _ORANGE, _SKY, "#000000")
-_STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
-_GREY, _INSIDE = "#8A8A8A", "#EDF2F7"
+Panel = Callable[["Axes"], None]
+
+_BLUE, _VERMILION, _GREEN, _PURPLE, _ORANGE, _SKY = _COLOURS = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
+_STYLES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
+_LACKING = {"no condition": (0, (3, 2)), "end of time": (0, (1, 3))}  # their line styles
+_GREY, _PALE, _OUTSIDE = "#8A8A8A", "#EDF2F7", "#DDDDDD"
 _TITLE, _LABEL, _SMALL = 10.0, 9.0, 8.0
 _SUFFIXES = (".png", ".pdf", ".svg")
 _LINE_POINTS, _MAP_POINTS, _SCATTER_POINTS, _CHUNK = 500, 160, 1000, 4096
-_DECADES = 1e-6  # how far below its largest value a logarithmic scale goes
 _CURVE, _CLOUD = 401, 4096  # points that draw a curve, or all surfaces together
-_OUT = 0.018  # how far apart conditions on one part of the boundary are drawn, relative to the domain
-
-Panel = Callable[["Axes"], None]
+_DECADES = 1e-5  # how far below its largest value a logarithmic scale may go
+_OUT = 0.018  # how far apart the conditions on one part of the boundary are drawn, relative to the domain
 
 
 def plot_solution(solution: Any, path: str | Path | None = None) -> Figure:
-    """A solution field by field, with reference and error where they are known, its residual and its history.
+    """A solution by field, with its reference and errors where they are known, its residual and its history.
 
-    Args:
-        solution: what `solve` gave back.
-        path: file to write, `.png`, `.pdf` or `.svg`; its folder is made.
+    A path ends in `.png`, `.pdf` or `.svg`, else `SolutionError`; its folder is made.
 
-    Raises:
-        SolutionError: the path ends in something else.
-
-    Example:
-        >>> from pinn import Dirichlet, Interval, Problem, d, solve
-        >>> line = Interval(x=(0, 1))
-        >>> ends = Dirichlet(y=0.0, on=line.boundary)
-        >>> problem = Problem(fields="y", domain=line, residual=lambda y, x: d(y, x, x) + 2, conditions=[ends])
-        >>> figure = plot_solution(solve(problem, progress=False))
-        >>> [axes.get_title(loc="left") for axes in figure.axes]
-        ['y', 'y: error', 'residual', 'history']
+    >>> from pinn import Initial, Interval, Problem, d, solve
+    >>> decay = Problem(fields="y", domain=Interval(t=(0, 1)), residual=lambda y, t: d(y, t) + y, conditions=[Initial(y=1.0)])
+    >>> figure = plot_solution(solve(decay, progress=False))
+    >>> [axes.get_title(loc="left") for axes in figure.axes]
+    ['y', 'y: error', 'residual', 'history']
     """
-    target = _target(path, SolutionError)
-    problem = solution.problem
-    view = _view(problem.domain)
-    values = _values(solution, view.points)
-    if problem.domain.dimension == 1:
-        rows = [
-            [partial(_curve, view, values, problem, field), partial(_errors, view, values, field)] for field in problem.fields
-        ]
-        flow: list[Panel] = [partial(_residual_curves, view, values)]
-    else:
-        rows = [_field_maps(view, values, field) for field in problem.fields]
-        flow = [partial(_map, view, v, _equation(e), "residual") for e, v in values.residual.items()]
-        if problem.domain.dimension > 2 and values.known:
-            flow.append(partial(_scatter, solution))
+    target, domain = _target(path, SolutionError), solution.problem.domain
+    view = _view(domain)
+    panels = _line_panels if domain.dimension == 1 else _map_panels
+    rows, flow = panels(solution, view, _values(solution, view.points))
     figure = _arranged(rows, [*flow, partial(_history, solution.history)], view.ratio)
-    _headline(figure, _summary(solution, view.note))
-    return _written(figure, target)
+    return _finished(figure, _summary(solution, view.note), target)
 
 
 def plot_problem(problem: Any, path: str | Path | None = None) -> Figure:
-    """The domain with its conditions: which holds where, and where none does.
+    """A problem's domain with its conditions: which holds where, and where none does.
 
-    Args:
-        problem: the problem.
-        path: file to write, `.png`, `.pdf` or `.svg`; its folder is made.
+    A path ends in `.png`, `.pdf` or `.svg`, else `ProblemError`; its folder is made.
 
-    Raises:
-        ProblemError: the path ends in something else.
-
-    Example:
-        >>> from pinn import Box, Dirichlet, Initial, Problem, d
-        >>> box = Box(t=(0, 1), x=(0, 1))
-        >>> ends = Dirichlet(u=0.0, on=box.boundary)
-        >>> heat = Problem(fields="u", domain=box, residual=lambda u, t, x: d(u, t) - d(u, x, x), conditions=[Initial(u=1.0), ends])
-        >>> [text.get_text() for text in plot_problem(heat).legends[0].get_texts()]
-        ['Initial u = 1 on t = 0', 'Dirichlet u = 0 on boundary of Box(t=(0, 1), x=(0, 1))', 'end of time']
+    >>> from pinn import Box, Initial, Problem, d
+    >>> box = Box(t=(0, 1), x=(0, 1))
+    >>> moving = Problem(fields="u", domain=box, residual=lambda u, t, x: d(u, t) + d(u, x), conditions=[Initial(u=1.0)])
+    >>> [text.get_text() for text in plot_problem(moving).legends[0].get_texts()]
+    ['Initial u = 1 on t = 0', 'no condition', 'end of time']
     """
-    target = _target(path, ProblemError)
-    marks = _marks(problem)
-    dimension = problem.domain.dimension
-    if dimension == 1:
-        figure = _figure(7.0, 1.4 + 0.33 * len(marks))
-        _draw_line(figure.add_subplot(), problem.domain, marks)
-    elif dimension == 2:
-        ratio = _view(problem.domain).ratio
-        figure = _figure(6.0, 1.3 + 5.0 * ratio + 0.2 * len(marks))
-        _draw_plane(figure.add_subplot(), problem.domain, marks)
-    else:
-        figure = _figure(6.5, 5.5 + 0.2 * len(marks))
-        _draw_space(figure, problem.domain, marks)
-    lines = [problem.name, repr(problem).splitlines()[0].removeprefix("Problem: ")]
-    unknown = ", ".join(problem.parameters)
-    _headline(figure, [*lines, *([f"unknown: {unknown}"] if unknown else [])])
-    return _written(figure, target)
-
-
-# --- what is shown ---------------------------------------------------------------------------------------------------
+    target, domain = _target(path, ProblemError), problem.domain
+    figure = {1: _draw_line, 2: _draw_plane}.get(domain.dimension, _draw_space)(domain, _marks(problem))
+    unknown = f"unknown: {', '.join(problem.parameters)}" if problem.parameters else ""
+    return _finished(figure, [problem.name, repr(problem).splitlines()[0].removeprefix("Problem: "), unknown], target)
 
 
 @dataclass(frozen=True)
 class _View:
-    """The line or plane of the domain that is drawn: a regular grid, and which of it lies inside.
+    """The line or plane of a domain that is drawn, as a regular grid, [n] or [vertical, horizontal]."""
 
-    Attributes:
-        names, ticks: the coordinates along the axes, horizontal first, and their values.
-        inside: [n], or [vertical, horizontal].
-        points: the points inside, [m, d].
-        note: where the plane lies; empty where it is the whole domain.
-    """
-
-    names: tuple[str, ...]
-    ticks: tuple[Array, ...]
+    names: tuple[str, ...]  # of the coordinates along the axes, horizontal first
+    ticks: tuple[Array, ...]  # their values
+    distance: Array  # from the domain
     inside: Mask
-    points: Array
-    note: str
+    points: Array  # those inside, [m, d]
+    note: str  # where the plane lies; empty where it is the whole domain
 
     def fill(self, values: Array) -> np.ma.MaskedArray:
         """Values at the points on the whole grid, masked outside of the domain and where they are not finite."""
@@ -143,69 +96,63 @@ class _View:
         return np.ma.masked_invalid(grid)
 
     @property
-    def is_space(self) -> bool:
-        """Whether both axes are lengths, to be drawn in one scale."""
-        return len(self.names) == 2 and TIME not in self.names
+    def aspect(self) -> Literal["equal", "auto"]:
+        return "equal" if len(self.names) == 2 and TIME not in self.names else "auto"
 
     @property
     def ratio(self) -> float:
-        """Height of a panel, relative to its width."""
-        widths = [ticks[-1] - ticks[0] for ticks in self.ticks]
-        return float(np.clip(widths[1] / widths[0], 0.3, 1.6)) if self.is_space else 0.75
+        """Height over width."""
+        return float(np.clip(np.ptp(self.ticks[1]) / np.ptp(self.ticks[0]), 0.3, 1.6)) if self.aspect == "equal" else 0.85
 
 
 def _view(domain: Domain) -> _View:
     names = domain.coordinates if domain.dimension == 1 else domain.spatial[:2]
     names = (TIME, *names) if len(names) < min(domain.dimension, 2) else names
-    axes = positions(names, domain.coordinates)
-    lower, upper = domain.bounds
-    count = _LINE_POINTS if len(names) == 1 else _MAP_POINTS
-    ticks = tuple(np.linspace(lower[i], upper[i], count) for i in axes)
-    mesh = np.meshgrid(*ticks)
-    columns = np.stack([values.ravel() for values in mesh], axis=1)
-    near = sampling.interior(domain, _SCATTER_POINTS, 0)
-    middle = (lower + upper) / 2
-    for centre in (middle, near[np.argmin(np.linalg.norm((near - middle) / (upper - lower), axis=1))]):
-        points = np.tile(centre, (len(columns), 1))
-        points[:, axes] = columns
-        inside = domain.contains(points, tolerance=1e-9 * float(np.linalg.norm(upper - lower)))
+    axes, (lower, upper) = positions(names, domain.coordinates), domain.bounds
+    ticks = tuple(np.linspace(lower[i], upper[i], _LINE_POINTS if len(names) == 1 else _MAP_POINTS) for i in axes)
+    mesh, middle = np.meshgrid(*ticks), (lower + upper) / 2
+    some = sampling.interior(domain, _SCATTER_POINTS, 0)
+    for centre in (middle, min(some, key=lambda point: np.linalg.norm((point - middle) / (upper - lower)))):
+        points = np.tile(centre, (mesh[0].size, 1))
+        points[:, axes] = np.stack([values.ravel() for values in mesh], axis=1)
+        distance = domain.distance(points).reshape(mesh[0].shape)
+        inside = distance <= 1e-9 * float(np.linalg.norm(upper - lower))
         if inside.any():
             break
     others = [f"{name} = {value:.4g}" for name, value in zip(domain.coordinates, centre, strict=True) if name not in names]
-    more = f" and {len(others) - 4} more coordinates at their middle" if len(others) > 4 else ""
-    note = f"maps at {', '.join(others[:4])}{more}" if others else ""
-    return _View(names, ticks, inside.reshape(mesh[0].shape), points[inside], note)
+    note = f"maps at {', '.join(others[:4])}{', ...' if len(others) > 4 else ''}" if others else ""
+    return _View(names, ticks, distance, inside, points[inside.ravel()], note)
 
 
-@dataclass(frozen=True)
-class _Values:
-    """A solution at points: by field what was found, what is known and the estimated error; by equation the residual."""
+class _Values(NamedTuple):
+    """A solution at points: by field what was found and is known, its true and estimated errors; by equation the residual."""
 
     found: dict[str, Array]
     known: dict[str, Array]
+    true: dict[str, Array]
     estimated: dict[str, Array]
     residual: dict[str, Array]
 
 
 def _values(solution: Any, points: Array) -> _Values:
-    problem, judged = solution.problem, getattr(solution, "corrected", None)
+    problem, judged = solution.problem, solution.corrected
     found, corrected = _at(solution, problem, problem.fields, points), {}
     if judged is not None:
         goal = replace(solution.goal, approximation=judged.approximation)
         corrected = _at(replace(solution, goal=goal, weights=judged.weights), problem, problem.fields, points)
     try:
         residual = _at(solution.residual, problem, problem.equations, points)
-    except SolutionError:  # a loaded solution has no equations
+    except SolutionError:  # loaded without its problem
         residual = {}
     known = problem.reference(points) if problem.reference is not None else {}
-    return _Values(found, known, {name: found[name] - value for name, value in corrected.items()}, residual)
+    true, estimated = ({name: found[name] - other[name] for name in other} for other in (known, corrected))
+    return _Values(found, known, true, estimated, residual)
 
 
 def _at(function: Callable[..., Any], problem: Any, labels: Sequence[str], points: Array) -> dict[str, Array]:
     """A solution's call or residual at points [m, d], by label, in chunks of one size, so that it is compiled once."""
-    size = min(_CHUNK, len(points))
+    size, parts = min(_CHUNK, len(points)), []
     rows = np.minimum(np.arange(-(-len(points) // size) * size), len(points) - 1)
-    parts = []
     for chunk in points[rows].reshape(-1, size, points.shape[1]):
         values = function(**dict(zip(problem.domain.coordinates, chunk.T, strict=True)))
         values = values if isinstance(values, tuple | Mapping) else (values,)
@@ -213,106 +160,88 @@ def _at(function: Callable[..., Any], problem: Any, labels: Sequence[str], point
     return {name: np.concatenate([part[name] for part in parts])[: len(points)] for name in parts[0]}
 
 
-def _equation(label: str) -> str:
-    return f"residual {label}".strip()
-
-
 def _summary(solution: Any, note: str) -> list[str]:
-    errors = solution.error_estimate
-    worst = max(errors, key=lambda name: errors[name])
-    shown = errors if len(errors) < 5 else {f"{worst} (the worst)": errors[worst]}
-    sizes = ", ".join(f"{name} {error:.1e}" if len(errors) > 1 else f"{error:.1e}" for name, error in shown.items())
-    parameters = ", ".join(f"{name} = {value:.6g}" for name, value in solution.parameters.items())
-    lines = [solution.problem.name, str(solution.status), f"estimated relative error {sizes}; {solution.trust}", parameters, note]
-    return [line for line in lines if line]
+    errors = dict(sorted(solution.error_estimate.items(), key=lambda item: -item[1])[:4])
+    sizes = ", ".join(f"{name} {error:.1e}" if len(errors) > 1 else f"{error:.1e}" for name, error in errors.items())
+    found = ", ".join(f"{name} = {value:.6g}" for name, value in solution.parameters.items())
+    estimate = f"estimated relative error {sizes}; {solution.trust}"
+    return [f"{solution.problem.name}: {solution.status}", estimate, found, note]
 
 
-# --- panels ----------------------------------------------------------------------------------------------------------
+def _line_panels(solution: Any, view: _View, values: _Values) -> tuple[list[list[Panel]], list[Panel]]:
+    rows: list[list[Panel]] = []
+    for field in solution.problem.fields:
+        kinds = {"true": values.true, "estimated": values.estimated}
+        errors = {kind: by_field[field] for kind, by_field in kinds.items() if field in by_field}
+        rows.append([partial(_curve, solution.problem, view, values, field), partial(_sizes, view, errors, f"{field}: error")])
+    return rows, [partial(_sizes, view, values.residual, "residual")] if values.residual else []
 
 
-def _curve(view: _View, values: _Values, problem: Any, field: str, axes: Axes) -> None:
+def _map_panels(solution: Any, view: _View, values: _Values) -> tuple[list[list[Panel]], list[Panel]]:
+    rows: list[list[Panel]] = []
+    for field, found in values.found.items():
+        shown = {field: found} | ({f"{field}: reference": values.known[field]} if field in values.known else {})
+        look = {"cmap": "viridis", "vmin": min(map(np.min, shown.values())), "vmax": max(map(np.max, shown.values()))}
+        rows.append([partial(_map, view, value, title, look) for title, value in shown.items()])
+        kind, errors = ("error", values.true) if field in values.true else ("estimated error", values.estimated)
+        if field in errors:
+            rows[-1].append(partial(_error_map, view, errors[field], f"{field}: {kind}"))
+    flow: list[Panel] = [partial(_size_map, view, value, f"residual {name}".strip()) for name, value in values.residual.items()]
+    scatter = solution.problem.domain.dimension > 2 and values.known
+    return rows, [*flow, partial(_scatter, solution)] if scatter else flow
+
+
+def _curve(problem: Any, view: _View, values: _Values, field: str, axes: Axes) -> None:
     (ticks,) = view.ticks
     axes.plot(ticks, view.fill(values.found[field]), color=_BLUE, linewidth=2.2, label="solution")
     if field in values.known:
-        style: dict[str, Any] = {"linestyle": "--", "marker": "o", "markersize": 4, "markerfacecolor": "white", "linewidth": 1.1}
-        axes.plot(ticks, view.fill(values.known[field]), color="black", markevery=(20, 40), label="reference", **style)
+        look: dict[str, Any] = {"linewidth": 1.1, "marker": "o", "markersize": 4, "markerfacecolor": "white"}
+        axes.plot(ticks, view.fill(values.known[field]), "--", color="black", markevery=(20, 40), label="reference", **look)
     for term in problem.terms[1:]:
-        readings = term.place.columns.get(f"{field}_observed") if isinstance(term.place, Points) else None
-        if readings is not None:
-            axes.plot(term.place.columns[view.names[0]], readings, ".", color=_ORANGE, label="data")
+        columns = term.place.columns if isinstance(term.place, Points) else {}
+        if f"{field}_observed" in columns:
+            axes.plot(columns[view.names[0]], columns[f"{field}_observed"], "x", color=_VERMILION, label=term.name)
     _dress(axes, field, view.names[0], field, legend=True)
 
 
-def _errors(view: _View, values: _Values, field: str, axes: Axes) -> None:
-    lines = {}
-    if field in values.known:
-        lines["true"] = (values.found[field] - values.known[field], _VERMILION, "-")
-    if field in values.estimated:
-        lines["estimated"] = (values.estimated[field], _BLUE, "--")
-    _log_lines(axes, view, lines)
-    _dress(axes, f"{field}: error", view.names[0], f"|error of {field}|", legend=bool(lines))
-
-
-def _residual_curves(view: _View, values: _Values, axes: Axes) -> None:
-    looks = zip(values.residual.items(), _COLOURS * 9, _STYLES * 9, strict=False)
-    _log_lines(axes, view, {_equation(name): (residual, colour, style) for (name, residual), colour, style in looks})
-    _dress(axes, "residual", view.names[0], "|residual|", legend=len(values.residual) > 1)
-
-
-def _log_lines(axes: Axes, view: _View, lines: Mapping[str, tuple[Array, str, Any]]) -> None:
-    (ticks,) = view.ticks
-    low, high = _log_limits(np.concatenate([values for values, _, _ in lines.values()])) if lines else (0.1, 1.0)
-    axes.set_yscale("log")
-    axes.set_ylim(low / 2, high * 2)
-    for label, (values, colour, style) in lines.items():
+def _sizes(view: _View, lines: Mapping[str, Array], title: str, axes: Axes) -> None:
+    """Absolute values of lines on a logarithmic axis."""
+    low, high = _decades(np.concatenate(list(lines.values()) or [np.zeros(1)]))
+    for (label, values), colour, style in zip(lines.items(), cycle(_COLOURS), cycle(_STYLES), strict=False):
         sizes = np.maximum(np.abs(view.fill(values)), low / 10)
-        axes.plot(ticks, sizes, color=colour, linestyle=style, linewidth=1.5, label=label)
+        axes.plot(view.ticks[0], sizes, color=colour, linestyle=style, linewidth=1.5, label=label)
+    axes.set(yscale="log", ylim=(low / 2, high * 2))
+    _dress(axes, title, view.names[0], f"|{title.split(': ')[-1]}|", legend=any(lines))
 
 
-def _log_limits(values: Array) -> tuple[float, float]:
-    sizes = np.abs(values)[np.isfinite(values) & (values != 0)]
-    if not len(sizes):
-        return 1e-16, 1.0
-    return float(max(np.quantile(sizes, 0.005), _DECADES * sizes.max())), float(sizes.max())
+def _decades(values: Array) -> tuple[float, float]:
+    """The range of a logarithmic scale for the sizes of values."""
+    sizes = np.abs(values[np.isfinite(values) & (values != 0)])
+    return (float(max(np.quantile(sizes, 0.02), _DECADES * sizes.max())), float(sizes.max())) if len(sizes) else (0.1, 1.0)
 
 
-def _field_maps(view: _View, values: _Values, field: str) -> list[Panel]:
-    found, known = values.found[field], values.known.get(field)
-    if known is None:
-        errors = [partial(_map, view, values.estimated[field], f"{field}: estimated error", "error")] if values.estimated else []
-        return [partial(_map, view, found, field, "value", found), *errors]
-    both = np.concatenate([found, known])
-    return [
-        partial(_map, view, found, field, "value", both),
-        partial(_map, view, known, f"{field}: reference", "value", both),
-        partial(_map, view, found - known, f"{field}: error", "error"),
-    ]
+def _error_map(view: _View, values: Array, title: str, axes: Axes) -> None:
+    limit = float(np.quantile(np.abs(values), 0.99)) or 1.0
+    look = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
+    _map(view, values, f"{title}, at most {np.abs(values).max():.1e}", look, axes, extend="both", format="{x:.3g}")
 
 
-def _map(view: _View, values: Array, title: str, kind: str, axes: Axes, among: Array | None = None) -> None:
-    """Values in colour: "value" between the extremes of `among`, "error" about zero, "residual" by its decades."""
-    from matplotlib.colors import LogNorm, Normalize
+def _size_map(view: _View, values: Array, title: str, axes: Axes) -> None:
+    low, high = _decades(values)
+    look = {"cmap": "magma", "vmin": low, "vmax": high, "norm": "log"}
+    _map(view, np.maximum(np.abs(values), low), f"|{title}|, at most {np.abs(values).max():.1e}", look, axes)
 
-    shown, (x, y) = view.fill(np.abs(values) if kind == "residual" else values), view.ticks
-    size = float(np.max(np.abs(shown), initial=0.0)) or 1.0
-    if kind == "value":
-        finite = values if among is None else among[np.isfinite(among)]
-        norm, colours = Normalize(float(finite.min()), float(finite.max())), "viridis"
-    elif kind == "error":
-        norm, colours = Normalize(-size, size), "RdBu_r"
-    else:
-        norm, colours = LogNorm(*_log_limits(values)), "magma"
-    half_x, half_y = (x[1] - x[0]) / 2, (y[1] - y[0]) / 2
-    extent = (x[0] - half_x, x[-1] + half_x, y[0] - half_y, y[-1] + half_y)
-    aspect = "equal" if view.is_space else "auto"
-    image = axes.imshow(shown, origin="lower", extent=extent, aspect=aspect, norm=norm, cmap=colours, interpolation="nearest")
-    axes.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]), facecolor="#DDDDDD")
+
+def _map(view: _View, values: Array, title: str, look: Mapping[str, Any], axes: Axes, **bar: Any) -> None:
+    (x, y), half = view.ticks, [(ticks[1] - ticks[0]) / 2 for ticks in view.ticks]
+    extent = (x[0] - half[0], x[-1] + half[0], y[0] - half[1], y[-1] + half[1])
+    image = axes.imshow(view.fill(values), origin="lower", extent=extent, aspect=view.aspect, **look)
+    axes.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]), facecolor=_OUTSIDE)
+    axes.locator_params(nbins=5)
     if not view.inside.all():
-        axes.contour(x, y, view.inside.astype(float), levels=[0.5], colors="black", linewidths=0.8)
-    bar = axes.figure.colorbar(image, ax=axes, pad=0.02, aspect=25)
-    bar.ax.tick_params(labelsize=_SMALL)
-    if kind != "residual":
-        bar.formatter.set_powerlimits((-3, 4))
+        axes.contour(x, y, view.distance, levels=[0.0], colors="black", linewidths=1.2)
+    drawn = axes.figure.colorbar(image, cax=axes.inset_axes((1.03, 0, 0.045, 1)), **bar)
+    drawn.ax.tick_params(labelsize=_SMALL)
     _dress(axes, title, *view.names, grid=False)
 
 
@@ -320,37 +249,29 @@ def _scatter(solution: Any, axes: Axes) -> None:
     problem = solution.problem
     points = sampling.interior(problem.domain, _SCATTER_POINTS, 0)
     known, found = problem.reference(points), _at(solution, problem, problem.fields, points)
-    for field, colour in zip(known, _COLOURS * 9, strict=False):
-        scale = float(np.abs(known[field]).max()) or 1.0 if len(known) > 1 else 1.0
-        axes.plot(known[field] / scale, found[field] / scale, ".", color=colour, markersize=3, label=field)
+    for (field, exact), colour in zip(known.items(), cycle(_COLOURS), strict=False):
+        axes.plot(exact, found[field], "o", color=colour, alpha=0.4, markersize=3, label=field)
     axes.axline((0, 0), slope=1, color="black", linewidth=0.8, linestyle="--")
-    scaled = " / its largest" if len(known) > 1 else ""
-    _dress(axes, f"at {_SCATTER_POINTS} random points", f"reference{scaled}", f"solution{scaled}", legend=len(known) > 1)
+    _dress(axes, f"at {_SCATTER_POINTS} random points", "reference", "solution", legend=len(known) > 1)
 
 
 def _history(history: Any, axes: Axes) -> None:
-    """Held-out residual, loss and estimate against time; a shaded band for each phase."""
-    steps = [record for record in history if not np.isfinite(record.estimate)]
-    start = 0.0
-    for i, (phase, records) in enumerate(groupby(steps, key=lambda record: record.phase)):
-        group = list(records)
-        seconds, held_out = (np.array([getattr(r, name) for r in group]) for name in ("seconds", "held_out"))
-        label = {"label": "held-out residual"} if i == 0 else {}
-        axes.plot(seconds, held_out, ".", color=_SKY, markersize=4, alpha=0.7)
-        axes.step(seconds, np.fmin.accumulate(held_out), where="post", color=_BLUE, linewidth=1.5, **label)
-        axes.axvspan(start, seconds[-1], color="black", alpha=0.03 + 0.04 * (i % 2), linewidth=0)
+    """Held-out residual, loss and estimated error against time; a shaded band for each phase."""
+    steps, start = [record for record in history if not np.isfinite(record.estimate)], 0.0
+    for i, (phase, group) in enumerate(groupby(steps, key=lambda record: record.phase)):
+        seconds, sizes = np.array([(record.seconds, record.held_out) for record in group]).T
+        labels = ("held-out residual", "best of the phase") if i == 0 else (None, None)
+        axes.plot(seconds, sizes, "o", color=_SKY, markersize=3.5, label=labels[0])
+        axes.step(seconds, np.fmin.accumulate(sizes), where="post", color=_BLUE, linewidth=1.5, label=labels[1])
+        axes.axvspan(start, seconds[-1], color="black", alpha=0.04 + 0.04 * (i % 2), linewidth=0)
         axes.text(start, 0.02, f" {phase}", fontsize=_SMALL, color="#444444", transform=axes.get_xaxis_transform())
         start = seconds[-1]
-    for name, look in (
-        ("loss", {"color": _ORANGE, "linestyle": "--"}),
-        ("estimate", {"color": _VERMILION, "marker": "D", "linestyle": ""}),
-    ):
-        pairs = [(r.seconds, getattr(r, name)) for r in history if np.isfinite(getattr(r, name))]
+    for name, label, style, colour in (("loss", "loss", "--", _ORANGE), ("estimate", "estimated error", "D", _VERMILION)):
+        pairs = [(record.seconds, getattr(record, name)) for record in history if np.isfinite(getattr(record, name))]
         if pairs:
-            axes.plot(*zip(*pairs, strict=True), **look, markersize=5, label={"estimate": "estimated error"}.get(name, name))
-    axes.set_yscale("log")
-    axes.set_xlim(left=0)
-    _dress(axes, "history", "seconds", "", legend=bool(len(history)))
+            axes.plot(*np.array(pairs).T, style, color=colour, markersize=5, label=label)
+    axes.set(yscale="log", xlim=(0, None))
+    _dress(axes, "history", "seconds", "", legend=len(history) > 0)
 
 
 def _dress(axes: Axes, title: str, horizontal: str, vertical: str, legend: bool = False, grid: bool = True) -> None:
@@ -360,187 +281,149 @@ def _dress(axes: Axes, title: str, horizontal: str, vertical: str, legend: bool 
     axes.tick_params(labelsize=_SMALL)
     if grid:
         axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(color="#DDDDDD", linewidth=0.6)
+        axes.grid(color=_OUTSIDE, linewidth=0.6)
         axes.set_axisbelow(True)
     if legend:
         axes.legend(fontsize=_SMALL, framealpha=0.8, edgecolor="none")
 
 
-# --- a problem's conditions ------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Mark:
-    """Where one condition holds: for each smooth part of it, points [m, d], normals [m, d] and the rank [m] of this condition
-    among those that hold there. Data points have no normals."""
+class _Mark(NamedTuple):
+    """Where one condition holds: by smooth part of it points and normals [m, d], and how many earlier conditions hold there."""
 
     label: str
     colour: str
-    style: Any
-    parts: tuple[tuple[Array, Array | None, Array], ...]
+    style: Any  # of its line; empty for given points
+    parts: list[tuple[Array, Array, Array]]
 
 
 def _marks(problem: Any) -> list[_Mark]:
-    domain, marks, earlier = problem.domain, [], []
-    looks = zip(problem.terms[1:], _COLOURS * 9, _STYLES * 9, strict=False)
-    for term, colour, style in looks:
+    domain, marks, surfaces = problem.domain, [], []
+    for term, colour, style in zip(problem.terms[1:], cycle(_COLOURS), cycle(_STYLES), strict=False):
         if isinstance(term.place, Points):
             points = np.stack([term.place.columns[name] for name in domain.coordinates], axis=1)
-            marks.append(_Mark(term.name, colour, "", ((points, None, np.zeros(len(points))),)))
+            marks.append(_Mark(term.name, colour, "", [(points, np.zeros_like(points), np.zeros(len(points)))]))
         elif isinstance(term.place, Surface):
-            surface = _with_other_end(term, domain)
-            parts = tuple(
-                (p, n, sum((_holds(s, p, n).astype(float) for s in earlier), np.zeros(len(p)))) for p, n in _drawn(surface)
-            )
+            surface = term.place
+            if isinstance(term.condition, Periodic):
+                name = term.condition.coordinate
+                other_end = domain.at(**{name: domain.bounds[1][domain.coordinates.index(name)]})
+                surface = (surface + other_end).within(domain)
+            parts = [(points, normals, _held(surfaces, points, normals)) for points, normals in _drawn(surface)]
             marks.append(_Mark(term.name, colour, style, parts))
-            earlier.append(surface)
-    return marks + _unconditioned(domain, earlier)
+            surfaces.append(surface)
+    return marks + _unconditioned(domain, surfaces)
 
 
 def _unconditioned(domain: Domain, surfaces: Sequence[Surface]) -> list[_Mark]:
     """What no condition holds on: the end of time, which needs none, and the rest."""
     whole = Boundary(tuple(Patch(piece, (domain,)) for piece in domain.pieces), "all").within(domain)
-    found: dict[str, list] = {"no condition": [], "end of time": []}
+    found: dict[str, list] = {label: [] for label in _LACKING}
     for points, normals in _drawn(whole):
-        free = ~np.any([_holds(surface, points, normals) for surface in surfaces], axis=0) & np.ones(len(points), bool)
-        late = normals[:, domain.coordinates.index(TIME)] > 0.5 if TIME in domain.coordinates else np.zeros(len(points), bool)
-        for label, chosen in (("no condition", free & ~late), ("end of time", free & late)):
-            if chosen.any():
-                found[label].append((points[chosen], normals[chosen], np.zeros(int(chosen.sum()))))
-    return [_Mark(label, _GREY, (0, (2, 2)), tuple(parts)) for label, parts in found.items() if parts]
+        free = _held(surfaces, points, normals) == 0
+        late = TIME in domain.coordinates and normals[0, domain.coordinates.index(TIME)] > 0.5
+        if free.any():
+            found["end of time" if late else "no condition"].append((points[free], normals[free], np.zeros(free.sum())))
+    return [_Mark(label, _GREY, _LACKING[label], parts) for label, parts in found.items() if parts]
 
 
-def _with_other_end(term: Any, domain: Domain) -> Surface:
-    if not isinstance(term.condition, Periodic):
-        return term.place
-    upper = float(domain.bounds[1][domain.coordinates.index(term.condition.coordinate)])
-    return (term.place + domain.at(**{term.condition.coordinate: upper})).within(domain)
+def _held(surfaces: Sequence[Surface], points: Array, normals: Array) -> Array:
+    """How many of the surfaces each point lies on."""
+    on = (np.any([patch.holds(points, normals) for patch in surface.patches], axis=0) for surface in surfaces)
+    return np.zeros(len(points)) + sum(on)
 
 
-def _holds(surface: Surface, points: Array, normals: Array) -> Mask:
-    return np.any([patch.holds(points, normals) for patch in surface.patches], axis=0)
-
-
-def _drawn(surface: Surface) -> Iterable[tuple[Array, Array]]:
+def _drawn(surface: Surface) -> Iterator[tuple[Array, Array]]:
     """Points and normals of each patch: along it in order where it is a curve, scattered where it is more."""
+    units = {0: np.empty((1, 0)), 1: np.linspace(0, 1, _CURVE)[:, None]}
+    count = 1 << max(4, (_CLOUD // len(surface.patches)).bit_length() - 1)
     for index, patch in enumerate(surface.patches):
         dimension = patch.piece.parameters
-        if dimension < 2:
-            unit = np.linspace(0, 1, _CURVE if dimension else 1)[:, None][:, :dimension]
-        else:
-            unit = fixed_points(max(16, 1 << (_CLOUD // len(surface.patches)).bit_length() - 1), dimension)
-        yield surface.draw(index, unit)
+        points, normals = surface.draw(index, units[dimension] if dimension in units else fixed_points(count, dimension))
+        if len(points):
+            yield points, normals
 
 
-def _draw_line(axes: Axes, domain: Domain, marks: Sequence[_Mark]) -> None:
-    lower, upper = (float(end[0]) for end in domain.bounds)
-    axes.plot([lower, upper], [0, 0], color="black", linewidth=2.5, zorder=1)
+def _draw_line(domain: Domain, marks: Sequence[_Mark]) -> Figure:
+    axes = (figure := _figure(6.5, 1.1 + 0.33 * len(marks))).add_subplot()
+    (lower,), (upper,) = domain.bounds
+    axes.plot([lower, upper], [0, 0], color="black", linewidth=2.5)
     for row, mark in enumerate(marks, start=1):
         places = np.concatenate([points[:, 0] for points, _, _ in mark.parts])
-        given = mark.parts[0][1] is None
-        missing = mark.colour == _GREY
-        height = np.full(len(places), 0.0 if given or missing else float(row))
-        axes.vlines(
-            places, 0, row, color=mark.colour, linewidth=0.5 if given else 1.5, linestyle="dotted" if missing else "solid"
-        )
-        axes.plot(places, height, "." if given else "o", color=mark.colour, markerfacecolor="white" if missing else mark.colour)
-        left = places[0] < (lower + upper) / 2
-        axes.annotate(
-            mark.label,
-            (places[0], row),
-            ((8 if left else -8), 0),
-            textcoords="offset points",
-            fontsize=_LABEL,
-            ha="left" if left else "right",
-            va="center",
-            color=mark.colour if not missing else "#555555",
-        )
-    axes.set_ylim(-0.7, len(marks) + 0.7)
-    axes.set_yticks([])
-    axes.spines["left"].set_visible(False)
-    _dress(axes, "", domain.coordinates[0], "")
-    axes.grid(False)
+        face = "white" if mark.colour == _GREY else mark.colour
+        axes.vlines(places, 0, row, color=mark.colour, linewidth=1 if mark.style else 0.4, zorder=0)
+        axes.plot(places, np.full(len(places), row), "o", color=mark.colour, markerfacecolor=face)
+        align = "left" if places[0] < (lower + upper) / 2 else "right"
+        axes.text(places[0], row, f"   {mark.label}   ", fontsize=_LABEL, ha=align, va="center")
+    _dress(axes, "", domain.coordinates[0], "", grid=False)
+    axes.set(ylim=(-0.5, len(marks) + 0.6), yticks=[])
+    axes.spines[["left", "top", "right"]].set_visible(False)
+    return figure
 
 
-def _draw_plane(axes: Axes, domain: Domain, marks: Sequence[_Mark]) -> None:
+def _draw_plane(domain: Domain, marks: Sequence[_Mark]) -> Figure:
     view = _view(domain)
-    columns = positions(view.names, domain.coordinates)
-    extent = np.array([ticks[-1] - ticks[0] for ticks in view.ticks])
-    step = _OUT * (np.full(2, extent.max()) if view.is_space else extent)
-    mesh = np.stack([values.ravel() for values in np.meshgrid(*view.ticks)], axis=1)[:, np.argsort(columns)]
-    axes.contourf(*view.ticks, domain.distance(mesh).reshape(view.inside.shape), levels=[-np.inf, 0], colors=[_INSIDE])
+    axes = (figure := _figure(6.5, 1.6 + 5.2 * view.ratio + 0.2 * len(marks))).add_subplot()
+    columns, (x, y), extent = positions(view.names, domain.coordinates), view.ticks, np.ptp(view.ticks, axis=1)
+    step = _OUT * (extent if view.aspect == "auto" else np.full(2, extent.max()))
+    axes.contourf(x, y, view.distance, levels=[-np.inf, 0], colors=[_PALE])
     for mark in marks:
-        label: str | None = mark.label
-        for points, normals, rank in mark.parts:
-            places = points[:, columns]
-            if normals is None:
-                axes.plot(*places.T, "o", markersize=3, color=mark.colour, label=label)
-            else:
-                out = normals[:, columns] * step
-                line = _broken(places + rank[:, None] * out, extent)
-                width = 1.8 if mark.colour == _GREY else 2.6
-                axes.plot(*line.T, color=mark.colour, linestyle=mark.style, linewidth=width, label=label)
-                if mark.colour != _GREY:
-                    _arrows(axes, places, out, rank, normals[:, positions(domain.spatial, domain.coordinates)], mark.colour)
-            label = None
-    _dress(axes, "", *view.names)
-    axes.grid(False)
-    axes.margins(0.08)
-    axes.set_aspect("equal" if view.is_space else "auto")
-    axes.figure.legend(loc="outside lower left", fontsize=_LABEL, frameon=False)
+        look = {"linestyle": mark.style, "marker": "" if mark.style else "o", "markersize": 3, "color": mark.colour}
+        for i, (points, normals, rank) in enumerate(mark.parts):
+            places, out = points[:, columns], normals[:, columns] * step
+            line = places + rank[:, None] * out
+            gaps = np.linalg.norm(np.diff(line, axis=0, prepend=line[:1]) / extent, axis=1)
+            line = np.insert(line, np.flatnonzero(gaps > 3 * np.median(gaps)), np.nan, axis=0)
+            axes.plot(*line.T, linewidth=2.2, label=mark.label if i == 0 else None, **look)
+            some = np.linspace(0, len(points) - 1, 9).astype(int)[1:-1:2]
+            in_space = np.any(normals[some][:, positions(domain.spatial, domain.coordinates)] != 0, axis=1)
+            some = some[(rank[some] == 0) & in_space & (mark.colour != _GREY)]
+            arrow: dict[str, Any] = {"angles": "xy", "scale_units": "xy", "scale": 1, "width": 0.004, "color": mark.colour}
+            axes.quiver(*places[some].T, *(3 * out[some]).T, **arrow)
+    _dress(axes, "", *view.names, grid=False)
+    dx, dy = 4 * step
+    axes.set(xlim=(x[0] - dx, x[-1] + dx), ylim=(y[0] - dy, y[-1] + dy), aspect=view.aspect)
+    axes.spines[:].set_visible(False)
+    figure.legend(loc="outside lower left", fontsize=_LABEL, frameon=False, handlelength=3.5)
+    return figure
 
 
-def _broken(line: Array, extent: Array) -> Array:
-    """A line with gaps where neighbours lie far apart."""
-    gaps = np.linalg.norm(np.diff(line, axis=0) / extent, axis=1)
-    return np.insert(line, np.flatnonzero(gaps > 3 * np.median(gaps)) + 1, np.nan, axis=0) if len(gaps) else line
-
-
-def _arrows(axes: Axes, places: Array, out: Array, rank: Array, normals: Array, colour: str) -> None:
-    some = np.linspace(0, len(places) - 1, 9).astype(int)[1:-1:2]
-    some = some[(rank[some] == 0) & np.any(normals[some] != 0, axis=1)]
-    axes.quiver(*places[some].T, *(3 * out[some]).T, color=colour, angles="xy", scale_units="xy", scale=1, width=0.004)
-
-
-def _draw_space(figure: Figure, domain: Domain, marks: Sequence[_Mark]) -> None:
+def _draw_space(domain: Domain, marks: Sequence[_Mark]) -> Figure:
     names = domain.coordinates if domain.dimension == 3 else domain.spatial[:3]
-    columns = positions(names, domain.coordinates)
-    axes: Any = figure.add_subplot(projection="3d")
+    axes: Any = (figure := _figure(6.5, 5.5 + 0.2 * len(marks))).add_subplot(projection="3d")
     for mark in marks:
-        points = np.concatenate([points for points, _, _ in mark.parts])[:, columns]
-        axes.scatter(*points.T, s=4, color=mark.colour, label=mark.label, alpha=0.5)
-    title = "" if domain.dimension == 3 else f"projected on {', '.join(names)}"
-    _dress(axes, title, names[0], names[1], grid=False)
+        points = np.concatenate([points for points, _, _ in mark.parts])[:, positions(names, domain.coordinates)]
+        axes.scatter(*points.T, s=5, color=mark.colour, label=mark.label, alpha=0.6, linewidths=0)
+    _dress(axes, "" if domain.dimension == 3 else f"projected on {', '.join(names)}", names[0], names[1], grid=False)
     axes.set_zlabel(names[2], fontsize=_LABEL)
-    figure.legend(loc="outside lower left", fontsize=_LABEL, frameon=False)
-
-
-# --- figures ---------------------------------------------------------------------------------------------------------
+    axes.set_aspect("auto" if TIME in names else "equal")
+    figure.legend(loc="outside lower left", fontsize=_LABEL, frameon=False, markerscale=2.5)
+    return figure
 
 
 def _figure(width: float, height: float) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=120, layout=ConstrainedLayoutEngine(h_pad=0.06, w_pad=0.06))
     FigureCanvasAgg(figure)
-    setattr(figure, "_repr_png_", partial(_png, figure))  # noqa: B010 - a notebook asks for this, and Figure lacks it
+    setattr(figure, "_repr_png_", partial(_png, figure))  # noqa: B010 - what a notebook looks for; pyplot's figures have a hook
     return figure
 
 
 def _png(figure: Figure) -> bytes:
-    from io import BytesIO
-
     figure.savefig(buffer := BytesIO(), format="png")
     return buffer.getvalue()
 
 
 def _arranged(rows: Sequence[Sequence[Panel]], flow: Sequence[Panel], ratio: float) -> Figure:
-    """A row for each field, then the other panels as they fit, the last one over what is left of its row."""
+    """A row for each field, then the other panels as they fit; the last one takes what is left of its row."""
     columns = max(2, *map(len, rows))
     more = -(-len(flow) // columns)
-    figure = _figure(3.7 * columns, 0.8 + (3.0 * ratio + 0.6) * (len(rows) + more))
-    grid = figure.add_gridspec(len(rows) + more, columns)
+    heights = [2.25 * ratio + 0.8] * (len(rows) + more)
+    heights[-1] = 2.2 if len(flow) % columns == 1 else heights[-1]
+    figure = _figure(3.5 * columns, 0.7 + sum(heights))
+    grid = figure.add_gridspec(len(heights), columns, height_ratios=heights)
     for i, row in enumerate(rows):
         for j, panel in enumerate(row):
             panel(figure.add_subplot(grid[i, j]))
@@ -550,19 +433,17 @@ def _arranged(rows: Sequence[Sequence[Panel]], flow: Sequence[Panel], ratio: flo
     return figure
 
 
-def _headline(figure: Figure, lines: Sequence[str]) -> None:
-    width = int(14 * figure.get_figwidth())
-    text = "\n".join(textwrap.fill(line, width) for line in lines)
-    figure.suptitle(text, x=0.01, ha="left", fontsize=_TITLE)
-
-
 def _target(path: str | Path | None, error: type[PinnError]) -> Path | None:
     if path is not None and Path(path).suffix.lower() not in _SUFFIXES:
         raise error(f"plot() writes {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]} files; got {str(path)!r}. Rename it.")
     return None if path is None else Path(path)
 
 
-def _written(figure: Figure, target: Path | None) -> Figure:
+def _finished(figure: Figure, title: Sequence[str], target: Path | None) -> Figure:
+    """The figure with its title, written to its file."""
+    lines = [textwrap.fill(line, int(13 * figure.get_figwidth())) for line in title if line]
+    figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=_TITLE)
+    figure.draw_without_rendering()  # panels of fixed shape need a second layout to settle
     if target is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(target, dpi=160)

@@ -5,8 +5,7 @@
     values.stablehlo    the fields as a compiled function of weights and points [n, d], which needs no problem (`jax.export`)
     SHA256SUMS          checksums of the three, which `sha256sum --check` understands as well
 
-Nothing is pickled, so a stranger's folder is safe to load. Code is never compared: a problem is known by its *fingerprint*,
-the values of its residuals and conditions at fixed points, with a fixed number in place of each derivative that they read.
+Nothing is pickled, so a stranger's folder is safe to load; see `loading`.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ import json
 import math
 import os
 import shutil
-import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -32,19 +30,14 @@ from jax import Array, export
 
 from .algebra import Difference, Intersection, Product, Union
 from .approximation import Sum, Together
-from .conditions import Points
 from .domains import Ball, Box, Disk, Domain, Interval
 from .errors import CheckpointError, SolutionError, listing
+from .fingerprint import fingerprint
 from .networks import describe
-from .pieces import fixed_points
-from .problem import Problem, Term
 
 FORMAT = 1  # of the folder; a newer one is refused
 CARD, ARRAYS, VALUES, SUMS = "solution.json", "arrays.npz", "values.stablehlo", "SHA256SUMS"
 PLATFORMS = ("cpu", "cuda", "tpu")
-
-_PROBES = 4  # points at which a fingerprint is taken
-_SURFACE_POINTS = 256  # that tell where a condition holds
 
 
 def save(solution: Any, path: str | Path) -> None:
@@ -91,7 +84,7 @@ def _check_replaceable(path: Path) -> None:
     others = [name for name in others if not path.is_dir() or name not in (CARD, ARRAYS, VALUES, SUMS)]
     if others:
         raise CheckpointError(
-            f"{path} is there already and is no saved solution: it has {listing(others[:3])}. Save under another name, or remove it."
+            f"{path} is there already and is no saved solution: it has {listing(others[:3])}. Save elsewhere, or remove it."
         )
 
 
@@ -308,64 +301,3 @@ def domain_from(parts: Mapping[str, Any]) -> Domain:
     """
     ((kind, inner),) = parts.items()
     return _PAIRS[kind](*map(domain_from, inner)) if kind in _PAIRS else _SHAPES[kind](**inner)
-
-
-# --- the fingerprint -------------------------------------------------------------------------------------------------
-
-
-def fingerprint(problem: Problem) -> dict[str, Any]:
-    """What tells one problem from another: names, the domain, and each term's values at fixed points and where it holds."""
-    lower, upper = problem.domain.bounds
-    return {
-        "fields": {name: list(names) for name, names in problem.depends.items()},
-        "coordinates": list(problem.domain.coordinates),
-        "domain": repr(problem.domain),
-        "bounds": [lower.tolist(), upper.tolist()],
-        "parameters": {name: parameter.positive for name, parameter in problem.parameters.items()},
-        "terms": [
-            {"name": term.name, "values": _values(problem, term).tolist(), "place": _place(term.place).tolist()}
-            for term in problem.terms
-        ],
-        "precision": float(jnp.finfo(jnp.result_type(float)).eps),
-    }
-
-
-def _number(*name: object) -> float:
-    """A number in [0.5, 1.5) that belongs to a name, always the same."""
-    return 0.5 + zlib.crc32(repr(name).encode()) / 2**32
-
-
-def _values(problem: Problem, term: Term) -> np.ndarray:
-    """The term's components, and the places that it moves to, at each probe: [probes, K + S d]."""
-    expression, domain, place = term.expression, problem.domain, term.place
-    known: dict[str, Any] = problem.constants | {name: _number(name) for name in problem.parameters}
-    if isinstance(place, Points):
-        known |= {name: _number(name) for name in place.columns if name not in domain.coordinates}
-    elif place is not None:
-        known["normal"] = np.array([_number("normal", name) for name in domain.spatial])
-    extras = {name: jnp.asarray(value) for name, value in known.items()}
-    lower, upper = domain.bounds
-    share = [[_number("share", i, name) - 0.5 for name in domain.coordinates] for i in range(_PROBES)]
-    read = [[_number(i, expression.sites.index(s), f, index) for s, f, index in expression.leaves] for i in range(_PROBES)]
-
-    @jax.jit
-    @jax.vmap
-    def values(point: Array, leaves: Array) -> Array:
-        return jnp.concatenate([expression.value(point, leaves, extras), expression.places(point, extras).ravel()])
-
-    return np.asarray(values(jnp.asarray(lower + np.array(share) * (upper - lower)), jnp.array(read)))
-
-
-def _place(place: Any) -> np.ndarray:
-    """Where a term holds, as a few numbers: for given points, of each column; else of each patch its measure and bounds."""
-    if place is None:
-        return np.zeros(0)
-    if isinstance(place, Points):
-        columns = [place.columns[name] for name in sorted(place.columns)]
-        return np.array([f(c) for c in columns for f in (len, np.min, np.max, np.mean, np.std)], float)
-    found: list[float] = []
-    for index, (patch, measure) in enumerate(zip(place.patches, place.measures, strict=True)):
-        parameters = patch.piece.parameters
-        points, _ = place.draw(index, fixed_points(_SURFACE_POINTS if parameters else 1, parameters))
-        found += [measure, *points.min(axis=0), *points.max(axis=0)] if len(points) else [measure]
-    return np.array(found)

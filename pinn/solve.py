@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +18,8 @@ from .derivatives import Engine
 from .errors import AccuracyWarning, ProblemError
 from .estimate import Trust, choose_family, estimate
 from .features import Setup, coarse_sizes, field_sizes
-from .history import Clock, History, Status
-from .loss import Weights, objective, start_unknown
+from .history import Clock, History, Record, Status
+from .loss import Objective, Weights, objective, start_unknown
 from .networks import Encoding
 from .problem import Problem
 from .progress import Progress
@@ -28,6 +27,7 @@ from .sampling import measure_points
 from .solution import Solution
 from .training import Outcome, Phase, least_squares, run_phases
 
+_SHORTEST = 10.0  # seconds left that a network is worth beginning with
 _JUDGES = 450  # features for the error of a network
 _GOOD_ENOUGH = 1e-4  # an estimate that least squares alone is content with, where no tolerance is given
 
@@ -94,11 +94,12 @@ def solve(
     )
     clock = Clock(plan.limit)
     setup = Setup(problem, plan.exact, seed_of(key), plan.dtype)
-    with Progress(progress, clock) as shown, jax.default_matmul_precision("highest"):
+    wide = plan.dtype == jnp.float64  # in float32, NumPy constants of user functions must not promote
+    with Progress(progress, clock) as shown, jax.enable_x64(wide), jax.default_matmul_precision("highest"):
         shown.say(f"{problem}\n\n{plan}\n")
         history = History(shown)
-        outcome = _solved(setup, plan, clock, history)
-        solution = _judged(setup, plan, outcome, clock, history)
+        outcome, status = _solved(setup, plan, clock, history)
+        solution = _solution(setup, plan, outcome, status, clock, history)
         shown.say(str(solution))
     _warn(solution, plan)
     return solution
@@ -116,22 +117,23 @@ def seed_of(key: int | Array) -> tuple[int, ...]:
     return (int(key),)
 
 
-def _solved(setup: Setup, plan: Plan, clock: Clock, history: History) -> Outcome:
-    outcome = least_squares(setup, plan.widths, plan.tol, clock, history) if plan.widths else None
-    if outcome is not None:
-        enough = plan.tol / 2 if plan.tol is not None else _GOOD_ENOUGH
-        done = outcome.status is Status.REACHED or outcome.estimate.worst <= enough
-        if done or setup.problem.is_linear or clock.left < 10:
-            return outcome
-    goal, weights = _network(setup, plan, outcome)
-    trained = run_phases(setup, goal, weights, plan.phases, dict(plan.points), clock, history)
-    if outcome is None:
-        return trained
-    trained = _estimate(setup, trained)
-    return trained if trained.estimate.worst < outcome.estimate.worst else outcome
+def _solved(setup: Setup, plan: Plan, clock: Clock, history: History) -> tuple[Outcome, Status]:
+    first = None
+    if plan.widths:
+        first, status = least_squares(setup, plan.widths, plan.tol, clock, history)
+        content = first.estimate.worst <= (plan.tol / 2 if plan.tol is not None else _GOOD_ENOUGH)
+        if content or setup.problem.is_linear or clock.left < _SHORTEST:
+            return first, status
+    goal, weights = _network(setup, plan, first)
+    weights, status = run_phases(setup, goal, weights, plan.phases, dict(plan.points), clock, history)
+    family = choose_family(setup, goal, weights, setup.exact)
+    judged = estimate(setup, goal, weights, family, _JUDGES, setup.exact)
+    history.add(Record("estimate", len(history), clock.seconds, estimate=judged.worst))
+    trained = Outcome(goal, weights, family, _JUDGES, judged)
+    return (trained if first is None or trained.better_than(first) else first), status
 
 
-def _network(setup: Setup, plan: Plan, outcome: Outcome | None):
+def _network(setup: Setup, plan: Plan, outcome: Outcome | None) -> tuple[Objective, Weights]:
     """A fresh network around the conditions met exactly, its fields scaled to the size of the least-squares solution."""
     problem, dtype = setup.problem, setup.dtype
     if outcome is not None:
@@ -157,21 +159,11 @@ def _network(setup: Setup, plan: Plan, outcome: Outcome | None):
     return objective(problem, approximation, plan.exact), Weights(tuple(states), start_unknown(problem, dtype))
 
 
-def _estimate(setup: Setup, outcome: Outcome) -> Outcome:
-    """The outcome with an estimate, in the features that explain its residual best."""
-    family = choose_family(setup, outcome.goal, outcome.weights, setup.exact)
-    judged = estimate(setup, outcome.goal, outcome.weights, family, _JUDGES, setup.exact)
-    return replace(outcome, estimate=judged, family=family, width=_JUDGES)
-
-
-def _judged(setup: Setup, plan: Plan, outcome: Outcome, clock: Clock, history: History) -> Solution:
-    if outcome.estimate is None:
-        outcome = _estimate(setup, outcome)
+def _solution(setup: Setup, plan: Plan, outcome: Outcome, status: Status, clock: Clock, history: History) -> Solution:
     judged = outcome.estimate
-    status = outcome.status
     if plan.tol is not None and status is not Status.DIVERGED:
         reached = judged.worst <= plan.tol / 2 and judged.trust is not Trust.UNKNOWN
-        status = Status.REACHED if reached else Status.MISSED if status is Status.SETTLED else status
+        status = Status.REACHED if reached else Status.TIME if status is Status.TIME else Status.MISSED
     return Solution(
         problem=setup.problem,
         goal=outcome.goal,

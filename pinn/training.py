@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -54,58 +55,67 @@ class Phase:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a procedure hands back."""
+    """A trained approximation, and its estimated error; `family` and `width` are the features that judged it or made it."""
 
     goal: Objective
     weights: Weights
-    status: Status
-    family: Family | None = None
-    width: int = 0
-    estimate: Estimate | None = None
+    family: Family
+    width: int
+    estimate: Estimate
+
+    def better_than(self, other: Outcome) -> bool:
+        """An estimate that means something before one that does not, then the smaller."""
+        return _rank(self.estimate) < _rank(other.estimate)
+
+
+def _rank(judged: Estimate) -> tuple[bool, float]:
+    return judged.trust is Trust.UNKNOWN, judged.worst
 
 
 # --- least squares ---------------------------------------------------------------------------------------------------
 
 
-def least_squares(setup: Setup, widths: Sequence[int], tol: float | None, clock: Clock, history: History) -> Outcome:
+def least_squares(
+    setup: Setup, widths: Sequence[int], tol: float | None, clock: Clock, history: History
+) -> tuple[Outcome, Status]:
     """Search a family of features at the first width, then widen until the estimated error is small enough or settles.
 
-    Every width continues from the solution before it. The estimate is computed at each; the best one is kept.
+    Each width continues from the solution before it, and is judged; the best one is kept.
     """
 
     def tell(found: Fit) -> None:
         history.add(Record("features", len(history), clock.seconds, held_out=found.held_out, note=str(found.family)))
 
-    best = None
     current = search(setup, widths[0], tell, enough=lambda: clock.left < 0.5 * (clock.limit or 0))
-    for i, width in enumerate(widths):
-        if i:
-            began = clock.seconds
-            family = current.family.scaled((width / widths[i - 1]) ** 0.25)
-            current = fit(setup, family, width, i, None if setup.problem.is_linear else current)
-            tell(current)
-        goal = objective(setup.problem, current.approximation, setup.exact)
-        judged = estimate(setup, goal, current.weights, current.family.scaled(1.1), int(1.5 * width), setup.exact)
-        history.add(
-            Record(
-                "estimate", len(history), clock.seconds, held_out=current.held_out, estimate=judged.worst, note=f"width {width}"
-            )
-        )
-        new = Outcome(goal, current.weights, Status.SETTLED, current.family, width, judged)
-        gain = np.inf if best is None else best.estimate.worst / judged.worst
-        best = new if best is None or _better(judged, best.estimate) else best
-        if tol is not None and judged.worst <= tol / 2 and judged.trust is not Trust.UNKNOWN:
-            return replace(best, status=Status.REACHED)
-        if judged.worst < _ROUND_OFF or (i > 1 and gain < 2):
+    best = latest = _judged(setup, current, widths[0], clock, history)
+    for i, (before, width) in enumerate(pairwise(widths)):
+        if _reached(latest.estimate, tol):
+            return latest, Status.REACHED
+        if latest.estimate.worst < _ROUND_OFF:
+            return best, Status.SETTLED
+        began = clock.seconds
+        family = current.family.scaled((width / before) ** 0.25)
+        current = fit(setup, family, width, i + 1, None if setup.problem.is_linear else current)
+        tell(current)
+        latest, last = _judged(setup, current, width, clock, history), latest
+        best = latest if latest.better_than(best) else best
+        if i and latest.estimate.worst > 0.5 * last.estimate.worst:
             break
-        if i and clock.left < 4 * (clock.seconds - began):
-            best = replace(best, status=Status.TIME)
-            break
-    return best
+        if clock.left < 4 * (clock.seconds - began):
+            return best, Status.REACHED if _reached(best.estimate, tol) else Status.TIME
+    return best, Status.REACHED if _reached(best.estimate, tol) else Status.SETTLED
 
 
-def _better(new: Estimate, old: Estimate) -> bool:
-    return (new.trust is not Trust.UNKNOWN, -new.worst) > (old.trust is not Trust.UNKNOWN, -old.worst)
+def _reached(judged: Estimate, tol: float | None) -> bool:
+    return tol is not None and judged.worst <= tol / 2 and judged.trust is not Trust.UNKNOWN
+
+
+def _judged(setup: Setup, found: Fit, width: int, clock: Clock, history: History) -> Outcome:
+    goal, family, richer = objective(setup.problem, found.approximation, setup.exact), found.family.scaled(1.1), int(1.5 * width)
+    judged = estimate(setup, goal, found.weights, family, richer, setup.exact)
+    note = f"width {width}"
+    history.add(Record("estimate", len(history), clock.seconds, held_out=found.held_out, estimate=judged.worst, note=note))
+    return Outcome(goal, found.weights, found.family, width, judged)
 
 
 # --- gradient methods ------------------------------------------------------------------------------------------------
@@ -190,34 +200,33 @@ def run_phases(
     points: dict[str, int],
     clock: Clock,
     history: History,
-) -> Outcome:
-    """Each phase in turn on fixed collocation points; the state with the smallest held-out residual is kept."""
+) -> tuple[Weights, Status]:
+    """Each phase in turn on fixed collocation points; the weights with the smallest held-out residual are kept."""
     batches = draw(goal, points, (*setup.seed, 20), setup.dtype)
     fresh = draw(goal, points, (*setup.seed, 21), setup.dtype)
     balance = balanced(goal, weights, batches)
     best, least = weights, np.inf
     for phase in phases:
-        name = phase.name or ("gauss-newton" if isinstance(phase.method, HostDriven) else "optax")
-        method = phase.method if isinstance(phase.method, HostDriven) else optax.with_extra_args_support(phase.method)
-        advance = _host_steps if isinstance(method, HostDriven) else _traced_steps
-        state, done = method.init(trainable(weights)), 0
-        while done < phase.steps:
-            count = min(_CHUNK if advance is _traced_steps else 5, phase.steps - done)
+        method, host = phase.method, isinstance(phase.method, HostDriven)
+        method = method if host else optax.with_extra_args_support(method)
+        advance, name = (_host_step, "gauss-newton") if host else (_traced_steps, "optax")
+        state, done, stalled = method.init(trainable(weights)), 0, False
+        while done < phase.steps and not stalled:
+            count = 1 if host else min(_CHUNK, phase.steps - done)
             weights, state, stalled = advance(goal, method, weights, state, batches, balance, count)
             done += count
             squares = np.asarray(mean_squares(residuals(goal, weights, batches)))
             held_out = relative_residual(goal, weights, fresh)
             terms = {term.name: float(v) for term, v in zip(goal.terms, squares, strict=True)}
-            history.add(Record(name, done, clock.seconds, float(np.asarray(balance) @ squares), held_out, terms=terms))
+            loss = float(np.asarray(balance) @ squares)
+            history.add(Record(phase.name or name, done, clock.seconds, loss, held_out, terms=terms))
             if not np.all(np.isfinite(squares)):
-                return Outcome(goal, best, Status.DIVERGED)
+                return best, Status.DIVERGED
             if held_out < least:
                 best, least = weights, held_out
             if clock.left < 0:
-                return Outcome(goal, best, Status.TIME)
-            if stalled:
-                break
-    return Outcome(goal, best, Status.FINISHED)
+                return best, Status.TIME
+    return best, Status.FINISHED
 
 
 def _traced_steps(goal, method, weights, state, batches, balance, count):
@@ -226,15 +235,12 @@ def _traced_steps(goal, method, weights, state, batches, balance, count):
     return with_trained(weights, trained), state, False
 
 
-def _host_steps(goal, method, weights, state, batches, balance, count):
-    start = weights
-    for _ in range(count):
-        updates, state = method.update(
-            None,
-            state,
-            trainable(weights),
-            residuals_fn=lambda t: _rows(goal, t, start, batches, balance),
-            jacobian_fn=lambda t: jacobian(goal, t, start, batches, balance),
-        )
-        weights = with_trained(weights, optax.apply_updates(trainable(weights), updates))
-    return weights, state, state.rejected > 5
+def _host_step(goal, method, weights, state, batches, balance, count):
+    updates, state = method.update(
+        None,
+        state,
+        trainable(weights),
+        residuals_fn=lambda t: _rows(goal, t, weights, batches, balance),
+        jacobian_fn=lambda t: jacobian(goal, t, weights, batches, balance),
+    )
+    return with_trained(weights, optax.apply_updates(trainable(weights), updates)), state, state.rejected > 5

@@ -1,0 +1,112 @@
+"""What tells one problem from another, without comparing code: its names, its domain, and the values of its terms.
+
+Each residual and condition is evaluated at fixed points with a fixed number in place of every derivative that it reads, so two
+ways of writing one equation have one fingerprint, and a changed sign, constant, coefficient or piece of data shows.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from .conditions import Points
+from .errors import CheckpointError, listing
+from .pieces import fixed_points
+from .problem import Problem, Term
+
+_PROBES = 4  # points at which terms are evaluated
+_SURFACE_POINTS = 256  # that tell where a condition holds
+
+
+def fingerprint(problem: Problem) -> dict[str, Any]:
+    """What tells one problem from another: names, the domain, and each term's values at fixed points and where it holds."""
+    lower, upper = problem.domain.bounds
+    return {
+        "fields": {name: list(names) for name, names in problem.depends.items()},
+        "coordinates": list(problem.domain.coordinates),
+        "domain": repr(problem.domain),
+        "bounds": [lower.tolist(), upper.tolist()],
+        "parameters": {name: parameter.positive for name, parameter in problem.parameters.items()},
+        "terms": [
+            {"name": term.name, "values": _values(problem, term).tolist(), "place": _place(term.place).tolist()}
+            for term in problem.terms
+        ],
+        "precision": float(jnp.finfo(jnp.result_type(float)).eps),
+    }
+
+
+def check_same(saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Refuse a problem whose fingerprint is another, and say what differs.
+
+    Raises:
+        CheckpointError: the first thing that differs.
+    """
+    near = max(saved["precision"], given["precision"]) ** 0.75
+
+    def check(same: bool, what: str) -> None:
+        if not same:
+            raise CheckpointError(f"saved for another problem: {what}")
+
+    for what in ("fields", "coordinates", "domain", "parameters"):
+        check(saved[what] == given[what], f"its {what} are {saved[what]}, this problem's are {given[what]}")
+    check(_close(saved["bounds"], given["bounds"], near), f"its bounds are {saved['bounds']}, this problem's {given['bounds']}")
+    old, new = ([term["name"] for term in known["terms"]] for known in (saved, given))
+    lost, more = [name for name in old if name not in new], [name for name in new if name not in old]
+    check(old == new, f"its terms {listing(lost or old)} are {listing(more or new)} in this problem")
+    for one, other in zip(saved["terms"], given["terms"], strict=True):
+        check(_close(one["values"], other["values"], near), f"its term {one['name']!r} has other values for the same fields")
+        check(_close(one["place"], other["place"], near), f"its term {one['name']!r} holds elsewhere, or for other data")
+
+
+def _close(first: Any, second: Any, near: float) -> bool:
+    """Whether two nested lists of numbers agree, relative to the largest of them."""
+    a, b = (np.array([float(number) for number in jax.tree.leaves(numbers)]) for numbers in (first, second))
+    size = np.abs(a[np.isfinite(a)]).max(initial=0.0)
+    return a.shape == b.shape and np.allclose(a, b, rtol=0, atol=near * size, equal_nan=True)
+
+
+def _number(*name: object) -> float:
+    """A number in [0.5, 1.5) that belongs to a name, always the same."""
+    return 0.5 + zlib.crc32(repr(name).encode()) / 2**32
+
+
+def _values(problem: Problem, term: Term) -> np.ndarray:
+    """The term's components, and the places that it moves to, at each probe: [probes, K + S d]."""
+    expression, domain, place = term.expression, problem.domain, term.place
+    known: dict[str, Any] = problem.constants | {name: _number(name) for name in problem.parameters}
+    if isinstance(place, Points):
+        known |= {name: _number(name) for name in place.columns if name not in domain.coordinates}
+    elif place is not None:
+        known["normal"] = np.array([_number("normal", name) for name in domain.spatial])
+    extras = {name: jnp.asarray(value) for name, value in known.items()}
+    lower, upper = domain.bounds
+    share = [[_number("share", i, name) - 0.5 for name in domain.coordinates] for i in range(_PROBES)]
+    read = [[_number(i, expression.sites.index(s), f, index) for s, f, index in expression.leaves] for i in range(_PROBES)]
+
+    @jax.jit
+    @jax.vmap
+    def values(point: Array, leaves: Array) -> Array:
+        return jnp.concatenate([expression.value(point, leaves, extras), expression.places(point, extras).ravel()])
+
+    return np.asarray(values(jnp.asarray(lower + np.array(share) * (upper - lower)), jnp.array(read)))
+
+
+def _place(place: Any) -> np.ndarray:
+    """Where a term holds, as a few numbers: for given points, of each column; else of each patch its measure and bounds."""
+    if place is None:
+        return np.zeros(0)
+    if isinstance(place, Points):
+        columns = [place.columns[name] for name in sorted(place.columns)]
+        return np.array([f(c) for c in columns for f in (len, np.min, np.max, np.mean, np.std)], float)
+    found: list[float] = []
+    for index, (patch, measure) in enumerate(zip(place.patches, place.measures, strict=True)):
+        parameters = patch.piece.parameters
+        points, _ = place.draw(index, fixed_points(_SURFACE_POINTS if parameters else 1, parameters))
+        found += [measure, *points.min(axis=0), *points.max(axis=0)] if len(points) else [measure]
+    return np.array(found)

@@ -1,0 +1,390 @@
+"""Loading what `saving` wrote: as a function that needs no problem, or with its problem as the whole `Solution` again."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, overload
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import Array, export
+from jax.core import Tracer
+
+from . import plotting
+from .ansatz import choose_engine, make_network, wrap
+from .approximation import Approximation, Sum, together
+from .defaults import Choice, Plan
+from .derivatives import ACTIVATIONS, nested_grad, nested_jvp, taylor
+from .domains import Domain
+from .errors import CheckpointError, PinnError, ProblemWarning, SolutionError, listing, suggestion
+from .estimate import Estimate, Trust
+from .exact import Exact, plan_exact
+from .features import Family, Setup
+from .fingerprint import check_same, fingerprint
+from .history import History, Record, Status
+from .loss import Weights, objective, start_unknown
+from .networks import Encoding, rebuild
+from .problem import Problem
+from .saving import ARRAYS, CARD, FORMAT, SUMS, VALUES, checksums, domain_from, filled
+from .solution import ErrorReport, FieldError, Found, Solution
+
+_CALLS = ("shape_assertion",)  # what a saved function may call besides XLA's own operations
+_ENGINES = {engine.__name__: engine for engine in (taylor, nested_jvp, nested_grad)}
+
+
+@overload
+def load(path: str | Path) -> Loaded: ...
+@overload
+def load(path: str | Path, problem: Problem, network: Callable | None = None) -> Solution: ...
+def load(path: str | Path, problem: Problem | None = None, network: Callable | None = None) -> Solution | Loaded:
+    """What `Solution.save` wrote.
+
+    Args:
+        path: the folder.
+        problem: what it solves; without it the solution can be called, plotted and reported, and nothing else.
+        network: what made its network, as for `solve`; needed where that is a module of your own.
+
+    Returns:
+        A `Solution` as it was saved, or without a problem a `Loaded`.
+
+    Raises:
+        CheckpointError: the folder is damaged, newer than this version, no saved solution, or one of another problem.
+        SolutionError: `network` is needed, does not fit, or is given without a problem.
+
+    Example:
+        >>> load("nowhere")
+        Traceback (most recent call last):
+        pinn.errors.CheckpointError: nowhere: there is no saved solution here, which is a folder with SHA256SUMS in it.
+    """
+    path = Path(path)
+    if problem is None and network is not None:
+        raise SolutionError("load(network=...) rebuilds a network around a problem: load(path, problem, network).")
+    if problem is not None and not isinstance(problem, Problem):
+        raise SolutionError(f"load(path, problem) needs a pinn.Problem; got {problem!r}.")
+    with _understood(path):
+        card, arrays, values = _parts(_read(path))
+        if problem is None:
+            return _loaded(path, card, arrays, values)
+        check_same(card["fingerprint"], fingerprint(problem))
+        return _solution(card, arrays, problem, network)
+
+
+# --- without the problem ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What a saved solution knows of its problem: all but the equations, the conditions and the reference."""
+
+    name: str
+    fields: tuple[str, ...]
+    equations: tuple[str, ...]
+    domain: Domain
+    terms: tuple = ()
+    reference: None = None
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The choices behind a saved solution; printed like its plan."""
+
+    choices: tuple[Choice, ...]
+
+    __str__ = Plan.__str__
+
+
+def _needs_problem(name: str) -> Callable[..., NoReturn]:
+    def refuse(self: Loaded, *_: Any, **__: Any) -> NoReturn:
+        """Needs the problem: raises a SolutionError."""
+        raise SolutionError(
+            f"{name}() needs the equations, which are not saved. Load the solution with its problem: "
+            f"pinn.load({str(self.path)!r}, problem).{name}(...)."
+        )
+
+    return refuse
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A saved solution without its problem: it can be called, plotted and reported.
+
+    Attributes as for `Solution`; `load(path, problem)` gives the rest of it.
+    """
+
+    path: Path
+    problem: Outline
+    dtype: Any
+    function: Callable[[Array], Array]
+    parameters: dict[str, Found]
+    report: ErrorReport
+    status: Status
+    error_estimate: dict[str, float]
+    trust: Trust
+    trust_reason: str
+    plan: Choices
+    history: History
+    seconds: float
+
+    evaluate = _needs_problem("evaluate")
+    residual = _needs_problem("residual")
+    integrate = _needs_problem("integrate")
+    refine = _needs_problem("refine")
+
+    def __call__(self, **coordinates: Any) -> Any:
+        """The fields at points, as `Solution` gives them; with JAX arrays differentiable twice, in reverse.
+
+        Raises:
+            SolutionError: a coordinate that is missing or does not exist.
+        """
+        points, shape = _points(self.problem.domain, self.dtype, coordinates)
+        fields = self.problem.fields
+        values = self.function(points) if len(points) else jnp.zeros((0, len(fields)), self.dtype)
+        columns = {name: values[:, i].reshape(shape) for i, name in enumerate(fields)}
+        traced = any(isinstance(value, Array) for value in coordinates.values())
+        out = columns if traced else {name: np.asarray(column)[()] for name, column in columns.items()}
+        return out if len(out) > 1 else out[fields[0]]
+
+    def errors(self) -> ErrorReport:
+        """The errors as they were when the solution was saved."""
+        return self.report
+
+    def plot(self, path: str | Path | None = None) -> Any:
+        """The fields and the history as a Matplotlib figure; written to `path` if given."""
+        return plotting.plot_solution(self, path)
+
+    def __repr__(self) -> str:
+        worst = max(self.error_estimate.values())
+        return f"Solution of {self.problem.name}: {self.status}; estimated error {worst:.1e} ({self.trust.name.lower()}), loaded"
+
+
+def _points(domain: Domain, dtype: Any, coordinates: Mapping[str, Any]) -> tuple[Array, tuple[int, ...]]:
+    """Points [n, d] from an array for each coordinate, and the shape that these broadcast to."""
+    names = domain.coordinates
+    for name in coordinates:
+        if name not in names:
+            raise SolutionError(f"The solution has the coordinates {listing(names)}; got {name!r}.{suggestion(name, names)}")
+    missing = [name for name in names if name not in coordinates]
+    if missing:
+        raise SolutionError(
+            f"The solution needs a value for {listing(missing)} as well: solution({', '.join(f'{n}=...' for n in names)})."
+        )
+    arrays = jnp.broadcast_arrays(*(jnp.asarray(coordinates[name], dtype) for name in names))
+    points = jnp.stack([a.reshape(-1) for a in arrays], axis=1)
+    if not isinstance(points, Tracer):
+        lower, upper = domain.bounds
+        outside = ~domain.contains(np.asarray(points, float), tolerance=1e-8 * float(np.linalg.norm(upper - lower)))
+        if outside.any():
+            first = ", ".join(f"{name} = {v:g}" for name, v in zip(names, np.asarray(points)[outside][0], strict=True))
+            warnings.warn(
+                f"{int(outside.sum())} of {len(points)} points lie outside {domain!r}, the first at {first}: nothing was learned "
+                "there.",
+                ProblemWarning,
+                stacklevel=3,
+            )
+    return points, arrays[0].shape
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _understood(path: Path) -> Iterator[None]:
+    """Every failure to make sense of a folder as a `CheckpointError` that names it."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}.") from error
+    except PinnError:
+        raise
+    except OSError as error:
+        raise CheckpointError(f"{path}: it cannot be read, {error}.") from error
+    except Exception as error:
+        raise CheckpointError(
+            f"{path}: not as pinn writes it, {type(error).__name__}: {error}. Save the solution again."
+        ) from error
+
+
+def _read(path: Path) -> dict[str, bytes]:
+    """The files of a folder, as they were written."""
+    if not (path / SUMS).is_file():
+        raise CheckpointError(f"there is no saved solution here, which is a folder with {SUMS} in it")
+    sums = (path / SUMS).read_bytes()
+    names = {CARD, *(line.partition("  ")[2] for line in sums.decode("ascii", "replace").splitlines())}
+    missing = [name for name in sorted(names) if Path(name).name != name or not (path / name).is_file()]
+    if missing:
+        raise CheckpointError(f"damaged: {listing(missing)} is missing. Copy the whole folder again")
+    files = {name: (path / name).read_bytes() for name in names}
+    if checksums(files) != sums:
+        changed = [name for name in sorted(files) if hashlib.sha256(files[name]).hexdigest().encode() not in sums]
+        raise CheckpointError(f"damaged: {listing(changed or [SUMS])} is not as it was written. Copy the folder again")
+    return files
+
+
+def _parts(files: Mapping[str, bytes]) -> tuple[dict[str, Any], dict[str, np.ndarray], bytes]:
+    """The card, the arrays and the compiled function."""
+    card = json.loads(files[CARD])
+    if card["format"] > FORMAT:
+        writer = card["versions"]["pinn"]
+        raise CheckpointError(f"format {card['format']}, written by pinn {writer}; this pinn reads up to {FORMAT}. Update it")
+    missing = [name for name in (ARRAYS, VALUES) if name not in files]
+    if missing:
+        raise CheckpointError(f"damaged: {SUMS} does not list {listing(missing)}. Copy the whole folder again")
+    dtype = jnp.dtype(card["dtype"])
+    if jnp.zeros(0, dtype).dtype != dtype:
+        raise CheckpointError(f"saved in {dtype}, and JAX_ENABLE_X64=0 turns 64-bit numbers off. Unset it")
+    with np.load(io.BytesIO(files[ARRAYS]), allow_pickle=False) as stored:
+        return card, {name: stored[name] for name in stored.files}, files[VALUES]
+
+
+def _loaded(path: Path, card: Mapping[str, Any], arrays: Mapping[str, np.ndarray], values: bytes) -> Loaded:
+    known = card["problem"]
+    outline = Outline(known["name"], tuple(known["fields"]), tuple(known["equations"]), domain_from(known["domain"]))
+    weights = {name: jnp.asarray(array) for name, array in arrays.items() if name.startswith("weights/")}
+    function = _function(values, weights, card["versions"]["jax"])
+    return Loaded(path, outline, jnp.dtype(card["dtype"]), function, _parameters(card), _report(card), **_account(card))
+
+
+def _function(data: bytes, weights: Mapping[str, Array], writer: str) -> Callable[[Array], Array]:
+    """The saved function of points, after a look at what it calls."""
+    try:
+        exported = export.deserialize(bytearray(data))
+        foreign, whole = _foreign(exported), exported
+        while whole.has_vjp():
+            whole = whole.vjp()
+            foreign |= _foreign(whole)
+    except Exception as error:
+        raise CheckpointError(
+            f"jax {jax.__version__} cannot read its values, which jax {writer} wrote ({type(error).__name__}: {error}). "
+            "Update jax, or pass the problem: pinn.load(path, problem)"
+        ) from error
+    if foreign:
+        raise CheckpointError(
+            f"its values call {listing(sorted(foreign))}, which pinn's own networks never do, so they are not run. "
+            "Where you trust them, pass the problem and the network: pinn.load(path, problem, network)"
+        )
+    call = jax.jit(exported.call)
+    return lambda points: call(weights, points)
+
+
+def _foreign(exported: export.Exported) -> set[str]:
+    """What a function calls besides XLA's own operations; each call is written `custom_call @name(`."""
+    calls = re.findall(r"custom_call( @(\w+)\()?", exported.mlir_module())
+    return {name or "something unnamed" for _, name in calls if name not in _CALLS}
+
+
+def _account(card: Mapping[str, Any]) -> dict[str, Any]:
+    """What a solution says of itself, loaded with its problem or without."""
+    history = History()
+    for record in card["history"]:
+        numbers = {name: float(record[name]) for name in ("seconds", "loss", "held_out", "estimate")}
+        history.add(Record(**{**record, **numbers, "terms": _floats(record["terms"])}))
+    return {
+        "status": Status[card["status"]],
+        "error_estimate": _floats(card["error_estimate"]),
+        "trust": Trust[card["trust"]],
+        "trust_reason": card["trust_reason"],
+        "plan": Choices(tuple(Choice(**choice) for choice in card["plan"])),
+        "history": history,
+        "seconds": float(card["seconds"]),
+    }
+
+
+def _parameters(card: Mapping[str, Any]) -> dict[str, Found]:
+    found = {name: Found(entry["value"]) for name, entry in card["parameters"].items()}
+    for name, entry in card["parameters"].items():
+        found[name].interval = tuple(entry["interval"]) if entry["interval"] else None
+    return found
+
+
+def _report(card: Mapping[str, Any]) -> ErrorReport:
+    stored = dict(card["errors"])
+    numbers = {part: _floats(stored[part]) for part in ("estimate", "residual", "conditions")}
+    fields = {
+        name: FieldError(float(error["relative_l2"]), float(error["maximum"]), _floats(error["where"]))
+        for name, error in stored["fields"].items()
+    }
+    return ErrorReport(**{**stored, **numbers, "fields": fields})
+
+
+def _floats(numbers: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(number) for name, number in numbers.items()}
+
+
+# --- with the problem ------------------------------------------------------------------------------------------------
+
+
+def _solution(card: Mapping[str, Any], arrays: Mapping[str, np.ndarray], problem: Problem, network: Callable | None) -> Solution:
+    dtype, account = jnp.dtype(card["dtype"]), _account(card)
+    exact = plan_exact(problem, None if card["met"] else False)
+    if list(exact.met) != card["met"]:
+        raise CheckpointError(
+            f"the conditions {listing(card['met'])} are built into it; now these would be: {listing(exact.met)}"
+        )
+    builder = _Builder(problem.fields, exact, dtype, network)
+    approximation, state = builder.approximation(card["approximation"])
+    weights = filled("weights", Weights(state, start_unknown(problem, dtype)), arrays)
+    corrected = None
+    if card["correction"] is not None:
+        error, state = builder.approximation(card["correction"])
+        both = Weights((weights.state, filled("correction", state, arrays)), weights.unknown)
+        judged = account["error_estimate"], account["trust"], account["trust_reason"]
+        corrected = Estimate(*judged, Sum(approximation, error), both)
+    return Solution(
+        problem=problem,
+        goal=objective(problem, approximation, exact),
+        weights=weights,
+        setup=Setup(problem, exact, tuple(card["seed"]), dtype),
+        family=Family(ACTIVATIONS[card["family"]["activation"]], tuple(card["family"]["bandwidth"])),
+        width=card["width"],
+        corrected=corrected,
+        **account,
+    )
+
+
+@dataclass(frozen=True)
+class _Builder:
+    """Builds approximations from their descriptions, each with a state of the right shapes."""
+
+    fields: tuple[str, ...]
+    exact: Exact
+    dtype: Any
+    network: Callable | None
+
+    def approximation(self, parts: Mapping[str, Any] | None) -> tuple[Approximation, Any]:
+        if parts is None:
+            raise SolutionError("This solution stands on an approximation that cannot be built again; load it without a problem.")
+        if "sum" in parts:
+            (first, one), (second, two) = map(self.approximation, parts["sum"])
+            return Sum(first, second), (one, two)
+        ansatze, states = zip(*map(self._ansatz, parts["together"]), strict=True)
+        return together(self.fields, ansatze), states
+
+    def _ansatz(self, part: Mapping[str, Any]) -> tuple[Any, Any]:
+        encoding = Encoding(np.array(part["lower"]), np.array(part["upper"]), tuple(part["periodic"]), part["raw"])
+        fields = tuple(part["fields"])
+        network = self._network(part["network"], encoding.size, len(fields))
+        engine = _ENGINES.get(part["engine"]) or choose_engine(network)
+        return wrap(network, fields, tuple(part["axes"]), encoding, self.exact, jnp.ones(len(fields), self.dtype), engine)
+
+    def _network(self, description: Mapping[str, Any] | None, inputs: int, outputs: int) -> nnx.Module:
+        if description is not None:
+            return rebuild(description, inputs, outputs, self.dtype)
+        if self.network is None:
+            raise SolutionError(
+                "This solution's network is a module of your own, whose code is not saved: pass what made it, "
+                "pinn.load(path, problem, network)."
+            )
+        try:
+            return make_network(self.network, inputs, outputs, nnx.Rngs(0), self.dtype)
+        except TypeError as error:
+            raise SolutionError(f"network= needs what made the network, as solve() does; calling it fails: {error}") from error

@@ -1,0 +1,157 @@
+"""Solve a problem of the catalogue by name, and keep the answer: `python scripts/train.py exam_ode`.
+
+    python scripts/train.py                                              lists the problems
+    python scripts/train.py exam_ode --tol 1e-8                          stops at that estimated error
+    python scripts/train.py exam_ode -p b=0.2 -p length=20               another oscillator
+    python scripts/train.py exam_ode --method adam --learning-rate 1e-3  the textbook's recipe
+
+Written to runs/NAME: the solution, which `pinn.load` reads, its pictures, history and errors. Ends with 0 where the tolerance
+was met or none was asked for, with 1 where it was not met or training diverged, with 2 where the command was wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import inspect
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import jax
+import optax
+
+import pinn
+import problems
+from pinn.errors import ProblemError, listing, suggestion
+
+STEPS = {"adam": 5000, "lbfgs": 500, "gauss-newton": 400}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    options = _options(argv)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", pinn.PinnWarning)
+        warnings.showwarning = _plainly(warnings.showwarning)
+        if options.list or options.name is None:
+            print("\n".join(f"{name:<24} {problems.describe(name)}" for name in problems.names()))
+            return 0
+        try:
+            return _train(options)
+        except pinn.PinnError as error:
+            print(f"{error}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print("stopped; nothing was written", file=sys.stderr)
+            return 130
+
+
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", nargs="?", help="of the problem; without it they are listed")
+    parser.add_argument("--list", action="store_true", help="list the problems")
+    parser.add_argument("-p", "--parameter", action="append", default=[], type=_pair, metavar="NAME=VALUE", help="of the problem")
+    parser.add_argument("--tol", type=float, help="target for the estimated relative L2 error")
+    parser.add_argument("--time-limit", type=float, metavar="SECONDS", help="wall time of the solve")
+    parser.add_argument("--method", choices=["auto", *STEPS], default="auto", help="auto chooses by the problem (default)")
+    parser.add_argument("--steps", type=int, help=f"of the method; by default {STEPS}")
+    parser.add_argument("--learning-rate", type=float, help="of adam, 1e-3 by default")
+    parser.add_argument("--key", type=int, default=0, help="seed of all random numbers")
+    parser.add_argument("--dtype", choices=["float64", "float32"], default="float64")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="default runs/NAME")
+    parser.add_argument("--quiet", action="store_true", help="print warnings and errors only")
+    options = parser.parse_args(argv)
+    if options.steps is not None and options.method == "auto":
+        parser.error("--steps needs a --method: auto takes as many as it needs")
+    if options.learning_rate is not None and options.method != "adam":
+        parser.error("--learning-rate is for --method adam")
+    return options
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    """A name and a Python literal, or the text itself where it is none."""
+    name, sign, value = text.partition("=")
+    if not (name and sign):
+        raise argparse.ArgumentTypeError(f"needs NAME=VALUE, such as b=0.2; got {text!r}")
+    with suppress(ValueError, SyntaxError):
+        return name, ast.literal_eval(value)
+    return name, value
+
+
+def _train(options: argparse.Namespace) -> int:
+    problem = _problem(options.name, dict(options.parameter))
+    _cache_compilations()
+    solution = pinn.solve(
+        problem,
+        tol=options.tol,
+        time_limit=options.time_limit,
+        method=_method(options),
+        key=options.key,
+        dtype=options.dtype,
+        progress=not options.quiet,
+    )
+    errors = solution.errors()
+    folder = options.output or Path("runs") / options.name
+    folder.mkdir(parents=True, exist_ok=True)
+    solution.save(folder / "solution")
+    solution.history.write(folder / "history.csv")
+    (folder / "errors.json").write_text(json.dumps(errors.to_dict(), indent=1), encoding="utf-8")
+    problem.plot(folder / "problem.png")
+    solution.plot(folder / "solution.png")
+    if not options.quiet:
+        print(f"\n{errors}\n\nwritten to {folder}: solution/, solution.png, problem.png, history.csv, errors.json")
+    missed = options.tol is not None and solution.status is not pinn.Status.REACHED
+    return int(missed or solution.status is pinn.Status.DIVERGED)
+
+
+def _problem(name: str, parameters: dict[str, Any]) -> pinn.Problem:
+    build = problems.load(name).problem
+    known = inspect.signature(build).parameters
+    for parameter in parameters:
+        if parameter not in known:
+            near = suggestion(parameter, known)
+            raise ProblemError(f"{name} has the parameters {listing(known)}; got {parameter!r}.{near}")
+    return build(**parameters)
+
+
+def _method(options: argparse.Namespace) -> pinn.Phase | None:
+    if options.method == "auto":
+        return None
+    rate = 1e-3 if options.learning_rate is None else options.learning_rate
+    make = {"adam": lambda: optax.adam(rate), "lbfgs": optax.lbfgs, "gauss-newton": pinn.gauss_newton}[options.method]
+    steps = STEPS[options.method] if options.steps is None else options.steps
+    return pinn.Phase(make(), steps=steps, name=options.method)
+
+
+def _cache_compilations() -> None:
+    """Keep what is compiled in the user's cache folder for the next run; not where PINN_CACHE=0, or it cannot be written."""
+    if os.environ.get("PINN_CACHE") == "0":
+        return
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pinn"
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if os.access(folder, os.W_OK):
+            jax.config.update("jax_compilation_cache_dir", str(folder))
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+def _plainly(default: Callable) -> Callable:
+    """Warnings of pinn as one line, any other as before."""
+
+    def show(message: Warning, category: type[Warning], *details: Any, **more: Any) -> None:
+        if issubclass(category, pinn.PinnWarning):
+            print(f"warning: {message}", file=sys.stderr)
+        else:
+            default(message, category, *details, **more)
+
+    return show
+
+
+if __name__ == "__main__":
+    sys.exit(main())

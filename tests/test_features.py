@@ -1,0 +1,118 @@
+"""The least-squares phase against what it must reproduce, and the error estimate against true errors."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from problems_with_answers import bratu, convection, heat, oscillator, poisson
+
+import pinn
+from pinn.derivatives import sin, tanh
+from pinn.estimate import estimate
+from pinn.exact import plan_exact
+from pinn.features import Family, Setup, feature_ansatz, field_sizes, fit, least_squares, relative_residual, term_rows
+from pinn.loss import Weights, draw, objective, residuals, start_unknown
+from pinn.networks import Encoding
+
+
+def setup_of(problem, exact=None, seed=0):
+    return Setup(problem, plan_exact(problem, exact), (seed,), jnp.float64)
+
+
+def test_least_squares_agrees_with_numpy():
+    rng = np.random.default_rng(0)
+    matrices = [rng.normal(size=(40, 2, 12)), rng.normal(size=(9, 1, 12)) * 1e3]
+    targets = [rng.normal(size=(40, 2)), rng.normal(size=(9, 1))]
+    scales = [np.array([1.0, 0.3]), np.array([2e-3])]
+    found = least_squares(*([jnp.asarray(a) for a in arrays] for arrays in (matrices, targets, scales)))
+    left = np.concatenate([(m * s[None, :, None]).reshape(-1, 12) for m, s in zip(matrices, scales, strict=True)])
+    right = np.concatenate([(t * s[None]).reshape(-1) for t, s in zip(targets, scales, strict=True)])
+    np.testing.assert_allclose(found, np.linalg.lstsq(left, right, rcond=None)[0], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("make", [heat, oscillator, bratu, convection])
+@pytest.mark.parametrize("activation", [sin, tanh])
+def test_rows_are_the_derivative_of_the_residuals_by_the_coefficients(make, activation):
+    problem = make()
+    setup = setup_of(problem)
+    family = Family(activation, (2.0,) * problem.domain.dimension)
+    basis, state = feature_ansatz(problem, setup.exact, family, 5, (1,), jnp.float64)
+    goal = objective(problem, basis, setup.exact)
+    weights = Weights(state, start_unknown(problem, jnp.float64))
+    batches = draw(goal, {"equation": 6, "condition": 6}, (2,), jnp.float64)
+    term, batch = goal.terms[0], batches[0]
+    rows = term_rows(goal, term, basis, weights, state, batch)
+    step, column = 1e-6, 3
+    output = state[0]["train"]["output"]
+    moved = {"kernel": output["kernel"].at[column, 0].add(step), "bias": output["bias"]}
+    changed = ({**state[0], "train": {**state[0]["train"], "output": moved}}, *state[1:])
+    after = residuals(goal, weights._replace(state=changed), batches)[0]
+    np.testing.assert_allclose(rows.matrix[:, :, column], (after - rows.residual) / step, rtol=1e-4, atol=1e-4)
+
+
+def test_features_are_periodic_and_their_bandwidths_are_as_asked():
+    from pinn.features import draw_features
+
+    encoding = Encoding(np.array([0.0, 0.0]), np.array([1.0, 6.0]), (False, True), raw=True)
+    kernel, bias = draw_features(encoding, Family(sin, (3.0, 8.0)), (0, 1), 4000, (0,))
+    assert np.all(kernel[1] == np.round(kernel[1]))
+    np.testing.assert_allclose(kernel.std(axis=1), [3.0, 8.0], rtol=0.05)
+    assert bias.min() >= 0 and bias.max() <= 2 * np.pi
+
+
+def test_the_held_out_residual_is_small_where_the_fit_is_good_and_large_where_it_is_not():
+    problem = poisson()
+    setup = setup_of(problem)
+    good, bad = fit(setup, Family(sin, (4.0, 4.0)), 200), fit(setup, Family(sin, (16.0, 16.0)), 20)
+    assert good.held_out < 1e-7 < 1e-2 < bad.held_out
+
+
+def test_gauss_newton_on_the_linear_layer_continues_from_an_earlier_fit():
+    problem = bratu()
+    setup = setup_of(problem)
+    first = fit(setup, Family(sin, (4.0,)), 20)
+    second = fit(setup, Family(sin, (4.0,)), 80, 1, first)
+    assert second.held_out < 1e-12
+
+
+def test_field_sizes_are_root_mean_squares():
+    problem = heat()
+    found = fit(setup_of(problem), Family(sin, (3.0, 3.0)), 150)
+    goal = objective(problem, found.approximation, plan_exact(problem, None))
+    points = pinn.sampling.measure_points(problem.domain, 2000)
+    exact = problem.reference(points)["u"]
+    assert field_sizes(goal, found.weights, jnp.asarray(points))["u"] == pytest.approx(np.sqrt(np.mean(exact**2)), rel=1e-6)
+
+
+@pytest.mark.parametrize("make", [poisson, heat, oscillator, bratu])
+@pytest.mark.parametrize("exact", [None, False])
+def test_a_trusted_estimate_is_within_a_factor_two(make, exact):
+    problem = make()
+    setup = setup_of(problem, exact)
+    trusted = 0
+    for width in (15, 40, 80):
+        family = Family(sin, (3.0,) * problem.domain.dimension)
+        found = fit(setup, family, width)
+        goal = objective(problem, found.approximation, setup.exact)
+        judged = estimate(setup, goal, found.weights, family.scaled(1.3), 300, setup.exact)
+        points = pinn.sampling.measure_points(problem.domain, 3000)
+        known = problem.reference(points)
+        values = np.asarray([goal.values(found.weights, jnp.asarray(p)) for p in points[::37]])
+        for i, name in enumerate(problem.fields):
+            reference = known[name][::37]
+            true = np.linalg.norm(values[:, i] - reference) / np.linalg.norm(reference)
+            if judged.trust is pinn.Trust.TRUSTED and true > 1e-12:
+                trusted += 1
+                assert 0.4 < judged.errors[name] / true < 2.5
+    assert trusted
+
+
+def test_the_corrected_solution_is_better():
+    problem = poisson()
+    setup = setup_of(problem)
+    found = fit(setup, Family(sin, (3.0, 3.0)), 60)
+    goal = objective(problem, found.approximation, setup.exact)
+    judged = estimate(setup, goal, found.weights, Family(sin, (4.0, 4.0)), 200, setup.exact)
+    fresh = draw(goal, {"equation": 500, "condition": 100}, (9,), jnp.float64)
+    corrected = objective(problem, judged.approximation, setup.exact)
+    before, after = relative_residual(goal, found.weights, fresh), relative_residual(corrected, judged.weights, fresh)
+    assert after < 1e-2 * before
