@@ -22,7 +22,7 @@ import jax
 if os.environ.get("JAX_ENABLE_X64", "1").lower() not in ("0", "false"):
     jax.config.update("jax_enable_x64", True)
 
-from .conditions import Condition, Data, Dirichlet, Initial, InitialVelocity, Neumann, Periodic, Points, Robin
+from .conditions import Condition, Data, Dirichlet, Initial, InitialVelocity, Neumann, Periodic, Robin
 from .defaults import Plan, recommend
 from .derivatives import gaussian, gelu, nested_grad, nested_jvp, relu, sigmoid, silu, sin, softplus, tanh, taylor
 from .domains import Ball, Box, Disk, Domain, Interval
@@ -38,6 +38,7 @@ from .problem import Parameter, Problem
 from .solution import Solution
 from .solve import solve
 from .training import Phase
+from .values import Points
 
 __version__ = "0.1.0"
 

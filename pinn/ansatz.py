@@ -18,7 +18,7 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from .derivatives import Engine, Jet, concatenate, nested_jvp, taylor
+from .derivatives import Engine, Smooth, concatenate, nested_jvp, taylor
 from .errors import NetworkError
 from .exact import Exact
 from .networks import Encoding, Network
@@ -49,18 +49,22 @@ class Ansatz:
     def network(self, state: State) -> nnx.Module:
         return nnx.merge(self.graph, state["train"], state["frozen"])
 
-    def encoded(self, point: Array | Jet) -> Array | Jet:
+    def encoded(self, point: Smooth) -> Smooth:
         return self.encoding(point if len(self.axes) == point.shape[0] else point[np.array(self.axes)])
 
-    def values(self, state: State, point: Array | Jet) -> Array | Jet:
+    def values(self, state: State, point: Smooth) -> Smooth:
         """φ s N for every field, [F], at one point [d]."""
         out = self.network(state)(self.encoded(point)) * state["scale"]
         return concatenate([out[i : i + 1] * _column(self.exact.factor(name, point)) for i, name in enumerate(self.fields)])
 
-    def basis(self, state: State, point: Array | Jet) -> dict[str, Array | Jet]:
+    def basis(self, state: State, point: Smooth) -> dict[str, Smooth]:
         """For each field, the functions [M + 1] that its last layer combines: φ s (hidden, 1)."""
         network = self.network(state)
-        hidden = network.hidden(self.encoded(point))  # pyright: ignore[reportAttributeAccessIssue]
+        if not isinstance(network, Network):
+            raise NetworkError(
+                f"{type(network).__name__} has no hidden(x) and output layer to solve for; derive it from pinn.Network."
+            )
+        hidden = network.hidden(self.encoded(point))
         functions = concatenate([hidden, jnp.ones(1, hidden.dtype)])
         alike = {pattern: functions * _column(self.exact.factor(name, point)) for name, pattern in self._patterns().items()}
         return {name: alike[self.exact.pattern(name)] * state["scale"][i] for i, name in enumerate(self.fields)}
@@ -73,7 +77,7 @@ class Ansatz:
         return {name: pattern for pattern, name in first.items()}
 
 
-def _column(value: Array | Jet | float) -> Array | Jet | float:
+def _column(value: Smooth) -> Smooth:
     return value if isinstance(value, float) else value[None]
 
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from .ansatz import Ansatz
-from .derivatives import Engine, Jet, concatenate, nested_jvp, taylor
+from .derivatives import Engine, Smooth, concatenate, nested_jvp, taylor
 from .exact import Exact
 from .expression import Expression
 from .operators import Leaf
@@ -34,7 +34,7 @@ class Approximation(Protocol):
     @property
     def engine(self) -> Engine: ...
 
-    def values(self, state: State, point: Array | Jet) -> Array | Jet: ...
+    def values(self, state: State, point: Smooth) -> Smooth: ...
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,16 @@ class Together:
         engines = {part.engine for part in self.parts}
         return engines.pop() if len(engines) == 1 else nested_jvp
 
-    def values(self, state: State, point: Array | Jet) -> Array | Jet:
+    def values(self, state: State, point: Smooth) -> Smooth:
         found = {}
         for part, weights in zip(self.parts, state, strict=True):
             values = part.values(weights, point)
             found |= {name: values[i : i + 1] for i, name in enumerate(part.fields)}
         return concatenate([found[name] for name in self.fields])
 
-    def basis(self, state: State, point: Array | Jet) -> dict[str, Array | Jet]:
+    def basis(self, state: State, point: Smooth) -> dict[str, Smooth]:
         """For each field, the functions that its last layer combines."""
-        found: dict[str, Array | Jet] = {}
+        found: dict[str, Smooth] = {}
         for part, weights in zip(self.parts, state, strict=True):
             found |= part.basis(weights, point)
         return {name: found[name] for name in self.fields}
@@ -79,14 +79,14 @@ class Sum:
     def engine(self) -> Engine:
         return taylor if self.first.engine is taylor and self.second.engine is taylor else nested_jvp
 
-    def values(self, state: State, point: Array | Jet) -> Array | Jet:
+    def values(self, state: State, point: Smooth) -> Smooth:
         return self.first.values(state[0], point) + self.second.values(state[1], point)
 
 
 def read(approximation: Approximation, expression: Expression, state: State, extras: Mapping[str, Array], point: Array) -> Array:
     """The leaves [L] of an expression at one point [d]."""
 
-    def fields(point: Array | Jet) -> Array | Jet:
+    def fields(point: Smooth) -> Smooth:
         return approximation.values(state, point)
 
     return _read(expression, approximation.fields, fields, approximation.engine, extras, point)

@@ -5,7 +5,8 @@ Takes a problem by its attributes, and imports nothing of it.
 
 from __future__ import annotations
 
-from .conditions import Condition, Data, Periodic, Points
+from .conditions import Condition, Data, Periodic
+from .values import Points
 
 
 def missing_conditions(problem) -> list[str]:

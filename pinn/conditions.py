@@ -6,75 +6,25 @@ others are short ways to write common ones. They are given to a `Problem`, which
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
-import jax
 import numpy as np
 
 from .boundaries import Boundary
-from .domains import Domain
 from .errors import ProblemError, listing, suggestion
-from .operators import arguments, at, d, grad, name_of, named
-
-Value = float | Callable
-TIME = "t"
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What a condition may know of the problem that it is part of."""
-
-    domain: Domain
-    fields: tuple[str, ...]
-    orders: Mapping[str, tuple[int, ...]]  # of the equations, for each field by coordinate
-    extras: tuple[str, ...]
-
-    @property
-    def evolution(self) -> str:
-        """The coordinate in which the problem starts: `t`, or the only one."""
-        names = self.domain.coordinates
-        if TIME in names:
-            return TIME
-        if len(names) == 1:
-            return names[0]
-        raise ProblemError(
-            f"An initial condition needs a coordinate named 't'; this domain has {listing(names)}. Rename the one that is time, "
-            "or use Dirichlet(..., on=domain.at(...))."
-        )
-
-    def start(self) -> Boundary:
-        name = self.evolution
-        return self.domain.at(**{name: float(self.domain.bounds[0][self.domain.coordinates.index(name)])})
-
-
-class Points:
-    """Points given one by one, with values that belong to them: `Points(t=times, x=places, value=readings)`.
-
-    Columns named like coordinates say where; a residual asks for the others by name.
-
-    Raises:
-        ProblemError: columns of different lengths, or a value that is no finite number.
-
-    Example:
-        >>> len(Points(x=[0.0, 0.5, 1.0], value=[1.0, 2.0, 4.0]))
-        3
-    """
-
-    def __init__(self, **columns: Sequence[float] | np.ndarray):
-        if not columns:
-            raise ProblemError("Points() needs at least one column, such as x=[0.1, 0.2].")
-        self.columns = {name: _column(name, values) for name, values in columns.items()}
-        lengths = {name: len(values) for name, values in self.columns.items()}
-        if len(set(lengths.values())) > 1:
-            raise ProblemError(f"The columns of points must have one length; got {lengths}.")
-
-    def __len__(self) -> int:
-        return len(next(iter(self.columns.values())))
-
-    def __repr__(self) -> str:
-        return f"{len(self)} points"
+from .operators import at, d, grad, name_of, named
+from .values import (
+    Points,
+    Setting,
+    Value,
+    check_fields,
+    checked_place,
+    checked_value,
+    reading,
+    shown,
+    value_at,
+    wanted_names,
+)
 
 
 class Condition:
@@ -95,7 +45,7 @@ class Condition:
     def __init__(self, residual: Callable, on: Boundary | Points, name: str | None = None):
         if not callable(residual):
             raise ProblemError(f"Condition() needs a function of fields and coordinates; got {residual!r}.")
-        self.residual, self.on, self.name = residual, _place(on), name
+        self.residual, self.on, self.name = residual, checked_place(on), name
 
     def function(self, setting: Setting) -> Callable:
         """The residual, with arguments by name."""
@@ -122,16 +72,16 @@ class _Values(Condition):
     def __init__(self, values: Mapping[str, Value], name: str | None):
         if not values:
             raise ProblemError(f"{type(self).__name__}() needs a field and its value, such as {type(self).__name__}(u=0.0, ...).")
-        self.values = {field: _value(f"{type(self).__name__}({field}=...)", value) for field, value in values.items()}
+        self.values = {field: checked_value(f"{type(self).__name__}({field}=...)", value) for field, value in values.items()}
         self.name = name
 
     def what(self) -> str:
-        shown = ", ".join(f"{field} = {_shown(value)}" for field, value in self.values.items())
-        return f"{type(self).__name__} {shown}"
+        listed = ", ".join(f"{field} = {shown(value)}" for field, value in self.values.items())
+        return f"{type(self).__name__} {listed}"
 
     def function(self, setting: Setting) -> Callable:
-        _check_fields(self, self.values, setting)
-        wanted = [name for value in self.values.values() for name in _wanted(self, value, setting)]
+        check_fields(self.what(), self.values, setting)
+        wanted = [name for value in self.values.values() for name in wanted_names(self.what(), value, setting)]
         names = dict.fromkeys([*self.values, *self.needs(setting), *wanted])
 
         def residual(**inputs):
@@ -165,7 +115,7 @@ class Dirichlet(_Values):
 
     def __init__(self, *, on: Boundary, name: str | None = None, **values: Value):
         super().__init__(values, name)
-        self.on = _place(on)
+        self.on = checked_place(on)
 
     def compare(self, field, value, inputs, setting):
         return inputs[field] - value_at(value, inputs)
@@ -182,7 +132,7 @@ class Neumann(_Values):
 
     def __init__(self, *, on: Boundary, name: str | None = None, **values: Value):
         super().__init__(values, name)
-        self.on = _place(on)
+        self.on = checked_place(on)
 
     def needs(self, setting):
         return (*setting.domain.spatial, "normal")
@@ -210,16 +160,18 @@ class Robin(Condition):
         for field, triple in values.items():
             if not isinstance(triple, tuple | list) or len(triple) != 3:
                 raise ProblemError(f"Robin({field}=...) needs (a, b, g) for a {field} + b d{field}/dn = g; got {triple!r}.")
-            self.values[field] = tuple(_value(f"Robin({field}=...)", value) for value in triple)
-        self.on, self.name = _place(on), name
+            self.values[field] = tuple(checked_value(f"Robin({field}=...)", value) for value in triple)
+        self.on, self.name = checked_place(on), name
 
     def what(self) -> str:
-        rows = [f"{_shown(a)} {f} + {_shown(b)} d{f}/dn = {_shown(g)}" for f, (a, b, g) in self.values.items()]
+        rows = [f"{shown(a)} {f} + {shown(b)} d{f}/dn = {shown(g)}" for f, (a, b, g) in self.values.items()]
         return "Robin " + ", ".join(rows)
 
     def function(self, setting):
-        _check_fields(self, self.values, setting)
-        wanted = [name for triple in self.values.values() for value in triple for name in _wanted(self, value, setting)]
+        check_fields(self.what(), self.values, setting)
+        wanted = [
+            name for triple in self.values.values() for value in triple for name in wanted_names(self.what(), value, setting)
+        ]
         names = dict.fromkeys([*self.values, *setting.domain.spatial, "normal", *wanted])
 
         def residual(**inputs):
@@ -308,7 +260,7 @@ class Periodic(Condition):
         """How many derivatives of each field agree, the value counted as the first."""
         self.ends(setting)
         fields = self.fields or setting.fields
-        _check_fields(self, fields, setting)
+        check_fields(self.what(), fields, setting)
         axis = setting.domain.coordinates.index(self.coordinate)
         orders = {field: setting.orders.get(field, (0,) * setting.domain.dimension)[axis] for field in fields}
         still = [field for field, order in orders.items() if order == 0]
@@ -317,7 +269,7 @@ class Periodic(Condition):
         return {field: order for field, order in orders.items() if order}
 
     def place(self, setting):
-        return setting.domain.at(**{self.coordinate: self.ends(setting)[0]})
+        return setting.domain.at(where=None, **{self.coordinate: self.ends(setting)[0]})
 
     def function(self, setting):
         tied, (_, upper) = self.tied(setting), self.ends(setting)
@@ -372,86 +324,17 @@ class Data(Condition):
         return observed
 
     def place(self, setting):
-        renamed = {_reading(n) if n in setting.fields else n: column for n, column in self.on.columns.items()}
+        renamed = {reading(n) if n in setting.fields else n: column for n, column in self.on.columns.items()}
         return Points(**renamed)
 
     def function(self, setting):
         observed = self.observed(setting)
 
         def residual(**inputs):
-            return {field: inputs[field] - inputs[_reading(field)] for field in observed}
+            return {field: inputs[field] - inputs[reading(field)] for field in observed}
 
-        return named(residual, (*observed, *map(_reading, observed)), self.what())
-
-
-def value_at(value: Value, inputs: Mapping) -> object:
-    """A number, or a function's value from the inputs that it asks for."""
-    return value(**{name: inputs[name] for name in arguments(value)}) if callable(value) else value
-
-
-def _reading(field: str) -> str:
-    return f"{field}_observed"
+        return named(residual, (*observed, *map(reading, observed)), self.what())
 
 
 def _slope(field: str, inputs: Mapping, setting: Setting):
     return inputs["normal"] @ grad(inputs[field], *(inputs[name] for name in setting.domain.spatial))
-
-
-def _wanted(condition: Condition, value: Value, setting: Setting) -> tuple[str, ...]:
-    names = arguments(value) if callable(value) else ()
-    for name in names:
-        if name in setting.fields:
-            raise ProblemError(
-                f"{condition.what()}: the value asks for the field {name!r}. Values depend on coordinates, constants and "
-                "parameters; for anything else write Condition(lambda ...: ..., on=...)."
-            )
-        known = (*setting.domain.coordinates, *setting.extras, "normal")
-        if name not in known:
-            raise ProblemError(
-                f"{condition.what()}: the value asks for {name!r}; there are {listing(known)}.{suggestion(name, known)}"
-            )
-    return names
-
-
-def _check_fields(condition: Condition, fields: Sequence[str] | Mapping, setting: Setting) -> None:
-    for field in fields:
-        if field not in setting.fields:
-            near = suggestion(field, setting.fields)
-            raise ProblemError(f"{condition.what()}: {field!r} is not a field; the fields are {listing(setting.fields)}.{near}")
-
-
-def _place(on: object) -> Boundary | Points:
-    if isinstance(on, Boundary | Points):
-        return on
-    raise ProblemError(
-        f"on= needs a part of the boundary, such as domain.at(x=0) or domain.boundary, or Points(...); got {on!r}."
-    )
-
-
-def _value(where: str, value: object) -> Value:
-    if callable(value):
-        return value
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number | np.ndarray | jax.Array) or np.ndim(value):
-        raise ProblemError(f"{where} needs a number or a function of the coordinates; got {value!r}.")
-    if not math.isfinite(value):
-        raise ProblemError(f"{where} needs a finite number; got {value!r}.")
-    return float(value)
-
-
-def _column(name: str, values: object) -> np.ndarray:
-    try:
-        column = np.atleast_1d(np.asarray(values, dtype=np.float64))
-    except (TypeError, ValueError) as error:
-        raise ProblemError(f"The column {name!r} must hold real numbers: {error}.") from error
-    if column.ndim != 1:
-        raise ProblemError(f"The column {name!r} must have one number a point; got an array of shape {column.shape}.")
-    bad = np.flatnonzero(~np.isfinite(column))
-    if len(bad):
-        raise ProblemError(
-            f"The column {name!r} holds {len(bad)} values that are not finite, the first at row {bad[0]}. Remove those rows."
-        )
-    return column
-
-
-def _shown(value: Value) -> str:
-    return f"g({', '.join(arguments(value))})" if callable(value) else f"{value:g}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,11 +125,11 @@ def _dtype(name: str) -> Any:
 def _phases(method: Any) -> tuple[Phase, ...]:
     if method is None:
         return ()
-    phases = tuple(method) if isinstance(method, Sequence) and not isinstance(method, tuple) else (method,)
+    phases = list(method) if isinstance(method, list | tuple) and not hasattr(method, "update") else [method]
     for phase in phases:
         if not isinstance(phase, Phase):
             raise MethodError(f"method= needs pinn.Phase(optax.adam(1e-3), steps=5000), or a list of phases; got {phase!r}.")
-    return phases
+    return tuple(phase for phase in phases if isinstance(phase, Phase))
 
 
 def _counts(problem: Problem, points: int | Mapping[str, int] | None) -> dict[str, int]:

@@ -15,12 +15,14 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 MultiIndex = tuple[int, ...]
+Smooth = Any  # an Array, or a Jet: what a forward pass carries
 Engine = Callable[[Callable, Array, Iterable[MultiIndex]], dict[MultiIndex, Array]]
 
 
@@ -166,8 +168,8 @@ class Jet:
                 total = None
                 for low in itertools.product(*(range(n + 1) for n in rest)):
                     inner = self.parts.get(_difference(index, low))
-                    outer = derivative(low, order + 1) if inner is not None else None
-                    if outer is not None:
+                    outer = derivative(low, order + 1)
+                    if inner is not None and outer is not None:
                         term = _binomial(rest, low) * outer * inner
                         total = term if total is None else total + term
                 done[index, order] = total
@@ -182,7 +184,7 @@ class Jet:
         return max(map(sum, self.indices))
 
 
-def concatenate(values: list) -> Array | Jet:
+def concatenate(values: list) -> Smooth:
     """jnp.concatenate along the last axis, of arrays or of jets."""
     jets = [value for value in values if isinstance(value, Jet)]
     if not jets:
@@ -259,7 +261,7 @@ class Activation:
     name: str
     derivatives: Callable[[Array, int], list[Array]]
 
-    def __call__(self, z: Array | Jet) -> Array | Jet:
+    def __call__(self, z: Smooth) -> Smooth:
         if isinstance(z, Jet):
             return z.compose(self.derivatives(z.value, z.order))
         return self.derivatives(z, 0)[0]

@@ -10,18 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial, reduce
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from .boundaries import Surface
 from .check import faces
-from .conditions import Dirichlet, Initial, InitialVelocity, Periodic, Setting, Value, value_at
-from .derivatives import Jet, nested_jvp
+from .conditions import Dirichlet, Initial, InitialVelocity, Periodic
+from .derivatives import Smooth, nested_jvp
 from .operators import arguments
 from .problem import Problem, Term
+from .values import Value, value_at
 
 _CORNER = 1e-9  # largest disagreement at a corner, relative to the values
 _SMOOTH = 1e-2  # largest jump of a derivative along a face, relative to its range
@@ -70,7 +72,7 @@ class Exact:
         given = self.ends.get(name, {})
         return tuple((axis, *(value is not None for value in (e.lower, e.upper, e.velocity))) for axis, e in given.items())
 
-    def factor(self, name: str, point: Array | Jet) -> Array | Jet | float:
+    def factor(self, name: str, point: Smooth) -> Smooth:
         """φ at a point [d]."""
         product = 1.0
         for axis, ends in self.ends.get(name, {}).items():
@@ -83,19 +85,21 @@ class Exact:
         return product
 
     def _lift(self, name: str, extras: Mapping[str, Array]) -> Callable[[Array], Array]:
-        def total(p: Array) -> Array:
+        def nothing(p: Array) -> Array:
             return jnp.zeros((), p.dtype)
 
-        for axis, ends in self.ends[name].items():
-            total = self._corrected(total, axis, ends, extras)
-        return total
+        corrections = [partial(self._corrected, axis=axis, ends=ends, extras=extras) for axis, ends in self.ends[name].items()]
+        return reduce(lambda before, corrected: corrected(before), corrections, nothing)
 
     def _corrected(self, before: Callable, axis: int, ends: Ends, extras: Mapping[str, Array]) -> Callable[[Array], Array]:
         a, b = self.lower[axis], self.upper[axis]
 
-        def missing(value: Value, p: Array) -> Array:
+        def given(value: Value | None, p: Array) -> Array:
             inputs = dict(zip(self.coordinates, p, strict=True)) | dict(extras)
-            return jnp.asarray(value_at(value, inputs), p.dtype) - before(p)
+            return jnp.asarray(value_at(value or 0.0, inputs), p.dtype)
+
+        def missing(value: Value | None, p: Array) -> Array:
+            return given(value, p) - before(p)
 
         def after(p: Array) -> Array:
             low, high, s = p.at[axis].set(a), p.at[axis].set(b), (p[axis] - a) / (b - a)
@@ -108,8 +112,7 @@ class Exact:
                 return value
             unit = jnp.zeros_like(p).at[axis].set(1)
             slope = jax.jvp(before, (low,), (unit,))[1]
-            inputs = dict(zip(self.coordinates, low, strict=True)) | dict(extras)
-            return value + (p[axis] - a) * (jnp.asarray(value_at(ends.velocity, inputs), p.dtype) - slope)
+            return value + (p[axis] - a) * (given(ends.velocity, low) - slope)
 
         return after
 
@@ -131,17 +134,14 @@ def _plan_exact(problem: Problem, wanted: bool | None) -> Exact:
     exact = Exact(problem.domain.coordinates, lower, upper, periodic=(False,) * problem.domain.dimension)
     if wanted is False:
         return _leaving(exact, problem.terms[1:], "exact_conditions=False")
-    setting = Setting(problem.domain, problem.fields, problem.orders, tuple(extras))
     order = [Periodic, Dirichlet, Initial, InitialVelocity]
     terms = sorted(problem.terms[1:], key=lambda term: order.index(type(term.condition)) if type(term.condition) in order else 9)
     for term in terms:
-        reason = _obstacle(problem, term)
+        candidate, reason = None, _obstacle(problem, term)
         if not reason:
-            candidate = _with(exact, term, setting)
+            candidate = _with(exact, term)
             reason = _disagreement(candidate, problem, term, extras) if candidate else "it is not given together with the value"
-            exact = exact if reason else candidate
-        if reason:
-            exact = _leaving(exact, [term], reason)
+        exact = _leaving(exact, [term], reason) if candidate is None or reason else candidate
     return exact
 
 
@@ -164,19 +164,23 @@ def _obstacle(problem: Problem, term: Term) -> str:
         return "its value asks for an unknown parameter"
     if any(problem.depends[name] != problem.domain.coordinates for name in condition.values):
         return "its field depends on fewer coordinates"
-    if len(faces(term.place)) < len(term.place.patches):
+    if not isinstance(term.place, Surface) or len(faces(term.place)) < len(term.place.patches):
         return "it is given on part of a face"
     return ""
 
 
-def _with(exact: Exact, term: Term, setting: Setting) -> Exact | None:
+def _given_fields(term: Term) -> Mapping[str, Value]:
+    return term.condition.values if isinstance(term.condition, Dirichlet | Initial | InitialVelocity) else {}
+
+
+def _with(exact: Exact, term: Term) -> Exact | None:
     """The same with one more condition; None where a velocity is given without a value."""
     condition, names = term.condition, exact.coordinates
     if isinstance(condition, Periodic):
         periodic = tuple(old or name == condition.coordinate for old, name in zip(exact.periodic, names, strict=True))
         return replace(exact, periodic=periodic, met=(*exact.met, term.name))
     ends = {name: dict(given) for name, given in exact.ends.items()}
-    for name, value in condition.values.items():
+    for name, value in _given_fields(term).items():
         given = ends.setdefault(name, {})
         for coordinate, place in faces(term.place):
             axis = names.index(coordinate)
@@ -197,7 +201,7 @@ def _disagreement(exact: Exact, problem: Problem, term: Term, extras: Mapping[st
     """Why a set of conditions cannot be met together, found by evaluating it; empty where it can."""
     if isinstance(term.condition, Periodic):
         return ""
-    for name in term.condition.values:
+    for name in _given_fields(term):
         lift = jax.jit(jax.vmap(exact._lift(name, extras)))
         for axis, ends in exact.ends[name].items():
             gap = _corner_gap(exact, problem, lift, name, axis, ends, extras)

@@ -194,9 +194,8 @@ def apply(function: Callable, point: Mapping[str, float], fields: Mapping[str, C
     for name, fn in fields.items():
         for argument in arguments(fn):
             if argument not in point:
-                raise ResidualError(
-                    f"apply(): the field {name!r} asks for {argument!r}; the point has {listing(point)}.{suggestion(argument, point)}"
-                )
+                near = suggestion(argument, point)
+                raise ResidualError(f"apply(): the field {name!r} asks for {argument!r}; the point has {listing(point)}.{near}")
     depends = {name: arguments(fn) for name, fn in fields.items()}
     expression = Expression(function, tuple(point), depends, extras)
     here = jnp.array([jnp.asarray(x, float) for x in point.values()])

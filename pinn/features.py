@@ -108,7 +108,7 @@ class Rows(NamedTuple):
     """A term linearised about the present fields, for a correction of them by new functions."""
 
     residual: Array  # [n, K]
-    matrix: Array | None  # [n, K, P], the change of the residual by each new function
+    matrix: Any  # [n, K, P], the change of the residual by each new function
     slopes: Array  # [n, K, L], the change of the residual by each leaf
     leaves: Array  # [n, L]
 
@@ -180,7 +180,7 @@ def least_squares(matrices: Sequence[Array], targets: Sequence[Array], scales: S
 
 def row_scales(rows: Rows, term: Term) -> Array:
     """What brings each component of a term's matrix to unit size, conditions to `_EMPHASIS`: [K]."""
-    size = jnp.sqrt(jnp.sum(jnp.square(rows.matrix), axis=(0, 2)))
+    size = jnp.sqrt(jnp.sum(rows.matrix**2, axis=(0, 2)))
     return (1.0 if term.place is None else _EMPHASIS) / jnp.where(size > 0, size, 1)
 
 
@@ -371,12 +371,13 @@ def search(
             report(tried[family])
         return tried[family]
 
-    best: Fit | None = None
-    for family in candidates(setup.problem.domain.dimension):
-        new = attempt(family)
-        best = new if best is None or new.held_out < best.held_out else best
+    first, *others = candidates(setup.problem.domain.dimension)
+    best = attempt(first)
+    for family in others:
         if best.held_out <= good or enough():
             return best
+        new = attempt(family)
+        best = new if new.held_out < best.held_out else best
     axes = list(range(setup.problem.domain.dimension))
     for factor in (2.0, 2.0, 2**0.5, 2**0.5):
         before = best

@@ -15,12 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .conditions import Points
 from .errors import CheckpointError, listing
-from .pieces import fixed_points
 from .problem import Problem, Term
+from .values import Points
 
-_PROBES = 4  # points at which terms are evaluated
+_PROBES = 8  # points at which terms are evaluated
 _SURFACE_POINTS = 256  # that tell where a condition holds
 
 
@@ -54,21 +53,24 @@ def check_same(saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:
             raise CheckpointError(f"saved for another problem: {what}")
 
     for what in ("fields", "coordinates", "domain", "parameters"):
-        check(saved[what] == given[what], f"its {what} are {saved[what]}, this problem's are {given[what]}")
-    check(_close(saved["bounds"], given["bounds"], near), f"its bounds are {saved['bounds']}, this problem's {given['bounds']}")
+        check(saved[what] == given[what], f"{what} {saved[what]} instead of {given[what]}")
+    check(_close(saved["bounds"], given["bounds"], near), f"bounds {saved['bounds']} instead of {given['bounds']}")
     old, new = ([term["name"] for term in known["terms"]] for known in (saved, given))
     lost, more = [name for name in old if name not in new], [name for name in new if name not in old]
-    check(old == new, f"its terms {listing(lost or old)} are {listing(more or new)} in this problem")
+    check(old == new, f"the terms {listing(lost or old)} instead of {listing(more or new)}")
     for one, other in zip(saved["terms"], given["terms"], strict=True):
         check(_close(one["values"], other["values"], near), f"its term {one['name']!r} has other values for the same fields")
         check(_close(one["place"], other["place"], near), f"its term {one['name']!r} holds elsewhere, or for other data")
 
 
 def _close(first: Any, second: Any, near: float) -> bool:
-    """Whether two nested lists of numbers agree, relative to the largest of them."""
-    a, b = (np.array([float(number) for number in jax.tree.leaves(numbers)]) for numbers in (first, second))
-    size = np.abs(a[np.isfinite(a)]).max(initial=0.0)
-    return a.shape == b.shape and np.allclose(a, b, rtol=0, atol=near * size, equal_nan=True)
+    """Whether two lists of numbers, or of rows of numbers, agree relative to the largest of each column."""
+    a, b = (np.array(jax.tree.map(float, numbers)) for numbers in (first, second))
+    if a.shape != b.shape:
+        return False
+    size = np.abs(np.where(np.isfinite(a), a, 0)).max(axis=0, initial=0.0)
+    same = (np.abs(a - b) <= near * size) | (a == b) | (np.isnan(a) & np.isnan(b))
+    return bool(same.all())
 
 
 def _number(*name: object) -> float:
@@ -87,7 +89,10 @@ def _values(problem: Problem, term: Term) -> np.ndarray:
     extras = {name: jnp.asarray(value) for name, value in known.items()}
     lower, upper = domain.bounds
     share = [[_number("share", i, name) - 0.5 for name in domain.coordinates] for i in range(_PROBES)]
-    read = [[_number(i, expression.sites.index(s), f, index) for s, f, index in expression.leaves] for i in range(_PROBES)]
+    read = [
+        [_number(i, expression.sites.index(leaf.site), leaf.field, leaf.index) for leaf in expression.leaves]
+        for i in range(_PROBES)
+    ]
 
     @jax.jit
     @jax.vmap
@@ -98,15 +103,17 @@ def _values(problem: Problem, term: Term) -> np.ndarray:
 
 
 def _place(place: Any) -> np.ndarray:
-    """Where a term holds, as a few numbers: for given points, of each column; else of each patch its measure and bounds."""
+    """Where a term holds, as a few numbers: for given points, of each column; else of each patch its share and bounds."""
     if place is None:
         return np.zeros(0)
     if isinstance(place, Points):
         columns = [place.columns[name] for name in sorted(place.columns)]
         return np.array([f(c) for c in columns for f in (len, np.min, np.max, np.mean, np.std)], float)
     found: list[float] = []
-    for index, (patch, measure) in enumerate(zip(place.patches, place.measures, strict=True)):
-        parameters = patch.piece.parameters
-        points, _ = place.draw(index, fixed_points(_SURFACE_POINTS if parameters else 1, parameters))
-        found += [measure, *points.min(axis=0), *points.max(axis=0)] if len(points) else [measure]
+    for index, patch in enumerate(place.patches):
+        unit = np.random.RandomState(0).uniform(
+            size=(_SURFACE_POINTS, patch.piece.parameters)
+        )  # NumPy keeps this stream for ever
+        points, _ = place.draw(index, unit)
+        found += [len(points), *points.min(axis=0, initial=np.inf), *points.max(axis=0, initial=-np.inf)]
     return np.array(found)

@@ -18,9 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax import Array
 
-from .derivatives import ACTIVATIONS, Activation, Jet, concatenate, sin, tanh
+from .derivatives import ACTIVATIONS, Activation, Smooth, concatenate, sin, tanh
 from .errors import NetworkError, ProblemWarning
 
 Initializer = Callable[[np.random.Generator, int, int], np.ndarray]
@@ -62,7 +61,7 @@ class Dense(nnx.Module):
     def __init__(self, kernel: np.ndarray, bias: np.ndarray, dtype: jnp.dtype, kind: type[nnx.Variable] = nnx.Param):
         self.kernel, self.bias = kind(jnp.asarray(kernel, dtype)), kind(jnp.asarray(bias, dtype))
 
-    def __call__(self, x: Array | Jet) -> Array | Jet:
+    def __call__(self, x: Smooth) -> Smooth:
         return x @ self.kernel[...] + self.bias[...]
 
 
@@ -71,11 +70,11 @@ class Network(nnx.Module):
 
     output: Dense
 
-    def hidden(self, x: Array | Jet) -> Array | Jet:
+    def hidden(self, x: Smooth) -> Smooth:
         """The last hidden layer at one point: [inputs] -> [width]."""
         raise NotImplementedError
 
-    def __call__(self, x: Array | Jet) -> Array | Jet:
+    def __call__(self, x: Smooth) -> Smooth:
         return self.output(self.hidden(x))
 
 
@@ -89,7 +88,7 @@ class FourierFeatures(nnx.Module):
         phases = np.repeat([0.0, np.pi / 2], count)
         self.angles = Dense(angles, phases, dtype, Frozen)
 
-    def __call__(self, x: Array | Jet) -> Array | Jet:
+    def __call__(self, x: Smooth) -> Smooth:
         return sin(self.angles(x))
 
 
@@ -137,7 +136,7 @@ class MLP(Network):
         self.activation = activation
         _warn_if_equal(self.layers)
 
-    def hidden(self, x: Array | Jet) -> Array | Jet:
+    def hidden(self, x: Smooth) -> Smooth:
         x = self.embedding(x) if self.embedding is not None else x
         for layer in self.layers:
             x = self.activation(layer(x))
@@ -176,7 +175,7 @@ class ResidualMLP(Network):
         self.activation = activation
         _warn_if_equal([self.encoder, *self.inner])
 
-    def hidden(self, x: Array | Jet) -> Array | Jet:
+    def hidden(self, x: Smooth) -> Smooth:
         x = self.activation(self.encoder(x))
         for inner, outer in zip(self.inner, self.outer, strict=True):
             x = x + outer(self.activation(inner(x)))
@@ -214,7 +213,7 @@ class ModifiedMLP(Network):
         self.activation = activation
         _warn_if_equal([*self.gates, *self.layers])
 
-    def hidden(self, x: Array | Jet) -> Array | Jet:
+    def hidden(self, x: Smooth) -> Smooth:
         u, v = (self.activation(gate(x)) for gate in self.gates)
         for layer in self.layers:
             x = v + self.activation(layer(x)) * (u - v)
@@ -236,7 +235,7 @@ class Features(Network):
         self.output = Dense(np.zeros((width, outputs)), np.zeros(outputs), dtype)
         self.activation = activation
 
-    def hidden(self, x: Array | Jet) -> Array | Jet:
+    def hidden(self, x: Smooth) -> Smooth:
         return self.activation(self.layer(x))
 
 
@@ -326,7 +325,7 @@ class Encoding:
     def size(self) -> int:
         return len(self.periodic) + (0 if self.raw else sum(self.periodic))
 
-    def __call__(self, point: Array | Jet) -> Array | Jet:
+    def __call__(self, point: Smooth) -> Smooth:
         middle = ((self.lower + self.upper) / 2).astype(point.dtype)
         centred = (point - middle) * self.rate.astype(point.dtype)
         if self.raw or not any(self.periodic):

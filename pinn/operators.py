@@ -17,12 +17,13 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.core import Tracer
 
 from .derivatives import MultiIndex, raised
 from .errors import ResidualError, listing, suggestion
@@ -33,7 +34,8 @@ Site = tuple[Path, ...]
 Point = tuple[Array, ...]
 
 
-class Leaf(NamedTuple):
+@dataclass(frozen=True, order=True)
+class Leaf:
     """∂^index of `field` at `site`; the empty site is the point itself."""
 
     site: Site
@@ -48,7 +50,7 @@ class Node:
     `axes` are the total derivatives taken of it, oldest first; `path` names the call that made it, the same at every replay.
     """
 
-    what: object  # a field's name, a function, or the Node that was moved
+    what: Any  # a field's name, a function, or the Node that was moved
     path: Path = ()
     axes: tuple[int, ...] = ()
     place: Callable[[Point], Point] | None = None  # moved nodes: where to, as a function of the point
@@ -237,7 +239,7 @@ def at(u: Array | Callable, **where: Array | float) -> Array:
     return frame.remember(_value(moved, frame), moved)
 
 
-def _number(name: str, value: object, dtype: jnp.dtype) -> Array:
+def _number(name: str, value: Any, dtype: jnp.dtype) -> Any:
     """One number; a constant stays NumPy, so that `_total_derivative` sees that it does not move."""
     number = value.astype(dtype) if isinstance(value, Array) else np.asarray(value, dtype)
     if number.shape != ():
@@ -246,18 +248,18 @@ def _number(name: str, value: object, dtype: jnp.dtype) -> Array:
 
 
 def _component(q: Callable, i: int) -> Callable:
-    return named(lambda **inputs: q(**inputs)[i], arguments(q), f"{name_of(q)}[{i}]", q)
+    return named(lambda **inputs: q(**inputs)[i], arguments(q), f"{name_of(q)}[{i}]")
 
 
-def named(fn: Callable, names: Sequence[str], name: str, wrapped: object = None) -> Callable:
+def named(fn: Callable, names: Sequence[str], name: str) -> Callable:
     """A function of keywords that asks for `names`, as if it had been written with them."""
 
     def call(**inputs):
         return fn(**inputs)
 
-    call.__signature__ = inspect.Signature([inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY) for n in names])
+    parameters = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY) for n in names]
+    vars(call)["__signature__"] = inspect.Signature(parameters)
     call.__name__ = name
-    call.__wrapped_function__ = wrapped
     return call
 
 
@@ -300,7 +302,7 @@ def _refuse_captures(frame: Frame, fn: Callable) -> None:
         return
     freevars = getattr(getattr(fn, "__code__", None), "co_freevars", ())
     cells = zip(freevars, getattr(fn, "__closure__", None) or (), strict=False)
-    names = [name for name, cell in cells if isinstance(cell.cell_contents, jax.core.Tracer)]
+    names = [name for name, cell in cells if isinstance(cell.cell_contents, Tracer)]
     if names:
         definition = f"def {name_of(fn)}({', '.join([*arguments(fn), *names])})"
         raise ResidualError(
@@ -354,7 +356,7 @@ def _total_derivative(node: Node, frame: Frame, axis: int) -> Array:
 
     def places(point: Point) -> dict[Site, Point]:
         located = _located(node, frame.fresh(point=point))
-        fixed.update((s, i) for s, p in located.items() for i, x in enumerate(p) if not isinstance(x, jax.core.Tracer))
+        fixed.update((s, i) for s, p in located.items() for i, x in enumerate(p) if not isinstance(x, Tracer))
         return located
 
     def function(point: Point, leaves: dict[Leaf, Array]) -> Array:
@@ -364,7 +366,7 @@ def _total_derivative(node: Node, frame: Frame, axis: int) -> Array:
         depends = frame.scope.fields[leaf.field]
         axes = [i for i, name in enumerate(frame.scope.coordinates) if name in depends and (leaf.site, i) not in fixed]
         axes = [i for i in axes if i == axis] if leaf.site == frame.site else axes
-        return sum((moves[leaf.site][i] * frame.read(leaf._replace(index=raised(leaf.index, i))) for i in axes), 0.0)
+        return sum((moves[leaf.site][i] * frame.read(replace(leaf, index=raised(leaf.index, i))) for i in axes), jnp.zeros(()))
 
     _value(node, frame.fresh(read=recorded))
     _, moves = jax.jvp(places, (frame.point,), (unit,))

@@ -1,13 +1,14 @@
-"""Pictures of solutions and of problems; the only file that knows Matplotlib, which it imports when a picture is asked for.
+"""Pictures of solutions and problems; the only file that knows Matplotlib, which it imports when a picture is asked for.
 
-Figures are made without pyplot: they need no display and share no state, and a notebook shows them by itself. Lines have the
-colours of Okabe & Ito and differ in style too, maps are perceptually uniform: readable in print, and whatever eyes one has.
+Without pyplot they need no display and share no state; a notebook shows them by itself. Lines have the colours of Okabe & Ito
+and differ in style too, maps are perceptually uniform: readable in print, and whatever eyes one has.
 """
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
@@ -19,16 +20,19 @@ import numpy as np
 
 from . import sampling
 from .boundaries import TIME, Boundary, Patch, Surface
-from .conditions import Periodic, Points
+from .conditions import Periodic
 from .domains import Domain
 from .errors import PinnError, ProblemError, SolutionError
 from .pieces import Array, Mask, fixed_points, positions
+from .values import Points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Panel = Callable[["Axes"], None]
+Panels = tuple[list[list[Panel]], list[Panel]]  # a row for each field, and the others
+Fields = dict[str, Array]
 
 _BLUE, _VERMILION, _GREEN, _PURPLE, _ORANGE, _SKY = _COLOURS = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 _STYLES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
@@ -37,7 +41,7 @@ _GREY, _PALE, _OUTSIDE = "#8A8A8A", "#EDF2F7", "#DDDDDD"
 _TITLE, _LABEL, _SMALL = 10.0, 9.0, 8.0
 _SUFFIXES = (".png", ".pdf", ".svg")
 _LINE_POINTS, _MAP_POINTS, _SCATTER_POINTS, _CHUNK = 500, 160, 1000, 4096
-_CURVE, _CLOUD = 401, 4096  # points that draw a curve, or all surfaces together
+_SURFACE_POINTS = 4096  # for all parts of a boundary together, a power of two
 _DECADES = 1e-5  # how far below its largest value a logarithmic scale may go
 _OUT = 0.018  # how far apart the conditions on one part of the boundary are drawn, relative to the domain
 
@@ -55,10 +59,14 @@ def plot_solution(solution: Any, path: str | Path | None = None) -> Figure:
     """
     target, domain = _target(path, SolutionError), solution.problem.domain
     view = _view(domain)
-    panels = _line_panels if domain.dimension == 1 else _map_panels
-    rows, flow = panels(solution, view, _values(solution, view.points))
+    rows, flow = _panels(solution.problem, view, *_values(solution, view.points))
+    if domain.dimension > 2 and solution.problem.reference is not None:
+        flow.append(partial(_scatter, solution))
     figure = _arranged(rows, [*flow, partial(_history, solution.history)], view.ratio)
-    return _finished(figure, _summary(solution, view.note), target)
+    sizes = ", ".join(f"{field} {error:.1e}" for field, error in solution.error_estimate.items())
+    judged = f"estimated relative error: {sizes}; {solution.trust}"
+    parameters = ", ".join(f"{name} = {value:.6g}" for name, value in solution.parameters.items())
+    return _finished(figure, [f"{solution.problem.name}: {solution.status}", judged, parameters, view.note], target)
 
 
 def plot_problem(problem: Any, path: str | Path | None = None) -> Figure:
@@ -88,21 +96,14 @@ class _View:
     inside: Mask
     points: Array  # those inside, [m, d]
     note: str  # where the plane lies; empty where it is the whole domain
+    aspect: Literal["equal", "auto"]
+    ratio: float  # of its height to its width
 
     def fill(self, values: Array) -> np.ma.MaskedArray:
         """Values at the points on the whole grid, masked outside of the domain and where they are not finite."""
         grid = np.full(self.inside.shape, np.nan)
         grid[self.inside] = values
         return np.ma.masked_invalid(grid)
-
-    @property
-    def aspect(self) -> Literal["equal", "auto"]:
-        return "equal" if len(self.names) == 2 and TIME not in self.names else "auto"
-
-    @property
-    def ratio(self) -> float:
-        """Height over width."""
-        return float(np.clip(np.ptp(self.ticks[1]) / np.ptp(self.ticks[0]), 0.3, 1.6)) if self.aspect == "equal" else 0.85
 
 
 def _view(domain: Domain) -> _View:
@@ -121,35 +122,24 @@ def _view(domain: Domain) -> _View:
             break
     others = [f"{name} = {value:.4g}" for name, value in zip(domain.coordinates, centre, strict=True) if name not in names]
     note = f"maps at {', '.join(others[:4])}{', ...' if len(others) > 4 else ''}" if others else ""
-    return _View(names, ticks, distance, inside, points[inside.ravel()], note)
+    is_space = len(names) == 2 and TIME not in names
+    ratio = float(np.clip(np.ptp(ticks[1]) / np.ptp(ticks[0]), 0.3, 1.6)) if is_space else 0.85
+    return _View(names, ticks, distance, inside, points[inside.ravel()], note, "equal" if is_space else "auto", ratio)
 
 
-class _Values(NamedTuple):
-    """A solution at points: by field what was found and is known, its true and estimated errors; by equation the residual."""
-
-    found: dict[str, Array]
-    known: dict[str, Array]
-    true: dict[str, Array]
-    estimated: dict[str, Array]
-    residual: dict[str, Array]
-
-
-def _values(solution: Any, points: Array) -> _Values:
+def _values(solution: Any, points: Array) -> tuple[Fields, Fields, Fields, Fields]:
+    """At points: what was found, what is known and what corrects the estimated error, by field; the residual, by equation."""
     problem, judged = solution.problem, solution.corrected
-    found, corrected = _at(solution, problem, problem.fields, points), {}
+    found, corrected, residual = _at(solution, problem, problem.fields, points), {}, {}
     if judged is not None:
         goal = replace(solution.goal, approximation=judged.approximation)
         corrected = _at(replace(solution, goal=goal, weights=judged.weights), problem, problem.fields, points)
-    try:
+    with suppress(SolutionError):  # loaded without its problem
         residual = _at(solution.residual, problem, problem.equations, points)
-    except SolutionError:  # loaded without its problem
-        residual = {}
-    known = problem.reference(points) if problem.reference is not None else {}
-    true, estimated = ({name: found[name] - other[name] for name in other} for other in (known, corrected))
-    return _Values(found, known, true, estimated, residual)
+    return found, problem.reference(points) if problem.reference is not None else {}, corrected, residual
 
 
-def _at(function: Callable[..., Any], problem: Any, labels: Sequence[str], points: Array) -> dict[str, Array]:
+def _at(function: Callable[..., Any], problem: Any, labels: Sequence[str], points: Array) -> Fields:
     """A solution's call or residual at points [m, d], by label, in chunks of one size, so that it is compiled once."""
     size, parts = min(_CHUNK, len(points)), []
     rows = np.minimum(np.arange(-(-len(points) // size) * size), len(points) - 1)
@@ -160,43 +150,30 @@ def _at(function: Callable[..., Any], problem: Any, labels: Sequence[str], point
     return {name: np.concatenate([part[name] for part in parts])[: len(points)] for name in parts[0]}
 
 
-def _summary(solution: Any, note: str) -> list[str]:
-    errors = dict(sorted(solution.error_estimate.items(), key=lambda item: -item[1])[:4])
-    sizes = ", ".join(f"{name} {error:.1e}" if len(errors) > 1 else f"{error:.1e}" for name, error in errors.items())
-    found = ", ".join(f"{name} = {value:.6g}" for name, value in solution.parameters.items())
-    estimate = f"estimated relative error {sizes}; {solution.trust}"
-    return [f"{solution.problem.name}: {solution.status}", estimate, found, note]
-
-
-def _line_panels(solution: Any, view: _View, values: _Values) -> tuple[list[list[Panel]], list[Panel]]:
+def _panels(problem: Any, view: _View, found: Fields, known: Fields, corrected: Fields, residual: Fields) -> Panels:
     rows: list[list[Panel]] = []
-    for field in solution.problem.fields:
-        kinds = {"true": values.true, "estimated": values.estimated}
-        errors = {kind: by_field[field] for kind, by_field in kinds.items() if field in by_field}
-        rows.append([partial(_curve, solution.problem, view, values, field), partial(_sizes, view, errors, f"{field}: error")])
-    return rows, [partial(_sizes, view, values.residual, "residual")] if values.residual else []
+    for field, value in found.items():
+        others = {"error": known, "estimated error": corrected}
+        errors = {kind: value - other[field] for kind, other in others.items() if field in other}
+        if len(view.ticks) == 1:
+            lines = partial(_sizes, view, errors, f"{field}: error")
+            rows.append([partial(_curve, problem, view, field, value, known.get(field)), lines])
+        else:
+            shown = {field: value} | ({f"{field}: reference": known[field]} if field in known else {})
+            limits = min(_finite(v).min() for v in shown.values()), max(_finite(v).max() for v in shown.values())
+            rows.append([partial(_map, view, values, title, "viridis", limits) for title, values in shown.items()])
+            rows[-1] += [partial(_error_map, view, error, f"{field}: {kind}") for kind, error in [*errors.items()][:1]]
+    if len(view.ticks) == 1:
+        return rows, [partial(_sizes, view, residual, "residual")] if residual else []
+    return rows, [partial(_size_map, view, values, f"residual {name}".strip()) for name, values in residual.items()]
 
 
-def _map_panels(solution: Any, view: _View, values: _Values) -> tuple[list[list[Panel]], list[Panel]]:
-    rows: list[list[Panel]] = []
-    for field, found in values.found.items():
-        shown = {field: found} | ({f"{field}: reference": values.known[field]} if field in values.known else {})
-        look = {"cmap": "viridis", "vmin": min(map(np.min, shown.values())), "vmax": max(map(np.max, shown.values()))}
-        rows.append([partial(_map, view, value, title, look) for title, value in shown.items()])
-        kind, errors = ("error", values.true) if field in values.true else ("estimated error", values.estimated)
-        if field in errors:
-            rows[-1].append(partial(_error_map, view, errors[field], f"{field}: {kind}"))
-    flow: list[Panel] = [partial(_size_map, view, value, f"residual {name}".strip()) for name, value in values.residual.items()]
-    scatter = solution.problem.domain.dimension > 2 and values.known
-    return rows, [*flow, partial(_scatter, solution)] if scatter else flow
-
-
-def _curve(problem: Any, view: _View, values: _Values, field: str, axes: Axes) -> None:
+def _curve(problem: Any, view: _View, field: str, found: Array, known: Array | None, axes: Axes) -> None:
     (ticks,) = view.ticks
-    axes.plot(ticks, view.fill(values.found[field]), color=_BLUE, linewidth=2.2, label="solution")
-    if field in values.known:
+    axes.plot(ticks, view.fill(found), color=_BLUE, linewidth=2.2, label="solution")
+    if known is not None:
         look: dict[str, Any] = {"linewidth": 1.1, "marker": "o", "markersize": 4, "markerfacecolor": "white"}
-        axes.plot(ticks, view.fill(values.known[field]), "--", color="black", markevery=(20, 40), label="reference", **look)
+        axes.plot(ticks, view.fill(known), "--", color="black", markevery=(20, 40), label="reference", **look)
     for term in problem.terms[1:]:
         columns = term.place.columns if isinstance(term.place, Points) else {}
         if f"{field}_observed" in columns:
@@ -214,35 +191,41 @@ def _sizes(view: _View, lines: Mapping[str, Array], title: str, axes: Axes) -> N
     _dress(axes, title, view.names[0], f"|{title.split(': ')[-1]}|", legend=any(lines))
 
 
+def _finite(values: Array) -> Array:
+    """The values that are finite; a zero where none is."""
+    finite = values[np.isfinite(values)]
+    return finite if len(finite) else np.zeros(1)
+
+
 def _decades(values: Array) -> tuple[float, float]:
     """The range of a logarithmic scale for the sizes of values."""
-    sizes = np.abs(values[np.isfinite(values) & (values != 0)])
-    return (float(max(np.quantile(sizes, 0.02), _DECADES * sizes.max())), float(sizes.max())) if len(sizes) else (0.1, 1.0)
+    sizes = np.abs(_finite(values))
+    low, high = (float(size) for size in np.quantile(sizes[sizes > 0], (0.02, 1))) if sizes.any() else (0.1, 1.0)
+    return max(low, _DECADES * high), high
 
 
 def _error_map(view: _View, values: Array, title: str, axes: Axes) -> None:
-    limit = float(np.quantile(np.abs(values), 0.99)) or 1.0
-    look = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
-    _map(view, values, f"{title}, at most {np.abs(values).max():.1e}", look, axes, extend="both", format="{x:.3g}")
+    limit, largest = np.quantile(np.abs(_finite(values)), (0.99, 1))
+    limits = (-limit, limit) if limit else (-1.0, 1.0)
+    _map(view, values, f"{title}, at most {largest:.1e}", "RdBu_r", limits, axes, extend="both", format="{x:.3g}")
 
 
 def _size_map(view: _View, values: Array, title: str, axes: Axes) -> None:
     low, high = _decades(values)
-    look = {"cmap": "magma", "vmin": low, "vmax": high, "norm": "log"}
-    _map(view, np.maximum(np.abs(values), low), f"|{title}|, at most {np.abs(values).max():.1e}", look, axes)
+    _map(view, np.maximum(np.abs(values), low), f"|{title}|, at most {high:.1e}", "magma", (low, high), axes, norm="log")
 
 
-def _map(view: _View, values: Array, title: str, look: Mapping[str, Any], axes: Axes, **bar: Any) -> None:
+def _map(view: _View, values: Array, title: str, cmap: str, limits: tuple, axes: Axes, norm: str = "linear", **bar: Any) -> None:
     (x, y), half = view.ticks, [(ticks[1] - ticks[0]) / 2 for ticks in view.ticks]
-    extent = (x[0] - half[0], x[-1] + half[0], y[0] - half[1], y[-1] + half[1])
-    image = axes.imshow(view.fill(values), origin="lower", extent=extent, aspect=view.aspect, **look)
+    image = axes.imshow(view.fill(values), origin="lower", aspect=view.aspect, cmap=cmap, norm=norm)
+    image.set(clim=limits, extent=(x[0] - half[0], x[-1] + half[0], y[0] - half[1], y[-1] + half[1]))
     axes.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]), facecolor=_OUTSIDE)
     axes.locator_params(nbins=5)
     if not view.inside.all():
         axes.contour(x, y, view.distance, levels=[0.0], colors="black", linewidths=1.2)
     drawn = axes.figure.colorbar(image, cax=axes.inset_axes((1.03, 0, 0.045, 1)), **bar)
     drawn.ax.tick_params(labelsize=_SMALL)
-    _dress(axes, title, *view.names, grid=False)
+    _dress(axes, title, view.names[0], view.names[1], grid=False)
 
 
 def _scatter(solution: Any, axes: Axes) -> None:
@@ -334,11 +317,11 @@ def _held(surfaces: Sequence[Surface], points: Array, normals: Array) -> Array:
 
 def _drawn(surface: Surface) -> Iterator[tuple[Array, Array]]:
     """Points and normals of each patch: along it in order where it is a curve, scattered where it is more."""
-    units = {0: np.empty((1, 0)), 1: np.linspace(0, 1, _CURVE)[:, None]}
-    count = 1 << max(4, (_CLOUD // len(surface.patches)).bit_length() - 1)
+    count = max(16, 1 << (_SURFACE_POINTS // len(surface.patches)).bit_length() - 1)
     for index, patch in enumerate(surface.patches):
         dimension = patch.piece.parameters
-        points, normals = surface.draw(index, units[dimension] if dimension in units else fixed_points(count, dimension))
+        unit = fixed_points(count if dimension else 1, dimension)
+        points, normals = surface.draw(index, np.sort(unit, axis=0) if dimension == 1 else unit)
         if len(points):
             yield points, normals
 
@@ -379,7 +362,7 @@ def _draw_plane(domain: Domain, marks: Sequence[_Mark]) -> Figure:
             some = some[(rank[some] == 0) & in_space & (mark.colour != _GREY)]
             arrow: dict[str, Any] = {"angles": "xy", "scale_units": "xy", "scale": 1, "width": 0.004, "color": mark.colour}
             axes.quiver(*places[some].T, *(3 * out[some]).T, **arrow)
-    _dress(axes, "", *view.names, grid=False)
+    _dress(axes, "", view.names[0], view.names[1], grid=False)
     dx, dy = 4 * step
     axes.set(xlim=(x[0] - dx, x[-1] + dx), ylim=(y[0] - dy, y[-1] + dy), aspect=view.aspect)
     axes.spines[:].set_visible(False)
@@ -424,12 +407,10 @@ def _arranged(rows: Sequence[Sequence[Panel]], flow: Sequence[Panel], ratio: flo
     heights[-1] = 2.2 if len(flow) % columns == 1 else heights[-1]
     figure = _figure(3.5 * columns, 0.7 + sum(heights))
     grid = figure.add_gridspec(len(heights), columns, height_ratios=heights)
-    for i, row in enumerate(rows):
-        for j, panel in enumerate(row):
-            panel(figure.add_subplot(grid[i, j]))
-    for k, panel in enumerate(flow):
-        i, j = divmod(k, columns)
-        panel(figure.add_subplot(grid[len(rows) + i, j : j + 1 if k < len(flow) - 1 else columns]))
+    cells = [(i, slice(j, j + 1), panel) for i, row in enumerate(rows) for j, panel in enumerate(row)]
+    cells += [(len(rows) + k // columns, slice(k % columns, k % columns + 1), panel) for k, panel in enumerate(flow[:-1])]
+    for i, span, panel in [*cells, (-1, slice((len(flow) - 1) % columns, columns), flow[-1])]:
+        panel(figure.add_subplot(grid[i, span]))
     return figure
 
 

@@ -15,12 +15,13 @@ import numpy as np
 from . import sampling
 from .boundaries import Surface
 from .check import faces, missing_conditions
-from .conditions import Condition, Data, Dirichlet, Initial, InitialVelocity, Neumann, Points, Setting
+from .conditions import Condition, Data, Dirichlet, Initial, InitialVelocity, Neumann
 from .domains import RESERVED, Domain
 from .errors import DomainError, ProblemError, WellPosednessWarning, listing
 from .expression import Expression
 from .operators import arguments
 from .references import Reference
+from .values import Points, Setting
 
 
 @dataclass(frozen=True)
@@ -292,8 +293,7 @@ def _check_twice(problem: Problem) -> None:
             for face in faces(term.place):
                 kind = Dirichlet if isinstance(term.condition, Initial) else type(term.condition)
                 if (kind, field, face) in seen:
-                    raise ProblemError(
-                        f"{field} is given twice on {face[0]} = {face[1]:g}: by '{seen[kind, field, face]}' and by '{term.name}'. "
-                        "Remove one."
-                    )
+                    where = f"{face[0]} = {face[1]:g}"
+                    both = f"by '{seen[kind, field, face]}' and by '{term.name}'"
+                    raise ProblemError(f"{field} is given twice on {where}: {both}. Remove one.")
                 seen[kind, field, face] = term.name

@@ -30,7 +30,9 @@ class Reference:
     def __init__(self, function: Callable, coordinates: Sequence[str], fields: Sequence[str]):
         if not callable(function):
             raise ProblemError(f"reference= needs a function of the coordinates {listing(coordinates)}; got {function!r}.")
-        self.function, self.coordinates, self.fields = function, tuple(coordinates), tuple(fields)
+        self.function: Callable = function
+        self.coordinates: tuple[str, ...] = tuple(coordinates)
+        self.fields: tuple[str, ...] = tuple(fields)
         for name in arguments(function):
             if name not in self.coordinates:
                 raise ProblemError(
@@ -48,7 +50,7 @@ class Reference:
                     f"{name_of(self.function)}(), the reference, returns one array for {len(self.fields)} fields; return a dict "
                     f"of arrays by field: {listing(self.fields)}."
                 )
-            values = {self.fields[0]: values}
+            values = dict.fromkeys(self.fields, values)
         for field in values:
             if field not in self.fields:
                 near = suggestion(field, self.fields)

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.core import Tracer
 
 from . import sampling
 from .approximation import lifted, read
@@ -234,7 +235,8 @@ class Solution:
 
     def __repr__(self) -> str:
         worst = max(self.error_estimate.values())
-        return f"Solution of {self.problem.name}: {self.status}; estimated error {worst:.1e} ({self.trust.name.lower()}), {self.seconds:.1f} s"
+        known = f"estimated error {worst:.1e} ({self.trust.name.lower()})"
+        return f"Solution of {self.problem.name}: {self.status}; {known}, {self.seconds:.1f} s"
 
     def _points(self, coordinates: Mapping[str, Any]) -> tuple[Array, tuple[int, ...], bool]:
         names = self.problem.domain.coordinates
@@ -249,7 +251,7 @@ class Solution:
         traced = any(isinstance(value, Array) for value in coordinates.values())
         arrays = jnp.broadcast_arrays(*(jnp.asarray(coordinates[name], self.setup.dtype) for name in names))
         points = jnp.stack([a.reshape(-1) for a in arrays], axis=1)
-        if not isinstance(points, jax.core.Tracer):
+        if not isinstance(points, Tracer):
             lower, upper = self.problem.domain.bounds
             inside = self.problem.domain.contains(
                 np.asarray(points, float), tolerance=1e-8 * float(np.linalg.norm(upper - lower))
@@ -257,12 +259,8 @@ class Solution:
             if not np.all(inside):
                 first = np.asarray(points)[~inside][0]
                 shown = ", ".join(f"{name} = {value:g}" for name, value in zip(names, first, strict=True))
-                warnings.warn(
-                    f"{int(np.sum(~inside))} of {len(points)} points lie outside {self.problem.domain!r}, the first at {shown}: nothing "
-                    "was learned there.",
-                    ProblemWarning,
-                    stacklevel=3,
-                )
+                outside = f"{int(np.sum(~inside))} of {len(points)} points lie outside {self.problem.domain!r}"
+                warnings.warn(f"{outside}, the first at {shown}: nothing was learned there.", ProblemWarning, stacklevel=3)
         return points, arrays[0].shape, traced
 
     def _evaluated(self, function: Callable, points: Array, shape: tuple[int, ...], traced: bool) -> Any:

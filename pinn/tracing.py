@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
+from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 
@@ -37,7 +38,7 @@ def is_affine(fn: Callable, at: jax.Array, *others: object) -> bool:
 
 def captured(fn: Callable, *inputs: object) -> bool:
     """Whether fn uses a traced value that is none of its inputs: taken from a trace around it, by whatever route."""
-    return any(isinstance(const, jax.core.Tracer) for const in jax.make_jaxpr(fn)(*inputs).consts)
+    return any(isinstance(const, Tracer) for const in jax.make_jaxpr(fn)(*inputs).consts)
 
 
 def _uses(jaxpr: Jaxpr) -> np.ndarray:
@@ -51,7 +52,7 @@ def _uses(jaxpr: Jaxpr) -> np.ndarray:
     for equation in jaxpr.eqns:
         inputs = np.array([of(var) for var in equation.invars]).reshape(-1, width)
         inner = _called(equation)
-        outputs = _uses(inner) @ inputs if inner is not None else [inputs.any(axis=0)] * len(equation.outvars)
+        outputs = _uses(inner) @ inputs if inner is not None else np.tile(inputs.any(axis=0), (len(equation.outvars), 1))
         for var, row in zip(equation.outvars, outputs, strict=True):
             uses[var] = row
     return np.array([of(var) for var in jaxpr.outvars]).reshape(-1, width)

@@ -243,4 +243,5 @@ def _host_step(goal, method, weights, state, batches, balance, count):
         residuals_fn=lambda t: _rows(goal, t, weights, batches, balance),
         jacobian_fn=lambda t: jacobian(goal, t, weights, batches, balance),
     )
-    return with_trained(weights, optax.apply_updates(trainable(weights), updates)), state, state.rejected > 5
+    added: Any = optax.apply_updates(trainable(weights), updates)
+    return with_trained(weights, added), state, state.rejected > 5

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -63,17 +64,19 @@ def burgers() -> Case:
         u_t, u_x = jax.grad(u, 0), jax.grad(u, 1)
         return u_t(t, x) + u(t, x) * u_x(t, x) - nu * jax.grad(u_x, 1)(t, x)
 
-    return Case("Burgers", problem, by_hand, lambda t, x: -jnp.sin(jnp.pi * x), lambda t, x: t * (1 - x * x), 50, 4, 10_000, "float32")
+    return Case(
+        "Burgers", problem, by_hand, lambda t, x: -jnp.sin(jnp.pi * x), lambda t, x: t * (1 - x * x), 50, 4, 10_000, "float32"
+    )
 
 
-def hand_written(case: Case, points: np.ndarray) -> Callable[[], None]:
+def hand_written(case: Case, points: np.ndarray) -> Callable[[int], None]:
     """Adam on the same network, points and loss, as a person would write it in JAX: derivatives by jax.grad of jax.grad."""
     lower, upper = case.problem.domain.bounds
     sizes = [len(lower)] + [case.width] * case.depth + [1]
     rng = np.random.default_rng(0)
     weights = [
         (jnp.asarray(rng.normal(size=(a, b)) * np.sqrt(2 / (a + b)), case.dtype), jnp.zeros(b, case.dtype))
-        for a, b in zip(sizes, sizes[1:], strict=False)
+        for a, b in pairwise(sizes)
     ]
     x = jnp.asarray(points, case.dtype)
     centre, half = (jnp.asarray(v, case.dtype) for v in ((lower + upper) / 2, (upper - lower) / 2))
@@ -142,15 +145,22 @@ def compare(case: Case, repeats: int = 5) -> dict[str, Any]:
     theirs = hand_written(case, points)
     count = 1000 if case.points < 5000 else 100
     seconds: dict[str, list[float]] = {"ours": [], "theirs": []}
-    for name, run in (("ours", ours), ("theirs", theirs)):
-        run(100)
+    ours(100)
+    theirs(100)
     for _ in range(repeats):
         for name, run in (("ours", ours), ("theirs", theirs)):
             began = time.perf_counter()
             run(count)
             seconds[name].append((time.perf_counter() - began) / count)
     mine, other = (1 / float(np.median(seconds[name])) for name in ("ours", "theirs"))
-    return {"case": case.name, "dtype": case.dtype, "points": case.points, "steps/s": mine, "by hand": other, "ratio": mine / other}
+    return {
+        "case": case.name,
+        "dtype": case.dtype,
+        "points": case.points,
+        "steps/s": mine,
+        "by hand": other,
+        "ratio": mine / other,
+    }
 
 
 def speed(output: Path) -> None:

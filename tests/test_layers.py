@@ -29,6 +29,7 @@ LINE = (
     "sampling",
     "deeponet",
     "expression",
+    "values",
     "conditions",
     "references",
     "check",
@@ -44,9 +45,11 @@ LINE = (
     "progress",
     "training",
     "slabs",
+    "fingerprint",
     "saving",
     "solution",
     "defaults",
+    "loading",
     "solve",
     "__init__",
 )
@@ -142,7 +145,8 @@ def test_files_and_functions_are_small(path):
     assert lines <= MOST_LINES, f"{name(path)} has {lines} lines; divide it at {MOST_LINES}."
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            length = (node.end_lineno or 0) - node.lineno + 1
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            length = (node.end_lineno or 0) - body[0].lineno + 1 if body else 0
             assert length <= MOST_FUNCTION_LINES, f"{name(path)}: {node.name} has {length} lines; divide it."
 
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import Polynomial
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -703,44 +704,6 @@ def test_apply_returns_what_the_residual_returns():
 
 
 # --- properties: random polynomials and random operator trees, against polynomial algebra
-
-
-class Polynomial:
-    """Σ cᵢⱼ xⁱ yʲ with exact integer coefficients: the oracle, which knows neither JAX nor the package."""
-
-    def __init__(self, terms: dict[tuple[int, int], int]):
-        self.terms = {powers: c for powers, c in terms.items() if c}
-
-    def __add__(self, other: "Polynomial") -> "Polynomial":
-        return Polynomial({p: self.terms.get(p, 0) + other.terms.get(p, 0) for p in self.terms | other.terms})
-
-    def __mul__(self, other: "Polynomial") -> "Polynomial":
-        found: dict[tuple[int, int], int] = {}
-        for (i, j), a in self.terms.items():
-            for (k, m), b in other.terms.items():
-                found[i + k, j + m] = found.get((i + k, j + m), 0) + a * b
-        return Polynomial(found)
-
-    def by(self, axis: int) -> "Polynomial":
-        lower = (-1, 0) if axis == 0 else (0, -1)
-        return Polynomial({(p[0] + lower[0], p[1] + lower[1]): p[axis] * c for p, c in self.terms.items() if p[axis]})
-
-    def moved(self, to: list["Polynomial"]) -> "Polynomial":
-        """The polynomial in other arguments."""
-        total = Polynomial({})
-        for (i, j), c in self.terms.items():
-            product = Polynomial({(0, 0): c})
-            for factor in [to[0]] * i + [to[1]] * j:
-                product = product * factor
-            total = total + product
-        return total
-
-    def __call__(self, x, y):
-        return sum((c * x**i * y**j for (i, j), c in self.terms.items()), start=0.0)
-
-    def size(self, x: float, y: float) -> float:
-        return sum(abs(c) * abs(x) ** i * abs(y) ** j for (i, j), c in self.terms.items())
-
 
 X, Y = Polynomial({(1, 0): 1}), Polynomial({(0, 1): 1})
 

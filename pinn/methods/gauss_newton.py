@@ -17,9 +17,13 @@ import numpy as np
 import optax
 import scipy.linalg
 from jax.flatten_util import ravel_pytree
-from scipy.linalg import blas, lapack
+from scipy.linalg import get_blas_funcs, get_lapack_funcs
 
 from ..errors import MethodError
+
+_double = np.zeros(0)
+(_syrk,) = get_blas_funcs(["syrk"], [_double])
+_potrf, _potrs, _tpqrt, _tpmqrt = get_lapack_funcs(["potrf", "potrs", "tpqrt", "tpmqrt"], [_double])
 
 
 class HostDriven(optax.GradientTransformationExtraArgs):
@@ -62,7 +66,7 @@ def gauss_newton(*, damping: float = 1e-2, target: float = 0.075, growth: float 
     def init(params: Any) -> GaussNewtonState:
         return GaussNewtonState(damping, 1.0, 0)
 
-    def update(updates: Any, state: GaussNewtonState, params: Any, *, residuals_fn=None, jacobian_fn=None, **extra: Any):
+    def update(updates: Any, state: Any, params: Any = None, *, residuals_fn: Any = None, jacobian_fn: Any = None, **extra: Any):
         if residuals_fn is None or jacobian_fn is None:
             raise MethodError("gauss_newton() needs residuals_fn(params) -> [N] and jacobian_fn(params) -> ([N], [N, P]).")
         flat, unravel = ravel_pytree(params)
@@ -99,19 +103,19 @@ def _edge(model: _Model, loss: Callable, state: GaussNewtonState, target: float,
         ratio = (model.loss - loss(step)) / max(predicted, 1e-300)
         return _Trial(damping, ratio if np.isfinite(ratio) else -1.0, step)
 
-    first = attempt(state.damping)
-    good, bad = (first, None) if first.ratio >= target else (None, first)
+    new = attempt(state.damping)
+    good, bad = (new, None) if new.ratio >= target else (None, new)
     for count in range(1, trials):
-        if good is None:
-            new = attempt(bad.damping * (4.0 if count < 3 else 16.0))
-        elif bad is None:
+        if good is not None and bad is not None:
+            if good.damping < 1.1 * bad.damping or abs(good.ratio - target) < 0.02:
+                break
+            new = attempt(float(np.sqrt(good.damping * bad.damping)))
+        elif good is not None:
             if good.damping <= 1e-30:
                 break
             new = attempt(good.damping / 4.0)
         else:
-            if good.damping < 1.1 * bad.damping or abs(good.ratio - target) < 0.02:
-                break
-            new = attempt(float(np.sqrt(good.damping * bad.damping)))
+            new = attempt(new.damping * (4.0 if count < 3 else 16.0))
         good, bad = (new, bad) if new.ratio >= target else (good, new)
     return good
 
@@ -121,7 +125,7 @@ class _Model:
 
     def __init__(self, jacobian: np.ndarray, rows: np.ndarray):
         self.jacobian, self.rows, self.loss = jacobian, rows, float(rows @ rows)
-        self.gram = blas.dsyrk(1.0, jacobian.T, lower=1)
+        self.gram = _syrk(1.0, jacobian.T, lower=1)
         self.diagonal = np.diagonal(self.gram).copy()
         self.slope = jacobian.T @ rows
         self.triangle: tuple[np.ndarray, np.ndarray] | None = None
@@ -131,22 +135,22 @@ class _Model:
         if self.triangle is None and damping > 3e-14 * self.diagonal.sum():
             matrix = self.gram.copy(order="F")
             np.fill_diagonal(matrix, self.diagonal + damping)
-            factor, failed = lapack.dpotrf(matrix, lower=1, overwrite_a=1, clean=0)
+            factor, failed = _potrf(matrix, lower=1, overwrite_a=1, clean=0)
             if not failed:
-                step, _ = lapack.dpotrs(factor, self.slope, lower=1)
+                step, _ = _potrs(factor, self.slope, lower=1)
                 moved = self.jacobian @ step
                 return -step, float(2 * (self.slope @ step) - moved @ moved)
         width = len(self.slope)
         if self.triangle is None:
             joined = np.concatenate([self.jacobian, self.rows[:, None]], axis=1)
             joined = np.pad(joined, ((0, max(0, width - len(joined))), (0, 0)))
-            upper = scipy.linalg.qr(joined, mode="r", overwrite_a=True, check_finite=False)[0][:width]
+            upper = np.asarray(np.linalg.qr(joined, mode="r"))[:width]
             self.triangle = np.asfortranarray(upper[:, :width]), upper[:, width].copy()
         upper, right = self.triangle
         tail = np.asfortranarray(np.sqrt(damping) * np.eye(width))
-        new, reflectors, factors, _ = lapack.dtpqrt(width, min(32, width), upper.copy(order="F"), tail)
+        new, reflectors, factors, _ = _tpqrt(width, min(32, width), upper.copy(order="F"), tail)
         zero = np.zeros((width, 1), order="F")
-        turned, _, _ = lapack.dtpmqrt(width, reflectors, factors, np.asfortranarray(right[:, None]), zero, trans="T")
+        turned, _, _ = _tpmqrt(width, reflectors, factors, np.asfortranarray(right[:, None]), zero, trans="T")
         step = scipy.linalg.solve_triangular(new, turned[:, 0], check_finite=False)
         moved = upper @ step
         return -step, float(2 * (right @ step) - moved @ moved)

@@ -1,0 +1,412 @@
+"""Taylor arithmetic and the nested engines: the same numbers as jax.grad of jax.grad, and the rules of calculus."""
+
+import math
+from functools import cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from helpers import Polynomial, random_network, residuals_at
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.signal import convolve2d
+
+import pinn
+from pinn import at, d, laplacian, nested_grad, nested_jvp, taylor
+from pinn.derivatives import ACTIVATIONS, Jet, concatenate, lower_set, lowered, raised
+from pinn.expression import Expression
+from pinn.networks import Encoding, Features
+from pinn.operators import Leaf
+
+POINTS = np.random.default_rng(5).uniform(-0.9, 0.9, (4, 2))
+
+
+def agree(found, truth, rel=1e-12):
+    """Relative to the largest value over the points."""
+    found, truth = np.asarray(found), np.asarray(truth)
+    assert found.shape == truth.shape and np.isfinite(truth).all()
+    np.testing.assert_allclose(found, truth, rtol=rel, atol=rel * np.abs(truth).max())
+
+
+# --- engines, on residuals
+
+
+def half_square(u):
+    return u**2 / 2
+
+
+def heat_flux(u, x):
+    return (1 + x**2) * d(u, x)
+
+
+def lagged(u, t, x):
+    return at(u, t=t - 0.1) * d(u, x)
+
+
+RESIDUALS = {
+    "advection": lambda u, t, x: d(u, t) + 2 * d(u, x),
+    "heat": lambda u, t, x: d(u, t) - d(u, x, x),
+    "wave": lambda u, t, x: d(u, t, t) - d(u, x, x),
+    "klein-gordon": lambda u, t, x: d(u, t, t) - d(u, x, x) + u**3,
+    "burgers": lambda u, t, x: d(u, t) + u * d(u, x) - 0.01 * d(u, x, x),
+    "conservative form": lambda u, t, x: d(u, t) + d(half_square, x),
+    "flux form": lambda u, t, x: d(u, t) - d(heat_flux, x),
+    "allen-cahn": lambda u, t, x: d(u, t) - 1e-3 * d(u, x, x) + 5 * (u**3 - u),
+    "korteweg-de vries": lambda u, t, x: d(u, t) + 6 * u * d(u, x) + d(u, x, x, x),
+    "kuramoto-sivashinsky": lambda u, t, x: d(u, t) + d(u, x, x) + d(u, x, x, x, x) + u * d(u, x),
+    "biharmonic": lambda u, t, x: d(u, x, x, x, x) + 2 * d(u, x, x, t, t) + d(u, t, t, t, t),
+    "beam": lambda u, t, x: d(u, t, t) + d(u, x, x, x, x),
+    "mixed second": lambda u, t, x: d(u, t, x) - u,
+    "mixed third": lambda u, t, x: d(u, t, x, x) + d(u, t),
+    "benjamin-bona-mahony": lambda u, t, x: d(u, t) + d(u, x) + u * d(u, x) - d(u, x, x, t),
+    "camassa-holm": lambda u, t, x: d(u, t) - d(u, x, x, t) + 3 * u * d(u, x) - 2 * d(u, x) * d(u, x, x) - u * d(u, x, x, x),
+    "monge-ampere": lambda u, t, x: d(u, t, t) * d(u, x, x) - d(u, t, x) ** 2,
+    "where": lambda u, t, x: jnp.where(x > 0, d(u, x, x), u * d(u, t)),
+    "cond": lambda u, t, x: jax.lax.cond(t > 0, lambda: d(u, x), lambda: d(u, t, t)),
+    "minimal surface": lambda u, t, x: (
+        (1 + d(u, x) ** 2) * d(u, t, t) - 2 * d(u, t) * d(u, x) * d(u, t, x) + (1 + d(u, t) ** 2) * d(u, x, x)
+    ),
+    "flux of a laplacian": lambda u, t, x: d(lambda u, t, x: (1 + u**2) * laplacian(u, t, x), x, x),
+    "moved": lambda u, t, x: d(at(u, t=t * t), t, t) + at(d(u, x, x), x=0.3),
+    "delay inside a function": lambda u, t, x: d(lagged, t) + u,
+    "value only": lambda u, t, x: u * (u - x),
+}
+FOURTH = lower_set([(4, 0), (0, 4), (2, 2), (1, 3)])
+
+
+@cache
+def network() -> nnx.Module:
+    return pinn.MLP(2, 1, width=5, depth=2, rngs=nnx.Rngs(1))
+
+
+@partial(jax.jit, static_argnums=0)
+@partial(jax.vmap, in_axes=(None, 0))
+def every_derivative(indices, point):
+    """By the reference engine, once for all residuals."""
+    return nested_grad(network(), point, indices)
+
+
+@pytest.mark.parametrize("name", RESIDUALS)
+def test_engines_agree_on_residuals(name):
+    """jax.grad of jax.grad supplies the leaves of the reference; the engines supply their own, as little as is asked for."""
+    residual = Expression(RESIDUALS[name], ("t", "x"), {"u": ("t", "x")}, {})
+    sites = jnp.moveaxis(jax.vmap(lambda p: residual.places(p, {}))(POINTS), 1, 0)
+    table = {site: every_derivative(FOURTH, places) for site, places in zip(residual.sites, sites, strict=True)}
+    leaves = jnp.stack([table[leaf.site][leaf.index][:, 0] for leaf in residual.leaves], axis=1)
+
+    def by(engine):
+        def one(point):
+            leaves = {}
+            for site, place in zip(residual.sites, residual.places(point, {}), strict=True):
+                indices = residual.demand(site).get("u", [])
+                leaves |= {Leaf(site, "u", i): value[0] for i, value in engine(network(), place, indices).items()}
+            return residual.value(point, jnp.stack([leaves[leaf] for leaf in residual.leaves]), {})
+
+        return jax.vmap(one)
+
+    truth, fast, nested = jax.jit(
+        lambda p: (jax.vmap(lambda p, v: residual.value(p, v, {}))(p, leaves), by(taylor)(p), by(nested_jvp)(p))
+    )(POINTS)
+    assert np.abs(truth).max() > 1e-3
+    agree(fast, truth)
+    agree(nested, truth)
+
+
+def predator_and_prey(u, v, t, x):
+    return {"prey": d(u, t) - laplacian(u, x) + u * v, "predator": d(v, t) - 0.1 * d(v, x, x) - u * v + at(v, t=0.5)}
+
+
+def test_engines_agree_on_a_system_with_its_conditions():
+    """Through the whole ansatz: encoding, scale, values met exactly, fields of fewer coordinates, conditions with normals."""
+    box = pinn.Box(t=(0, 2), x=(-1, 3))
+    problem = pinn.Problem(
+        fields={"u": "t x", "v": "t x", "k": "x"},
+        domain=box,
+        residual=lambda u, v, k, t, x: predator_and_prey(u, v, t, x) | {"k": d(k, x, x) + k * d(u, x)},
+        conditions=[
+            pinn.Initial(u=lambda x: jnp.cos(x), v=1.0),
+            pinn.Dirichlet(u=lambda t: jnp.cos(1.0) * jnp.exp(-t), on=box.at(x=-1)),
+            pinn.Dirichlet(k=1.0, on=box.at(x=(-1, 3))),
+            pinn.Neumann(v=0.3, on=box.at(x=(-1, 3))),
+            pinn.Robin(u=(1.0, 2.0, 0.5), on=box.at(x=3)),
+        ],
+    )
+    found = [residuals_at(*random_network(problem, engine=engine), 5) for engine in (nested_grad, taylor, nested_jvp)]
+    assert found[0]["equation"].shape == (5, 3) and len(found[0]) == 6
+    for name, truth in found[0].items():
+        for other in found[1:]:
+            np.testing.assert_allclose(other[name], truth, rtol=1e-12, atol=1e-12 * max(1e-3, np.abs(truth).max()))
+
+
+# --- engines, on networks
+
+NETWORKS = {
+    "MLP": partial(pinn.MLP, width=4, depth=2),
+    "Fourier MLP": partial(pinn.MLP, width=4, depth=2, fourier=3),
+    "ResidualMLP": partial(pinn.ResidualMLP, width=4, depth=2),
+    "ModifiedMLP": partial(pinn.ModifiedMLP, width=4, depth=2),
+    "Features": None,
+}
+ENCODINGS = {
+    "plain": Encoding(np.array([-1.0, 0.0]), np.array([1.0, 3.0]), (False, False)),
+    "periodic": Encoding(np.array([-1.0, 0.0]), np.array([1.0, 3.0]), (False, True)),
+    "twice periodic": Encoding(np.array([-1.0, 0.0]), np.array([1.0, 3.0]), (True, True)),
+    "angles": Encoding(np.array([-1.0, 0.0]), np.array([1.0, 3.0]), (True, False), raw=True),
+}
+
+
+def made(name, activation, inputs) -> nnx.Module:
+    """A network whose every weight is random: fresh ones start with zero biases, and residual blocks that do nothing."""
+    rng = np.random.default_rng(2)
+    if name == "Features":
+        network = Features(rng.normal(size=(inputs, 9)), rng.normal(size=9), 1, activation, jnp.float64)
+    else:
+        network = NETWORKS[name](inputs, 1, rngs=nnx.Rngs(0), activation=activation)
+    graph, params, rest = nnx.split(network, nnx.Param, ...)
+    return nnx.merge(graph, jax.tree.map(lambda x: jnp.asarray(0.3 * rng.normal(size=x.shape)) + x, params), rest)
+
+
+def engines_agree(function, indices):
+    truth, *others = jax.jit(
+        jax.vmap(lambda p: [{**engine(function, p, indices)} for engine in (nested_grad, taylor, nested_jvp)])
+    )(POINTS + np.array([0, 1.5]))
+    for other in others:
+        assert other.keys() == truth.keys() == set(indices)
+        for index in indices:
+            agree(other[index], truth[index])
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS.values(), ids=str)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_engines_agree_through_every_network_and_activation(name, activation):
+    engines_agree(made(name, activation, 2), [(0, 0), (2, 1), (0, 2)])
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_engines_agree_to_fourth_order(name):
+    engines_agree(made(name, pinn.tanh, 2), [(0, 4), (2, 2)])
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_engines_agree_through_the_encoding(name):
+    encoding = ENCODINGS[name]
+    inner = made("MLP", pinn.sin, encoding.size)
+    engines_agree(lambda p: inner(encoding(p)), [(1, 0), (0, 3), (2, 1)])
+
+
+def test_several_outputs_are_differentiated_together():
+    network = pinn.MLP(2, 3, width=4, depth=1, rngs=nnx.Rngs(0))
+    engines_agree(network, [(0, 0), (1, 1), (0, 2)])
+    assert taylor(network, jnp.zeros(2), [(1, 1)])[1, 1].shape == (3,)
+
+
+def test_the_reference_is_jax_grad_of_jax_grad():
+    """Written out, so that the judge is judged."""
+
+    def function(p):
+        return jnp.stack([jnp.sin(p[0]) * jnp.exp(p[1]), p[0] ** 3 * p[1] ** 2])
+
+    def scalar(i):
+        return lambda t, x: function(jnp.stack([t, x]))[i]
+
+    point = jnp.array([0.4, -0.7])
+    found = nested_grad(function, point, [(0, 0), (1, 0), (0, 2), (2, 1)])
+    for i in range(2):
+        f = scalar(i)
+        agree(found[0, 0][i], f(*point))
+        agree(found[1, 0][i], jax.grad(f)(*point))
+        agree(found[0, 2][i], jax.grad(jax.grad(f, 1), 1)(*point))
+        agree(found[2, 1][i], jax.grad(jax.grad(jax.grad(f, 1)), 0)(*point))
+
+
+def test_weights_have_gradients_through_the_taylor_engine():
+    graph, params = nnx.split(network())
+
+    def loss(params, engine):
+        def one(p):
+            found = engine(nnx.merge(graph, params), p, [(1, 0), (0, 3)])
+            return found[1, 0][0] ** 2 + found[0, 3][0]
+
+        return jnp.mean(jax.vmap(one)(POINTS))
+
+    fast, truth = jax.jit(lambda params: [jax.grad(loss)(params, engine) for engine in (taylor, nested_grad)])(params)
+    jax.tree.map(agree, fast, truth)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+@pytest.mark.parametrize("engine", [taylor, nested_jvp, nested_grad], ids=lambda engine: engine.__name__)
+def test_engines_keep_the_precision(engine, dtype):
+    network = pinn.MLP(2, 1, width=4, depth=1, rngs=nnx.Rngs(0), dtype=dtype)
+    found = engine(network, jnp.zeros(2, dtype), [(0, 0), (1, 1)])
+    assert {value.dtype for value in found.values()} == {dtype}
+
+
+# --- activations
+
+DEFINITIONS = {
+    "tanh": jnp.tanh,
+    "sigmoid": jax.nn.sigmoid,
+    "sin": jnp.sin,
+    "softplus": jax.nn.softplus,
+    "silu": jax.nn.silu,
+    "gelu": partial(jax.nn.gelu, approximate=False),
+    "gaussian": lambda z: jnp.exp(-z * z / 2),
+    "relu": jax.nn.relu,
+}
+
+
+def test_every_activation_has_a_definition():
+    assert DEFINITIONS.keys() == ACTIVATIONS.keys() and all(f.name == name for name, f in ACTIVATIONS.items())
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_derivatives_of_activations(name):
+    """To order 5, against nested jax.grad of JAX's own functions."""
+    z = np.concatenate([np.linspace(-4, 4, 33), [-25.0, 25.0]])
+    found = ACTIVATIONS[name].derivatives(jnp.asarray(z), 5)
+    nested = [DEFINITIONS[name]]
+    for _ in range(5):
+        nested.append(jax.grad(nested[-1]))
+    truth = jax.jit(lambda z: [jax.vmap(f)(z) for f in nested])(z)
+    assert len(found) == 6
+    for one, other in zip(found, truth, strict=True):
+        agree(one, other)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_far_out(name):
+    """Neither nan nor inf where the function is flat or linear: its derivatives of order 2 and higher have died out."""
+    if name == "sin":
+        pytest.skip("sin does not die out")
+    found = ACTIVATIONS[name].derivatives(jnp.array([-700.0, 700.0]), 4)
+    assert all(np.isfinite(np.asarray(values)).all() for values in found)
+    assert all(np.abs(np.asarray(values)).max() < 1e-200 or name in ("tanh", "sigmoid") for values in found[2:])
+    assert all(np.abs(np.asarray(values)).max() < 1e-15 for values in found[2:])
+
+
+@pytest.mark.parametrize("order", range(6))
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_give_as_many_derivatives_as_asked_for(name, order):
+    z = jnp.array([-0.5, 0.0, 0.7])
+    found, more = ACTIVATIONS[name].derivatives(z, order), ACTIVATIONS[name].derivatives(z, 7)
+    assert len(found) == order + 1
+    for one, other in zip(found, more, strict=False):
+        agree(one, other, 1e-14)
+    agree(ACTIVATIONS[name](z), found[0])
+
+
+# --- jets: the algebra of truncated Taylor series
+
+
+def polynomial_jet(polynomial: Polynomial, point, indices) -> Jet:
+    """The jet of a polynomial, from its own derivatives; those that vanish identically are left out."""
+    parts = {}
+    for m, n in lower_set(indices):
+        derivative = polynomial
+        for axis in [0] * m + [1] * n:
+            derivative = derivative.by(axis)
+        if derivative.terms or (m, n) == (0, 0):
+            parts[m, n] = jnp.array([float(derivative(*point))])
+    return Jet(parts, lower_set(indices))
+
+
+def same(jet: Jet, polynomial: Polynomial, point, indices):
+    expected = polynomial_jet(polynomial, point, indices)
+    assert jet.indices == expected.indices
+    for index in jet.indices:
+        derivative = polynomial
+        for axis in [0] * index[0] + [1] * index[1]:
+            derivative = derivative.by(axis)
+        size = derivative.size(*point)
+        assert float(jet.part(index)[0]) == pytest.approx(float(expected.part(index)[0]), rel=1e-12, abs=1e-12 * (1 + size))
+
+
+polynomials = st.dictionaries(st.tuples(st.integers(0, 4), st.integers(0, 4)), st.integers(-5, 5), min_size=1, max_size=6).map(
+    Polynomial
+)
+orders = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=3)
+points = st.tuples(*[st.integers(-8, 8).map(lambda n: n / 4)] * 2)
+
+
+@given(polynomials, polynomials, orders, points)
+def test_sums_and_products_of_jets_are_those_of_polynomials(p, q, indices, point):
+    a, b = polynomial_jet(p, point, indices), polynomial_jet(q, point, indices)
+    minus = Polynomial({(0, 0): -1})
+    same(a + b, p + q, point, indices)
+    same(a - b, p + minus * q, point, indices)
+    same(-a, minus * p, point, indices)
+    same(a * b, p * q, point, indices)
+    same(a * b * a, p * q * p, point, indices)
+    same(3.0 - 2.0 * a + 1.0, Polynomial({(0, 0): 4}) + Polynomial({(0, 0): -2}) * p, point, indices)
+    same(b / 4.0 + a - a, Polynomial({(0, 0): 1}) * Polynomial({k: c / 4 for k, c in q.terms.items()}), point, indices)
+
+
+@settings(max_examples=50)
+@given(polynomials, st.lists(st.integers(-3, 3), min_size=1, max_size=4), orders, points)
+def test_functions_of_jets_are_those_of_polynomials(inner, outer, indices, point):
+    """f∘p for polynomials f and p, by Faà di Bruno from f's derivatives alone."""
+    jet = polynomial_jet(inner, point, indices)
+    series, derivatives = np.polynomial.Polynomial(outer), []
+    for k in range(jet.order + 1):
+        derivatives.append(jnp.asarray((series.deriv(k) if k else series)(np.asarray(jet.value))))
+    power, composed = Polynomial({(0, 0): 1}), Polynomial({})
+    for c in outer:
+        composed, power = composed + Polynomial({(0, 0): c}) * power, power * inner
+    same(jet.compose(derivatives), composed, point, indices)
+
+
+@given(st.integers(0, 3), st.integers(0, 3), st.integers(0, 2**32 - 1))
+def test_leibniz_rule_is_a_convolution(m, n, seed):
+    """(f g)_α / α! is the convolution of f_α / α! with g_α / α!."""
+    rng, indices = np.random.default_rng(seed), lower_set([(m, n)])
+    factorials = np.outer(*([math.factorial(k) for k in range(size + 1)] for size in (m, n)))
+    f, g = rng.normal(size=(2, m + 1, n + 1))
+    left, right = (Jet({i: jnp.array([a[i]]) for i in indices}, indices) for a in (f, g))
+    product = np.array([[float((left * right).part((i, j))[0]) for j in range(n + 1)] for i in range(m + 1)])
+    expected = convolve2d(f / factorials, g / factorials)[: m + 1, : n + 1] * factorials
+    np.testing.assert_allclose(product, expected, rtol=1e-12, atol=1e-12 * np.abs(expected).max())
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 4)] * 3), min_size=1, max_size=4))
+def test_a_lower_set_is_closed_minimal_and_sorted(indices):
+    closed = lower_set(indices)
+    assert set(indices) <= set(closed) and len(set(closed)) == len(closed)
+    for index in closed:
+        assert any(all(a <= b for a, b in zip(index, given, strict=True)) for given in indices)
+        for axis in range(3):
+            assert index[axis] == 0 or lowered(index, axis) in closed
+            assert lowered(raised(index, axis), axis) == index
+    assert [sum(index) for index in closed] == sorted(sum(index) for index in closed)
+    assert lower_set(closed) == closed
+
+
+def test_the_variable_is_the_point_itself():
+    jet = Jet.variable(jnp.array([0.3, -0.5, 2.0]), [(1, 0, 2)])
+    assert jet.value.tolist() == [0.3, -0.5, 2.0] and jet.shape == (3,) and jet.order == 3
+    assert jet.part((1, 0, 0)).tolist() == [1, 0, 0] and jet.part((0, 0, 1)).tolist() == [0, 0, 1]
+    assert jet.part((0, 0, 2)).tolist() == [0, 0, 0] and (0, 0, 2) not in jet.parts
+
+
+def test_matrices_slices_and_arrays_act_on_every_part():
+    indices, point = [(1, 1)], jnp.array([0.4, 0.6])
+    x = Jet.variable(point, indices)
+    squares = x * x * x[1:]
+    matrix = jnp.array([[1.0, 2.0, 0.0], [3.0, -1.0, 1.0]])
+    bent = squares @ matrix
+    assert bent.shape == (3,)
+    agree(bent.part((1, 1)), squares.part((1, 1)) @ matrix)
+    agree(bent[1:].part((1, 1)), (squares.part((1, 1)) @ matrix)[1:])
+    agree((np.array([2.0, 3.0]) * x).part((0, 1)), [0.0, 3.0])
+    agree((np.array([2.0, 3.0]) - x).value, [1.6, 2.4])
+
+
+def test_concatenated_jets_and_arrays():
+    """An array among jets is a constant: its derivatives are zero."""
+    x = Jet.variable(jnp.array([0.4, 0.6]), [(0, 2)])
+    both = concatenate([x[:1], jnp.array([7.0]), x * x])
+    agree(both.value, [0.4, 7.0, 0.16, 0.36])
+    agree(both.part((0, 1)), [0.0, 0.0, 0.0, 1.2])
+    agree(both.part((0, 2)), [0.0, 0.0, 0.0, 2.0])
+    assert concatenate([jnp.zeros(2), jnp.ones(1)]).tolist() == [0, 0, 1]
