@@ -13,7 +13,7 @@ After Wang & Lai's multistage networks (arXiv 2307.08934) in its use of a second
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -27,12 +27,22 @@ from jax import Array
 from . import sampling
 from .approximation import Approximation, Sum
 from .exact import Exact
-from .features import Family, Setup, add_coefficients, candidates, correction, feature_ansatz, field_sizes, row_scales, term_rows
+from .features import (
+    Family,
+    Setup,
+    add_coefficients,
+    candidates,
+    feature_ansatz,
+    field_sizes,
+    least_squares,
+    linearised,
+    row_scales,
+)
 from .loss import Objective, Weights, draw, objective, residuals
 
 _TRUSTED, _ROUGH = 0.1, 0.5
 _POINTS = 4000  # that norms are taken over
-_ROUND_OFF = 50.0  # in units of the machine's precision
+_ROUNDING = 4.0  # errors of one solve, in units of one rounding of its weights
 
 
 class Trust(Enum):
@@ -53,12 +63,14 @@ class Estimate:
     Attributes:
         errors: by field; absolute where the field is zero.
         trust, reason: how far, and why.
+        rounded: whether the error is that of rounding, so that nothing more can be gained.
         approximation, weights: the corrected solution u + e.
     """
 
     errors: dict[str, float]
     trust: Trust
     reason: str
+    rounded: bool
     approximation: Approximation
     weights: Weights
 
@@ -79,19 +91,18 @@ def estimate(setup: Setup, goal: Objective, weights: Weights, family: Family, wi
     """
     draws = [_defect(setup, goal, weights, family, width, exact, index) for index in (0, 1)]
     points = jnp.asarray(sampling.measure_points(setup.problem.domain, _POINTS), setup.dtype)
-    sizes = field_sizes(goal, weights, points)
-    found = [dict(zip(setup.problem.fields, _sizes(d.basis, d.state, points).tolist(), strict=True)) for d in draws]
-    eps = float(jnp.finfo(setup.dtype).eps)
-    errors, gaps = {}, []
-    for name in setup.problem.fields:
-        size = sizes[name] if sizes[name] > 0 else 1.0
-        one, two = found[0][name] / size, found[1][name] / size
-        errors[name] = max(one, two, _ROUND_OFF * eps)
-        gaps.append(abs(one - two) / max(one, two, _ROUND_OFF * eps))
-    rho, nl, gap = max(d.rho for d in draws), max(d.nl for d in draws), max(gaps)
-    trust, reason = _judge(rho, nl, gap, max(errors.values()), eps)
-    both = Sum(goal.approximation, draws[0].basis)
-    return Estimate(errors, trust, reason, both, Weights((weights.state, draws[0].state), weights.unknown))
+    size = np.array(list(field_sizes(goal, weights, points).values()))
+    size = np.where(size > 0, size, 1.0)
+    one, two = (np.asarray(_sizes(draw.basis, draw.state, points)) / size for draw in draws)
+    rounding = _ROUNDING * max((np.asarray(_sizes(draw.basis, draw.noise, points)) / size for draw in draws), key=np.max)
+    rounding = rounding + 4 * float(jnp.finfo(setup.dtype).eps)
+    errors = np.hypot(np.maximum(one, two), rounding)
+    gap = float(np.max(np.abs(one - two) / errors))
+    rounded = bool(np.max(errors) < 2 * np.max(rounding))
+    trust, reason = _judge(max(d.rho for d in draws), max(d.nl for d in draws), gap, rounded)
+    both = Weights((weights.state, draws[0].state), weights.unknown)
+    named = dict(zip(setup.problem.fields, errors.tolist(), strict=True))
+    return Estimate(named, trust, reason, rounded, Sum(goal.approximation, draws[0].basis), both)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -108,45 +119,68 @@ def choose_family(setup: Setup, goal: Objective, weights: Weights, exact: Exact,
 
 @dataclass(frozen=True)
 class _Defect:
+    """One draw's correction, the correction that rounding of the weights would cause, and what is left of the residual."""
+
     basis: Any
     state: tuple
+    noise: tuple
     rho: float
     nl: float
 
 
 def _defect(setup: Setup, goal: Objective, weights: Weights, family: Family, width: int, exact: Exact, index: int) -> _Defect:
     problem, seed, dtype = setup.problem, (*setup.seed, 900 + index), setup.dtype
-    basis, state = feature_ansatz(problem, exact, family, width, (*seed, 1), dtype)
+    basis, empty = feature_ansatz(problem, exact, family, width, (*seed, 1), dtype)
     batches = draw(goal, setup.counts(width), (*seed, 2), dtype)
-    coefficients, systems = correction(goal, weights, basis, state, batches)
-    state = add_coefficients(basis, state, coefficients, jnp.asarray(1.0, dtype))
-    scales = [np.asarray(row_scales(rows, term)) for rows, term in zip(systems, goal.terms, strict=True)]
+    systems = linearised(goal, weights, basis, empty, batches)
+    scales = [row_scales(rows, term) for rows, term in zip(systems, goal.terms, strict=True)]
+    shaken = residuals(goal, _shaken(weights, seed), batches)
+    targets = [jnp.stack([-r.residual, s - r.residual], axis=2) for r, s in zip(systems, shaken, strict=True)]
+    coefficients, noise = least_squares([rows.matrix for rows in systems], targets, scales).T
+    share = jnp.ones((), dtype)
+    state = add_coefficients(basis, empty, coefficients, share)
+
     fresh = draw(goal, setup.counts(width), (*seed, 3), dtype)
-    checks = [term_rows(goal, term, basis, weights, state, batch) for term, batch in zip(goal.terms, fresh, strict=True)]
-    before = _norm([np.asarray(rows.residual) for rows in checks], scales)
-    left = [np.asarray(rows.residual) + np.asarray(rows.matrix) @ np.asarray(coefficients) for rows in checks]
-    rho = _norm(left, scales) / max(before, 1e-300)
+    checks = linearised(goal, weights, basis, empty, fresh)
+    before = _norm([rows.residual for rows in checks], scales)
+    rho = _norm([rows.residual + rows.matrix @ coefficients for rows in checks], scales) / max(before, 1e-300)
     nl = rho
     if not problem.is_linear:
         corrected = objective(problem, Sum(goal.approximation, basis), exact)
         after = residuals(corrected, Weights((weights.state, state), weights.unknown), fresh)
-        nl = _norm([np.asarray(v) for v in after], scales) / max(before, 1e-300)
-    return _Defect(basis, state, _finite(rho), _finite(nl))
+        nl = _norm(after, scales) / max(before, 1e-300)
+    return _Defect(basis, state, add_coefficients(basis, empty, noise, share), _finite(rho), _finite(nl))
+
+
+def _shaken(weights: Weights, seed: Sequence[int]) -> Weights:
+    """The weights with every trained one changed by a rounding error."""
+    rng = np.random.default_rng((*seed, 4))
+
+    def shake(array: Array) -> Array:
+        return array * (1 + float(jnp.finfo(array.dtype).eps) * rng.normal(size=array.shape).astype(array.dtype))
+
+    return weights._replace(state=_shaken_state(weights.state, shake))
+
+
+def _shaken_state(state: Any, shake: Callable) -> Any:
+    if isinstance(state, tuple):
+        return tuple(_shaken_state(part, shake) for part in state)
+    return {**state, "train": jax.tree.map(shake, state["train"])}
 
 
 def _finite(value: float) -> float:
     return float(value) if np.isfinite(value) else np.inf
 
 
-def _norm(values: Sequence[np.ndarray], scales: Sequence[np.ndarray]) -> float:
-    return float(np.sqrt(sum(np.sum((v * s) ** 2) for v, s in zip(values, scales, strict=True))))
+def _norm(values: Sequence[Array], scales: Sequence[Array]) -> float:
+    return float(jnp.sqrt(sum(jnp.sum((v * s[None, :]) ** 2) for v, s in zip(values, scales, strict=True))))
 
 
-def _judge(rho: float, nl: float, gap: float, error: float, eps: float) -> tuple[Trust, str]:
-    if error <= 2 * _ROUND_OFF * eps:
-        return Trust.TRUSTED, "the residual is at round-off"
-    worst = max(rho, nl, gap)
+def _judge(rho: float, nl: float, gap: float, rounded: bool) -> tuple[Trust, str]:
     measures = f"ρ = {rho:.1g}, nl = {nl:.1g}, draws differ by {gap:.0%}"
+    if rounded:
+        return Trust.ROUGH if gap < _ROUGH else Trust.UNKNOWN, f"rounding of the weights accounts for the error ({measures})"
+    worst = max(rho, nl, gap)
     if worst < _TRUSTED:
         return Trust.TRUSTED, f"the error equation is resolved, linear enough, and two draws agree ({measures})"
     trust = Trust.ROUGH if worst < _ROUGH else Trust.UNKNOWN

@@ -158,24 +158,25 @@ def _change(expression: Expression, basis: Together, state: tuple, slopes: Array
 
 @jax.jit
 def least_squares(matrices: Sequence[Array], targets: Sequence[Array], scales: Sequence[Array]) -> Array:
-    """Coefficients [P] that minimise Σ ‖scale (matrix c - target)‖² over terms, matrices [n, K, P], targets [n, K], scales [K].
+    """Coefficients [P, R] that minimise Σ ‖scale (matrix c - target)‖² over terms.
+
+    The matrices are [n, K, P], the targets [n, K, R], the scales [K].
 
     QR of the rows with a small Tikhonov tail: the normal equations would lose half of the digits.
     """
     blocks = []
     for matrix, target, scale in zip(matrices, targets, scales, strict=True):
-        both = jnp.concatenate([matrix, target[:, :, None]], axis=2) * scale[None, :, None]
+        both = jnp.concatenate([matrix, target], axis=2) * scale[None, :, None]
         blocks.append(both.reshape(-1, both.shape[-1]))
     stacked = jnp.concatenate(blocks)
-    matrix, right = stacked[:, :-1], stacked[:, -1]
-    norms = jnp.sqrt(jnp.sum(matrix**2, axis=0))
-    norms = jnp.where(norms > 0, norms, 1)
-    width = len(norms)
-    ridge = _RIDGE if matrix.dtype == jnp.float64 else 1e-7
-    tail = ridge * jnp.sqrt(width * 1.0) * jnp.eye(width, width + 1, dtype=matrix.dtype)
-    joined = jnp.concatenate([jnp.concatenate([matrix / norms[None, :], right[:, None]], axis=1), tail])
-    triangle = jnp.linalg.qr(joined, mode="r")
-    return jax.scipy.linalg.solve_triangular(triangle[:width, :width], triangle[:width, width]) / norms
+    width = matrices[0].shape[2]
+    norms = jnp.sqrt(jnp.sum(stacked[:, :width] ** 2, axis=0))
+    norms = jnp.concatenate([jnp.where(norms > 0, norms, 1), jnp.ones(stacked.shape[1] - width, stacked.dtype)])
+    ridge = _RIDGE if stacked.dtype == jnp.float64 else 1e-7
+    tail = ridge * jnp.sqrt(width * 1.0) * jnp.eye(width, stacked.shape[1], dtype=stacked.dtype)
+    triangle = jnp.linalg.qr(jnp.concatenate([stacked / norms[None, :], tail]), mode="r")
+    solved = jax.scipy.linalg.solve_triangular(triangle[:width, :width], triangle[:width, width:])
+    return solved / norms[:width, None]
 
 
 def row_scales(rows: Rows, term: Term) -> Array:
@@ -187,12 +188,19 @@ def row_scales(rows: Rows, term: Term) -> Array:
 def correction(
     objective: Objective, weights: Weights, basis: Together, state: tuple, batches: Sequence[Batch]
 ) -> tuple[Array, tuple[Rows, ...]]:
-    """Coefficients of new functions that cancel the linearised residuals, and the rows that they came from."""
-    systems = tuple(
-        term_rows(objective, term, basis, weights, state, batch) for term, batch in zip(objective.terms, batches, strict=True)
-    )
-    scales = tuple(row_scales(rows, term) for rows, term in zip(systems, objective.terms, strict=True))
-    return least_squares([rows.matrix for rows in systems], [-rows.residual for rows in systems], scales), systems
+    """Coefficients [P] of new functions that cancel the linearised residuals, and the rows that they came from."""
+    systems = linearised(objective, weights, basis, state, batches)
+    targets = [-rows.residual[:, :, None] for rows in systems]
+    scales = [row_scales(rows, term) for rows, term in zip(systems, objective.terms, strict=True)]
+    return least_squares([rows.matrix for rows in systems], targets, scales)[:, 0], systems
+
+
+def linearised(
+    objective: Objective, weights: Weights, basis: Together | None, state: tuple, batches: Sequence[Batch]
+) -> tuple[Rows, ...]:
+    """Every term linearised at its points."""
+    terms = zip(objective.terms, batches, strict=True)
+    return tuple(term_rows(objective, term, basis, weights, state, batch) for term, batch in terms)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -226,8 +234,8 @@ def relative_residual(objective: Objective, weights: Weights, batches: Sequence[
     """
     total, size = 0.0, field_sizes(objective, weights, batches[0].points)
     lower, upper = objective.problem.domain.bounds
-    for term, batch in zip(objective.terms, batches, strict=True):
-        rows = term_rows(objective, term, None, weights, (), batch)
+    systems = linearised(objective, weights, None, (), batches)
+    for term, rows in zip(objective.terms, systems, strict=True):
         residual = np.sqrt(np.mean(np.square(rows.residual), axis=0))
         if term.place is None:
             parts = np.sum(np.abs(np.asarray(rows.slopes) * np.asarray(rows.leaves)[:, None]), axis=2)
@@ -308,14 +316,13 @@ def fit(setup: Setup, family: Family, width: int, draw_index: int = 0, start: Fi
 def _about(goal: Objective, weights: Weights, basis: Together, batches: Sequence[Batch], start: Fit) -> Weights:
     """The features nearest to the Newton step from another approximation u: J(u) (v - u) = -F(u), solved for v."""
     source = replace(goal, approximation=start.approximation)
-    terms = list(zip(goal.terms, batches, strict=True))
-    systems = [term_rows(source, term, basis, start.weights, weights.state, batch) for term, batch in terms]
+    systems = linearised(source, start.weights, basis, weights.state, batches)
+    scales = [row_scales(rows, term) for rows, term in zip(systems, goal.terms, strict=True)]
     targets = [
-        jnp.einsum("nkl,nl->nk", rows.slopes, rows.leaves - batch.given) - rows.residual
-        for rows, (_, batch) in zip(systems, terms, strict=True)
+        (jnp.einsum("nkl,nl->nk", rows.slopes, rows.leaves - batch.given) - rows.residual)[:, :, None]
+        for rows, batch in zip(systems, batches, strict=True)
     ]
-    scales = [row_scales(rows, term) for rows, (term, _) in zip(systems, terms, strict=True)]
-    coefficients = least_squares([rows.matrix for rows in systems], targets, scales)
+    coefficients = least_squares([rows.matrix for rows in systems], targets, scales)[:, 0]
     return weights._replace(state=add_coefficients(basis, weights.state, coefficients, jnp.ones((), coefficients.dtype)))
 
 

@@ -134,6 +134,7 @@ class Loaded:
     plan: Choices
     history: History
     seconds: float
+    corrected: None = None
 
     evaluate = _needs_problem("evaluate")
     residual = _needs_problem("residual")

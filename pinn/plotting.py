@@ -47,9 +47,7 @@ _OUT = 0.018  # how far apart the conditions on one part of the boundary are dra
 
 
 def plot_solution(solution: Any, path: str | Path | None = None) -> Figure:
-    """A solution by field, with its reference and errors where they are known, its residual and its history.
-
-    A path ends in `.png`, `.pdf` or `.svg`, else `SolutionError`; its folder is made.
+    """A solution by field, its reference and errors where they are known, its residual and its history; written to `path`.
 
     >>> from pinn import Initial, Interval, Problem, d, solve
     >>> decay = Problem(fields="y", domain=Interval(t=(0, 1)), residual=lambda y, t: d(y, t) + y, conditions=[Initial(y=1.0)])
@@ -70,9 +68,7 @@ def plot_solution(solution: Any, path: str | Path | None = None) -> Figure:
 
 
 def plot_problem(problem: Any, path: str | Path | None = None) -> Figure:
-    """A problem's domain with its conditions: which holds where, and where none does.
-
-    A path ends in `.png`, `.pdf` or `.svg`, else `ProblemError`; its folder is made.
+    """A problem's domain with its conditions, which holds where, and where none does; written to `path`.
 
     >>> from pinn import Box, Initial, Problem, d
     >>> box = Box(t=(0, 1), x=(0, 1))
@@ -129,14 +125,19 @@ def _view(domain: Domain) -> _View:
 
 def _values(solution: Any, points: Array) -> tuple[Fields, Fields, Fields, Fields]:
     """At points: what was found, what is known and what corrects the estimated error, by field; the residual, by equation."""
-    problem, judged = solution.problem, solution.corrected
+    problem, judged = solution.problem, getattr(solution, "corrected", None)
     found, corrected, residual = _at(solution, problem, problem.fields, points), {}, {}
     if judged is not None:
         goal = replace(solution.goal, approximation=judged.approximation)
         corrected = _at(replace(solution, goal=goal, weights=judged.weights), problem, problem.fields, points)
-    with suppress(SolutionError):  # loaded without its problem
+    with suppress(SolutionError):  # it was loaded without its problem
         residual = _at(solution.residual, problem, problem.equations, points)
-    return found, problem.reference(points) if problem.reference is not None else {}, corrected, residual
+    known = problem.reference(points) if problem.reference is not None else {}
+    found, known, corrected, residual = (
+        {name: np.where(np.isfinite(values), values, np.nan) for name, values in each.items()}
+        for each in (found, known, corrected, residual)
+    )
+    return found, known, corrected, residual
 
 
 def _at(function: Callable[..., Any], problem: Any, labels: Sequence[str], points: Array) -> Fields:
@@ -156,11 +157,11 @@ def _panels(problem: Any, view: _View, found: Fields, known: Fields, corrected: 
         others = {"error": known, "estimated error": corrected}
         errors = {kind: value - other[field] for kind, other in others.items() if field in other}
         if len(view.ticks) == 1:
-            lines = partial(_sizes, view, errors, f"{field}: error")
-            rows.append([partial(_curve, problem, view, field, value, known.get(field)), lines])
+            lines = [partial(_sizes, view, errors, f"{field}: error")] if errors else []
+            rows.append([partial(_curve, problem, view, field, value, known.get(field)), *lines])
         else:
             shown = {field: value} | ({f"{field}: reference": known[field]} if field in known else {})
-            limits = min(_finite(v).min() for v in shown.values()), max(_finite(v).max() for v in shown.values())
+            limits = min(map(np.nanmin, shown.values())), max(map(np.nanmax, shown.values()))
             rows.append([partial(_map, view, values, title, "viridis", limits) for title, values in shown.items()])
             rows[-1] += [partial(_error_map, view, error, f"{field}: {kind}") for kind, error in [*errors.items()][:1]]
     if len(view.ticks) == 1:
@@ -183,7 +184,7 @@ def _curve(problem: Any, view: _View, field: str, found: Array, known: Array | N
 
 def _sizes(view: _View, lines: Mapping[str, Array], title: str, axes: Axes) -> None:
     """Absolute values of lines on a logarithmic axis."""
-    low, high = _decades(np.concatenate(list(lines.values()) or [np.zeros(1)]))
+    low, high = _decades(np.concatenate(list(lines.values())))
     for (label, values), colour, style in zip(lines.items(), cycle(_COLOURS), cycle(_STYLES), strict=False):
         sizes = np.maximum(np.abs(view.fill(values)), low / 10)
         axes.plot(view.ticks[0], sizes, color=colour, linestyle=style, linewidth=1.5, label=label)
@@ -191,21 +192,15 @@ def _sizes(view: _View, lines: Mapping[str, Array], title: str, axes: Axes) -> N
     _dress(axes, title, view.names[0], f"|{title.split(': ')[-1]}|", legend=any(lines))
 
 
-def _finite(values: Array) -> Array:
-    """The values that are finite; a zero where none is."""
-    finite = values[np.isfinite(values)]
-    return finite if len(finite) else np.zeros(1)
-
-
 def _decades(values: Array) -> tuple[float, float]:
     """The range of a logarithmic scale for the sizes of values."""
-    sizes = np.abs(_finite(values))
-    low, high = (float(size) for size in np.quantile(sizes[sizes > 0], (0.02, 1))) if sizes.any() else (0.1, 1.0)
+    sizes = np.abs(values[np.nan_to_num(values) != 0])
+    low, high = (float(size) for size in np.quantile(sizes, (0.02, 1))) if len(sizes) else (0.1, 1.0)
     return max(low, _DECADES * high), high
 
 
 def _error_map(view: _View, values: Array, title: str, axes: Axes) -> None:
-    limit, largest = np.quantile(np.abs(_finite(values)), (0.99, 1))
+    limit, largest = np.nanquantile(np.abs(values), (0.99, 1))
     limits = (-limit, limit) if limit else (-1.0, 1.0)
     _map(view, values, f"{title}, at most {largest:.1e}", "RdBu_r", limits, axes, extend="both", format="{x:.3g}")
 
@@ -386,22 +381,23 @@ def _draw_space(domain: Domain, marks: Sequence[_Mark]) -> Figure:
 def _figure(width: float, height: float) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(width, height), dpi=120, layout=ConstrainedLayoutEngine(h_pad=0.06, w_pad=0.06))
+    def png() -> bytes:
+        figure.savefig(buffer := BytesIO(), format="png")
+        return buffer.getvalue()
+
+    figure = Figure(figsize=(width, height), dpi=120)
+    figure.set_layout_engine("constrained", h_pad=0.06, w_pad=0.06)
     FigureCanvasAgg(figure)
-    setattr(figure, "_repr_png_", partial(_png, figure))  # noqa: B010 - what a notebook looks for; pyplot's figures have a hook
+    setattr(figure, "_repr_png_", png)  # noqa: B010 - notebooks look for it, and know only pyplot's figures without it
     return figure
-
-
-def _png(figure: Figure) -> bytes:
-    figure.savefig(buffer := BytesIO(), format="png")
-    return buffer.getvalue()
 
 
 def _arranged(rows: Sequence[Sequence[Panel]], flow: Sequence[Panel], ratio: float) -> Figure:
     """A row for each field, then the other panels as they fit; the last one takes what is left of its row."""
-    columns = max(2, *map(len, rows))
+    if all(len(row) == 1 for row in rows):
+        rows, flow = [], [*(panel for (panel,) in rows), *flow]
+    columns = max([2, *map(len, rows)])
     more = -(-len(flow) // columns)
     heights = [2.25 * ratio + 0.8] * (len(rows) + more)
     heights[-1] = 2.2 if len(flow) % columns == 1 else heights[-1]

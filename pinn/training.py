@@ -22,7 +22,6 @@ from .loss import Batch, Objective, Weights, draw, mean_squares, objective, resi
 from .methods.gauss_newton import HostDriven
 
 _CHUNK = 100  # steps compiled into one call
-_ROUND_OFF = 1e-13  # an estimate below this cannot be told from round-off
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ def least_squares(
     for i, (before, width) in enumerate(pairwise(widths)):
         if _reached(latest.estimate, tol):
             return latest, Status.REACHED
-        if latest.estimate.worst < _ROUND_OFF:
+        if latest.estimate.rounded:
             return best, Status.SETTLED
         began = clock.seconds
         family = current.family.scaled((width / before) ** 0.25)

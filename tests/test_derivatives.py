@@ -1,7 +1,7 @@
 """Taylor arithmetic and the nested engines: the same numbers as jax.grad of jax.grad, and the rules of calculus."""
 
 import math
-from functools import cache, partial
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ from pinn.networks import Encoding, Features
 from pinn.operators import Leaf
 
 POINTS = np.random.default_rng(5).uniform(-0.9, 0.9, (4, 2))
+PROBES = POINTS + np.array([0, 1.5])
 
 
 def agree(found, truth, rel=1e-12):
@@ -76,16 +77,14 @@ RESIDUALS = {
 FOURTH = lower_set([(4, 0), (0, 4), (2, 2), (1, 3)])
 
 
-@cache
-def network() -> nnx.Module:
-    return pinn.MLP(2, 1, width=5, depth=2, rngs=nnx.Rngs(1))
+NETWORK = pinn.MLP(2, 1, width=5, depth=2, rngs=nnx.Rngs(1))
 
 
-@partial(jax.jit, static_argnums=0)
-@partial(jax.vmap, in_axes=(None, 0))
-def every_derivative(indices, point):
-    """By the reference engine, once for all residuals."""
-    return nested_grad(network(), point, indices)
+@jax.jit
+@jax.vmap
+def every_derivative(point):
+    """By the reference engine, compiled once for all residuals."""
+    return nested_grad(NETWORK, point, FOURTH)
 
 
 @pytest.mark.parametrize("name", RESIDUALS)
@@ -93,7 +92,7 @@ def test_engines_agree_on_residuals(name):
     """jax.grad of jax.grad supplies the leaves of the reference; the engines supply their own, as little as is asked for."""
     residual = Expression(RESIDUALS[name], ("t", "x"), {"u": ("t", "x")}, {})
     sites = jnp.moveaxis(jax.vmap(lambda p: residual.places(p, {}))(POINTS), 1, 0)
-    table = {site: every_derivative(FOURTH, places) for site, places in zip(residual.sites, sites, strict=True)}
+    table = {site: every_derivative(places) for site, places in zip(residual.sites, sites, strict=True)}
     leaves = jnp.stack([table[leaf.site][leaf.index][:, 0] for leaf in residual.leaves], axis=1)
 
     def by(engine):
@@ -101,7 +100,7 @@ def test_engines_agree_on_residuals(name):
             leaves = {}
             for site, place in zip(residual.sites, residual.places(point, {}), strict=True):
                 indices = residual.demand(site).get("u", [])
-                leaves |= {Leaf(site, "u", i): value[0] for i, value in engine(network(), place, indices).items()}
+                leaves |= {Leaf(site, "u", i): value[0] for i, value in engine(NETWORK, place, indices).items()}
             return residual.value(point, jnp.stack([leaves[leaf] for leaf in residual.leaves]), {})
 
         return jax.vmap(one)
@@ -114,30 +113,25 @@ def test_engines_agree_on_residuals(name):
     agree(nested, truth)
 
 
-def predator_and_prey(u, v, t, x):
-    return {"prey": d(u, t) - laplacian(u, x) + u * v, "predator": d(v, t) - 0.1 * d(v, x, x) - u * v + at(v, t=0.5)}
-
-
 def test_engines_agree_on_a_system_with_its_conditions():
-    """Through the whole ansatz: encoding, scale, values met exactly, fields of fewer coordinates, conditions with normals."""
+    """Through the whole ansatz: encoding, scale, values met exactly, a field of fewer coordinates, a normal, a delay."""
     box = pinn.Box(t=(0, 2), x=(-1, 3))
     problem = pinn.Problem(
-        fields={"u": "t x", "v": "t x", "k": "x"},
+        fields={"u": "t x", "k": "x"},
         domain=box,
-        residual=lambda u, v, k, t, x: predator_and_prey(u, v, t, x) | {"k": d(k, x, x) + k * d(u, x)},
+        residual=lambda u, k, t, x: {"u": d(u, t) - laplacian(u, x) + u * at(u, t=t / 2), "k": d(k, x) - u**2},
         conditions=[
-            pinn.Initial(u=lambda x: jnp.cos(x), v=1.0),
+            pinn.Initial(u=lambda x: jnp.cos(x)),
             pinn.Dirichlet(u=lambda t: jnp.cos(1.0) * jnp.exp(-t), on=box.at(x=-1)),
-            pinn.Dirichlet(k=1.0, on=box.at(x=(-1, 3))),
-            pinn.Neumann(v=0.3, on=box.at(x=(-1, 3))),
-            pinn.Robin(u=(1.0, 2.0, 0.5), on=box.at(x=3)),
+            pinn.Neumann(u=0.3, on=box.at(x=3)),
+            pinn.Dirichlet(k=1.0, on=box.at(x=-1)),
         ],
     )
-    found = [residuals_at(*random_network(problem, engine=engine), 5) for engine in (nested_grad, taylor, nested_jvp)]
-    assert found[0]["equation"].shape == (5, 3) and len(found[0]) == 6
-    for name, truth in found[0].items():
-        for other in found[1:]:
-            np.testing.assert_allclose(other[name], truth, rtol=1e-12, atol=1e-12 * max(1e-3, np.abs(truth).max()))
+    truth, *others = [residuals_at(*random_network(problem, engine=e), 5) for e in (nested_grad, taylor, nested_jvp)]
+    assert truth["equation"].shape == (5, 2) and len(truth) == 5
+    for other in others:
+        for name, values in truth.items():
+            np.testing.assert_allclose(other[name], values, rtol=1e-12, atol=1e-12 * max(1e-3, np.abs(values).max()))
 
 
 # --- engines, on networks
@@ -169,9 +163,7 @@ def made(name, activation, inputs) -> nnx.Module:
 
 
 def engines_agree(function, indices):
-    truth, *others = jax.jit(
-        jax.vmap(lambda p: [{**engine(function, p, indices)} for engine in (nested_grad, taylor, nested_jvp)])
-    )(POINTS + np.array([0, 1.5]))
+    truth, *others = jax.vmap(lambda p: [engine(function, p, indices) for engine in (nested_grad, taylor, nested_jvp)])(PROBES)
     for other in others:
         assert other.keys() == truth.keys() == set(indices)
         for index in indices:
@@ -181,7 +173,7 @@ def engines_agree(function, indices):
 @pytest.mark.parametrize("activation", ACTIVATIONS.values(), ids=str)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_engines_agree_through_every_network_and_activation(name, activation):
-    engines_agree(made(name, activation, 2), [(0, 0), (2, 1), (0, 2)])
+    engines_agree(made(name, activation, 2), [(0, 0), (1, 1), (0, 3)])
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -211,18 +203,24 @@ def test_the_reference_is_jax_grad_of_jax_grad():
     def scalar(i):
         return lambda t, x: function(jnp.stack([t, x]))[i]
 
+    def by_hand(f, t, x):
+        return {
+            (0, 0): f(t, x),
+            (1, 0): jax.grad(f)(t, x),
+            (0, 2): jax.grad(jax.grad(f, 1), 1)(t, x),
+            (2, 1): jax.grad(jax.grad(jax.grad(f, 1)))(t, x),
+        }
+
     point = jnp.array([0.4, -0.7])
-    found = nested_grad(function, point, [(0, 0), (1, 0), (0, 2), (2, 1)])
-    for i in range(2):
-        f = scalar(i)
-        agree(found[0, 0][i], f(*point))
-        agree(found[1, 0][i], jax.grad(f)(*point))
-        agree(found[0, 2][i], jax.grad(jax.grad(f, 1), 1)(*point))
-        agree(found[2, 1][i], jax.grad(jax.grad(jax.grad(f, 1)), 0)(*point))
+    found, *truth = jax.jit(
+        lambda p: (nested_grad(function, p, [(0, 0), (1, 0), (0, 2), (2, 1)]), *(by_hand(scalar(i), *p) for i in range(2)))
+    )(point)
+    for index, values in found.items():
+        agree(values, [truth[0][index], truth[1][index]])
 
 
 def test_weights_have_gradients_through_the_taylor_engine():
-    graph, params = nnx.split(network())
+    graph, params = nnx.split(NETWORK)
 
     def loss(params, engine):
         def one(p):
@@ -240,7 +238,7 @@ def test_weights_have_gradients_through_the_taylor_engine():
 def test_engines_keep_the_precision(engine, dtype):
     network = pinn.MLP(2, 1, width=4, depth=1, rngs=nnx.Rngs(0), dtype=dtype)
     found = engine(network, jnp.zeros(2, dtype), [(0, 0), (1, 1)])
-    assert {value.dtype for value in found.values()} == {dtype}
+    assert all(value.dtype == dtype for value in found.values())
 
 
 # --- activations
@@ -330,6 +328,7 @@ orders = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, m
 points = st.tuples(*[st.integers(-8, 8).map(lambda n: n / 4)] * 2)
 
 
+@settings(max_examples=40)
 @given(polynomials, polynomials, orders, points)
 def test_sums_and_products_of_jets_are_those_of_polynomials(p, q, indices, point):
     a, b = polynomial_jet(p, point, indices), polynomial_jet(q, point, indices)
@@ -343,7 +342,7 @@ def test_sums_and_products_of_jets_are_those_of_polynomials(p, q, indices, point
     same(b / 4.0 + a - a, Polynomial({(0, 0): 1}) * Polynomial({k: c / 4 for k, c in q.terms.items()}), point, indices)
 
 
-@settings(max_examples=50)
+@settings(max_examples=40)
 @given(polynomials, st.lists(st.integers(-3, 3), min_size=1, max_size=4), orders, points)
 def test_functions_of_jets_are_those_of_polynomials(inner, outer, indices, point):
     """f∘p for polynomials f and p, by Faà di Bruno from f's derivatives alone."""
@@ -357,6 +356,7 @@ def test_functions_of_jets_are_those_of_polynomials(inner, outer, indices, point
     same(jet.compose(derivatives), composed, point, indices)
 
 
+@settings(max_examples=30)
 @given(st.integers(0, 3), st.integers(0, 3), st.integers(0, 2**32 - 1))
 def test_leibniz_rule_is_a_convolution(m, n, seed):
     """(f g)_α / α! is the convolution of f_α / α! with g_α / α!."""

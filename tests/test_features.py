@@ -23,7 +23,9 @@ def test_least_squares_agrees_with_numpy():
     matrices = [rng.normal(size=(40, 2, 12)), rng.normal(size=(9, 1, 12)) * 1e3]
     targets = [rng.normal(size=(40, 2)), rng.normal(size=(9, 1))]
     scales = [np.array([1.0, 0.3]), np.array([2e-3])]
-    found = least_squares(*([jnp.asarray(a) for a in arrays] for arrays in (matrices, targets, scales)))
+    found = least_squares(
+        [jnp.asarray(m) for m in matrices], [jnp.asarray(t)[:, :, None] for t in targets], [jnp.asarray(s) for s in scales]
+    )[:, 0]
     left = np.concatenate([(m * s[None, :, None]).reshape(-1, 12) for m, s in zip(matrices, scales, strict=True)])
     right = np.concatenate([(t * s[None]).reshape(-1) for t, s in zip(targets, scales, strict=True)])
     np.testing.assert_allclose(found, np.linalg.lstsq(left, right, rcond=None)[0], rtol=1e-9, atol=1e-12)

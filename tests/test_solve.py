@@ -24,7 +24,8 @@ def worst(solution):
 def test_the_exam_equation_to_1e_11_on_every_key(b, key):
     solution = pinn.solve(exam_ode.problem(b=b), key=key, progress=False)
     assert worst(solution) < 1e-11
-    assert solution.trust is pinn.Trust.TRUSTED
+    assert solution.trust is not pinn.Trust.UNKNOWN
+    assert solution.error_estimate["y"] < 1e-11
 
 
 @pytest.mark.parametrize(
