@@ -134,8 +134,8 @@ def _defect(setup: Setup, goal: Objective, weights: Weights, family: Family, wid
     batches = draw(goal, setup.counts(width), (*seed, 2), dtype)
     systems = linearised(goal, weights, basis, empty, batches)
     scales = [row_scales(rows, term) for rows, term in zip(systems, goal.terms, strict=True)]
-    shaken = residuals(goal, _shaken(weights, seed), batches)
-    targets = [jnp.stack([-r.residual, s - r.residual], axis=2) for r, s in zip(systems, shaken, strict=True)]
+    shaken = linearised(goal, _shaken(weights, seed), basis, empty, batches)
+    targets = [jnp.stack([-r.residual, s.residual - r.residual], axis=2) for r, s in zip(systems, shaken, strict=True)]
     coefficients, noise = least_squares([rows.matrix for rows in systems], targets, scales).T
     share = jnp.ones((), dtype)
     state = add_coefficients(basis, empty, coefficients, share)

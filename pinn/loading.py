@@ -336,10 +336,15 @@ def _solution(card: Mapping[str, Any], arrays: Mapping[str, np.ndarray], problem
     weights = filled("weights", Weights(state, start_unknown(problem, dtype)), arrays)
     corrected = None
     if card["correction"] is not None:
-        error, state = builder.approximation(card["correction"])
-        both = Weights((weights.state, filled("correction", state, arrays)), weights.unknown)
-        judged = account["error_estimate"], account["trust"], account["trust_reason"]
-        corrected = Estimate(*judged, Sum(approximation, error), both)
+        error, state = builder.approximation(card["correction"]["approximation"])
+        corrected = Estimate(
+            errors=account["error_estimate"],
+            trust=account["trust"],
+            reason=account["trust_reason"],
+            rounded=card["correction"]["rounded"],
+            approximation=Sum(approximation, error),
+            weights=Weights((weights.state, filled("correction", state, arrays)), weights.unknown),
+        )
     return Solution(
         problem=problem,
         goal=objective(problem, approximation, exact),

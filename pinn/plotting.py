@@ -118,9 +118,9 @@ def _view(domain: Domain) -> _View:
             break
     others = [f"{name} = {value:.4g}" for name, value in zip(domain.coordinates, centre, strict=True) if name not in names]
     note = f"maps at {', '.join(others[:4])}{', ...' if len(others) > 4 else ''}" if others else ""
-    is_space = len(names) == 2 and TIME not in names
-    ratio = float(np.clip(np.ptp(ticks[1]) / np.ptp(ticks[0]), 0.3, 1.6)) if is_space else 0.85
-    return _View(names, ticks, distance, inside, points[inside.ravel()], note, "equal" if is_space else "auto", ratio)
+    ratio = 0.0 if TIME in names else float(np.ptp(ticks[-1]) / np.ptp(ticks[0]))
+    aspect, ratio = ("equal", ratio) if len(names) == 2 and 0.2 < ratio < 2.5 else ("auto", 0.85)
+    return _View(names, ticks, distance, inside, points[inside.ravel()], note, aspect, ratio)
 
 
 def _values(solution: Any, points: Array) -> tuple[Fields, Fields, Fields, Fields]:
@@ -133,11 +133,7 @@ def _values(solution: Any, points: Array) -> tuple[Fields, Fields, Fields, Field
     with suppress(SolutionError):  # it was loaded without its problem
         residual = _at(solution.residual, problem, problem.equations, points)
     known = problem.reference(points) if problem.reference is not None else {}
-    found, known, corrected, residual = (
-        {name: np.where(np.isfinite(values), values, np.nan) for name, values in each.items()}
-        for each in (found, known, corrected, residual)
-    )
-    return found, known, corrected, residual
+    return found, {name: np.where(np.isfinite(value), value, np.nan) for name, value in known.items()}, corrected, residual
 
 
 def _at(function: Callable[..., Any], problem: Any, labels: Sequence[str], points: Array) -> Fields:
@@ -148,7 +144,8 @@ def _at(function: Callable[..., Any], problem: Any, labels: Sequence[str], point
         values = function(**dict(zip(problem.domain.coordinates, chunk.T, strict=True)))
         values = values if isinstance(values, tuple | Mapping) else (values,)
         parts.append(values if isinstance(values, Mapping) else dict(zip(labels, values, strict=True)))
-    return {name: np.concatenate([part[name] for part in parts])[: len(points)] for name in parts[0]}
+    whole = {name: np.concatenate([part[name] for part in parts])[: len(points)] for name in parts[0]}
+    return {name: np.where(np.isfinite(values), values, np.nan) for name, values in whole.items()}
 
 
 def _panels(problem: Any, view: _View, found: Fields, known: Fields, corrected: Fields, residual: Fields) -> Panels:
@@ -179,7 +176,7 @@ def _curve(problem: Any, view: _View, field: str, found: Array, known: Array | N
         columns = term.place.columns if isinstance(term.place, Points) else {}
         if f"{field}_observed" in columns:
             axes.plot(columns[view.names[0]], columns[f"{field}_observed"], "x", color=_VERMILION, label=term.name)
-    _dress(axes, field, view.names[0], field, legend=True)
+    _dress(axes, field, view.names[0], field, legend="best")
 
 
 def _sizes(view: _View, lines: Mapping[str, Array], title: str, axes: Axes) -> None:
@@ -189,7 +186,7 @@ def _sizes(view: _View, lines: Mapping[str, Array], title: str, axes: Axes) -> N
         sizes = np.maximum(np.abs(view.fill(values)), low / 10)
         axes.plot(view.ticks[0], sizes, color=colour, linestyle=style, linewidth=1.5, label=label)
     axes.set(yscale="log", ylim=(low / 2, high * 2))
-    _dress(axes, title, view.names[0], f"|{title.split(': ')[-1]}|", legend=any(lines))
+    _dress(axes, title, view.names[0], f"|{title.split(': ')[-1]}|", legend="best" if any(lines) else None)
 
 
 def _decades(values: Array) -> tuple[float, float]:
@@ -219,7 +216,7 @@ def _map(view: _View, values: Array, title: str, cmap: str, limits: tuple, axes:
     if not view.inside.all():
         axes.contour(x, y, view.distance, levels=[0.0], colors="black", linewidths=1.2)
     drawn = axes.figure.colorbar(image, cax=axes.inset_axes((1.03, 0, 0.045, 1)), **bar)
-    drawn.ax.tick_params(labelsize=_SMALL)
+    drawn.ax.tick_params(which="both", labelsize=_SMALL)
     _dress(axes, title, view.names[0], view.names[1], grid=False)
 
 
@@ -230,7 +227,7 @@ def _scatter(solution: Any, axes: Axes) -> None:
     for (field, exact), colour in zip(known.items(), cycle(_COLOURS), strict=False):
         axes.plot(exact, found[field], "o", color=colour, alpha=0.4, markersize=3, label=field)
     axes.axline((0, 0), slope=1, color="black", linewidth=0.8, linestyle="--")
-    _dress(axes, f"at {_SCATTER_POINTS} random points", "reference", "solution", legend=len(known) > 1)
+    _dress(axes, f"at {_SCATTER_POINTS} random points", "reference", "solution", legend="best" if len(known) > 1 else None)
 
 
 def _history(history: Any, axes: Axes) -> None:
@@ -249,10 +246,12 @@ def _history(history: Any, axes: Axes) -> None:
         if pairs:
             axes.plot(*np.array(pairs).T, style, color=colour, markersize=5, label=label)
     axes.set(yscale="log", xlim=(0, None))
-    _dress(axes, "history", "seconds", "", legend=len(history) > 0)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low * (low / high) ** 0.1, high * (high / low) ** 0.45)  # room for the names of phases and the legend
+    _dress(axes, "history", "seconds", "", legend="upper right" if len(history) else None)
 
 
-def _dress(axes: Axes, title: str, horizontal: str, vertical: str, legend: bool = False, grid: bool = True) -> None:
+def _dress(axes: Axes, title: str, horizontal: str, vertical: str, legend: Any = None, grid: bool = True) -> None:
     axes.set_title(title, fontsize=_TITLE, loc="left")
     axes.set_xlabel(horizontal, fontsize=_LABEL)
     axes.set_ylabel(vertical, fontsize=_LABEL)
@@ -262,7 +261,7 @@ def _dress(axes: Axes, title: str, horizontal: str, vertical: str, legend: bool 
         axes.grid(color=_OUTSIDE, linewidth=0.6)
         axes.set_axisbelow(True)
     if legend:
-        axes.legend(fontsize=_SMALL, framealpha=0.8, edgecolor="none")
+        axes.legend(loc=legend, fontsize=_SMALL, framealpha=0.6, edgecolor="none")
 
 
 class _Mark(NamedTuple):
@@ -277,9 +276,10 @@ class _Mark(NamedTuple):
 def _marks(problem: Any) -> list[_Mark]:
     domain, marks, surfaces = problem.domain, [], []
     for term, colour, style in zip(problem.terms[1:], cycle(_COLOURS), cycle(_STYLES), strict=False):
+        label = textwrap.fill(term.name, 80)
         if isinstance(term.place, Points):
             points = np.stack([term.place.columns[name] for name in domain.coordinates], axis=1)
-            marks.append(_Mark(term.name, colour, "", [(points, np.zeros_like(points), np.zeros(len(points)))]))
+            marks.append(_Mark(label, colour, "", [(points, np.zeros_like(points), np.zeros(len(points)))]))
         elif isinstance(term.place, Surface):
             surface = term.place
             if isinstance(term.condition, Periodic):
@@ -287,7 +287,7 @@ def _marks(problem: Any) -> list[_Mark]:
                 other_end = domain.at(**{name: domain.bounds[1][domain.coordinates.index(name)]})
                 surface = (surface + other_end).within(domain)
             parts = [(points, normals, _held(surfaces, points, normals)) for points, normals in _drawn(surface)]
-            marks.append(_Mark(term.name, colour, style, parts))
+            marks.append(_Mark(label, colour, style, parts))
             surfaces.append(surface)
     return marks + _unconditioned(domain, surfaces)
 
@@ -420,7 +420,8 @@ def _finished(figure: Figure, title: Sequence[str], target: Path | None) -> Figu
     """The figure with its title, written to its file."""
     lines = [textwrap.fill(line, int(13 * figure.get_figwidth())) for line in title if line]
     figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=_TITLE)
-    figure.draw_without_rendering()  # panels of fixed shape need a second layout to settle
+    for _ in range(2):  # panels of fixed shape settle with the third layout
+        figure.draw_without_rendering()
     if target is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(target, dpi=160)

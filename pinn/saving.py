@@ -80,11 +80,10 @@ def checksums(files: Mapping[str, bytes]) -> bytes:
 def _check_replaceable(path: Path) -> None:
     if not path.exists():
         return
-    others = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else [path.name]
-    others = [name for name in others if not path.is_dir() or name not in (CARD, ARRAYS, VALUES, SUMS)]
-    if others:
+    held = {entry.name for entry in path.iterdir()} - {CARD, ARRAYS, VALUES, SUMS} if path.is_dir() else {path.name}
+    if held:
         raise CheckpointError(
-            f"{path} is there already and is no saved solution: it has {listing(others[:3])}. Save elsewhere, or remove it."
+            f"{path} is there already and is no saved solution: it has {listing(sorted(held)[:3])}. Save elsewhere, or remove it."
         )
 
 
@@ -217,7 +216,7 @@ def _card(solution: Any, correction: tuple[Any, Any] | None) -> dict[str, Any]:
         "seed": setup.seed,
         "met": setup.exact.met,
         "approximation": approximation_parts(solution.goal.approximation, solution.weights.state),
-        "correction": approximation_parts(*correction) if correction else None,
+        "correction": correction and {"rounded": solution.corrected.rounded, "approximation": approximation_parts(*correction)},
         "family": {"activation": solution.family.activation.name, "bandwidth": solution.family.bandwidth},
         "width": solution.width,
     }

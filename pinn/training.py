@@ -16,7 +16,7 @@ from jax import Array
 
 from .errors import MethodError
 from .estimate import Estimate, Trust, estimate
-from .features import Family, Fit, Setup, fit, relative_residual, search
+from .features import Family, Fit, Setup, fit, linearised, relative_residual, search
 from .history import Clock, History, Record, Status
 from .loss import Batch, Objective, Weights, draw, mean_squares, objective, residuals, rows
 from .methods.gauss_newton import HostDriven
@@ -215,7 +215,7 @@ def run_phases(
             weights, state, stalled = advance(goal, method, weights, state, batches, balance, count)
             done += count
             squares = np.asarray(mean_squares(residuals(goal, weights, batches)))
-            held_out = relative_residual(goal, weights, fresh)
+            held_out = relative_residual(goal, weights, fresh, linearised(goal, weights, None, (), fresh))
             terms = {term.name: float(v) for term, v in zip(goal.terms, squares, strict=True)}
             loss = float(np.asarray(balance) @ squares)
             history.add(Record(phase.name or name, done, clock.seconds, loss, held_out, terms=terms))

@@ -6,7 +6,8 @@
     python scripts/train.py exam_ode --method adam --learning-rate 1e-3  the textbook's recipe
 
 Written to runs/NAME: the solution, which `pinn.load` reads, its pictures, history and errors. Ends with 0 where the tolerance
-was met or none was asked for, with 1 where it was not met or training diverged, with 2 where the command was wrong.
+was met or none was asked for, with 1 where it was not met or training diverged, with 2 where the command was wrong. What was
+compiled is kept in the user's cache folder and makes the next run faster; PINN_CACHE=0 turns that off.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ def _method(options: argparse.Namespace) -> pinn.Phase | None:
 
 
 def _cache_compilations() -> None:
-    """Keep what is compiled in the user's cache folder for the next run; not where PINN_CACHE=0, or it cannot be written."""
+    """Keep what is compiled for the next run, where there is a folder for it."""
     if os.environ.get("PINN_CACHE") == "0":
         return
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pinn"

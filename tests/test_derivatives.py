@@ -137,10 +137,10 @@ def test_engines_agree_on_a_system_with_its_conditions():
 # --- engines, on networks
 
 NETWORKS = {
-    "MLP": partial(pinn.MLP, width=4, depth=2),
-    "Fourier MLP": partial(pinn.MLP, width=4, depth=2, fourier=3),
-    "ResidualMLP": partial(pinn.ResidualMLP, width=4, depth=2),
-    "ModifiedMLP": partial(pinn.ModifiedMLP, width=4, depth=2),
+    "MLP": pinn.MLP,
+    "Fourier MLP": partial(pinn.MLP, fourier=3),
+    "ResidualMLP": pinn.ResidualMLP,
+    "ModifiedMLP": pinn.ModifiedMLP,
     "Features": None,
 }
 ENCODINGS = {
@@ -151,19 +151,20 @@ ENCODINGS = {
 }
 
 
-def made(name, activation, inputs) -> nnx.Module:
+def made(name, activation, inputs=2, depth=1) -> nnx.Module:
     """A network whose every weight is random: fresh ones start with zero biases, and residual blocks that do nothing."""
     rng = np.random.default_rng(2)
     if name == "Features":
         network = Features(rng.normal(size=(inputs, 9)), rng.normal(size=9), 1, activation, jnp.float64)
     else:
-        network = NETWORKS[name](inputs, 1, rngs=nnx.Rngs(0), activation=activation)
+        network = NETWORKS[name](inputs, 1, rngs=nnx.Rngs(0), activation=activation, width=4, depth=depth)
     graph, params, rest = nnx.split(network, nnx.Param, ...)
     return nnx.merge(graph, jax.tree.map(lambda x: jnp.asarray(0.3 * rng.normal(size=x.shape)) + x, params), rest)
 
 
 def engines_agree(function, indices):
-    truth, *others = jax.vmap(lambda p: [engine(function, p, indices) for engine in (nested_grad, taylor, nested_jvp)])(PROBES)
+    engines = (nested_grad, taylor, nested_jvp)
+    truth, *others = jax.jit(jax.vmap(lambda p: [engine(function, p, indices) for engine in engines]))(PROBES)
     for other in others:
         assert other.keys() == truth.keys() == set(indices)
         for index in indices:
@@ -173,12 +174,12 @@ def engines_agree(function, indices):
 @pytest.mark.parametrize("activation", ACTIVATIONS.values(), ids=str)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_engines_agree_through_every_network_and_activation(name, activation):
-    engines_agree(made(name, activation, 2), [(0, 0), (1, 1), (0, 3)])
+    engines_agree(made(name, activation), [(0, 0), (0, 2)])
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_engines_agree_to_fourth_order(name):
-    engines_agree(made(name, pinn.tanh, 2), [(0, 4), (2, 2)])
+    engines_agree(made(name, pinn.tanh, depth=2), [(2, 2)])
 
 
 @pytest.mark.parametrize("name", ENCODINGS)

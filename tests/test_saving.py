@@ -20,6 +20,7 @@ import pinn
 from pinn import d, saving
 from pinn.approximation import Sum
 from pinn.defaults import recommend
+from pinn.derivatives import Activation
 from pinn.domains import Ball
 from pinn.errors import CheckpointError, ProblemWarning, SolutionError
 from pinn.estimate import Estimate
@@ -28,6 +29,7 @@ from pinn.features import Family, Setup, feature_ansatz
 from pinn.fingerprint import check_same, fingerprint
 from pinn.history import History, Record
 from pinn.loss import Weights, objective
+from pinn.networks import describe
 
 BOX = pinn.Box(t=(0, 1), x=(-1, 1))
 FILES = ("solution.json", "arrays.npz", "values.stablehlo", "SHA256SUMS")
@@ -78,7 +80,7 @@ def untrained(problem: pinn.Problem, make: Callable = SMALL, dtype=jnp.float64) 
         seconds=1.5,
         family=family,
         width=20,
-        corrected=Estimate(errors, pinn.Trust.ROUGH, "it was made up", Sum(goal.approximation, basis), both),
+        corrected=Estimate(errors, pinn.Trust.ROUGH, "it was made up", False, Sum(goal.approximation, basis), both),
     )
 
 
@@ -150,9 +152,8 @@ def test_a_loaded_solution_reports(solved, saved):
     assert loaded.error_estimate == solved.error_estimate and loaded.seconds == solved.seconds
     assert loaded.errors() == solved.errors() and str(loaded.errors()) == str(solved.errors())
     assert repr(loaded.history.records) == repr(solved.history.records)  # NaN is not equal to itself
-    assert (
-        repr(loaded) == f"Solution of decay: {solved.status}; estimated error {solved.error_estimate['y']:.1e} (trusted), loaded"
-    )
+    known = f"{solved.status}; estimated error {solved.error_estimate['y']:.1e} ({solved.trust.name.lower()})"
+    assert repr(loaded) == f"Solution of decay: {known}, loaded"
 
 
 @pytest.mark.parametrize("coordinates, message", [({"x": 0.5}, "coordinates 't'; got 'x'"), ({}, "needs a value for 't'")])
@@ -197,7 +198,7 @@ def test_the_whole_solution_comes_back(solved, saved):
     assert np.array_equal(again.evaluate(lambda y, t: d(y, t), t=t), solved.evaluate(lambda y, t: d(y, t), t=t))
     assert again.errors() == solved.errors() and str(again.plan) == str(solved.plan)
     assert (again.setup.seed, again.width, again.family) == (solved.setup.seed, solved.width, solved.family)
-    assert np.array_equal(corrected(again)(t=t), corrected(solved)(t=t))
+    assert np.array_equal(corrected(again)(t=t), corrected(solved)(t=t)) and again.corrected.rounded == solved.corrected.rounded
 
 
 MAKERS = {
@@ -249,6 +250,15 @@ def test_a_network_of_ones_own(tmp_path):
         pinn.load(tmp_path / "own", decay(), SMALL)
     with pytest.raises(SolutionError, match="calling it fails"):
         pinn.load(tmp_path / "own", decay(), lambda: None)
+
+
+def test_only_networks_of_this_package_are_described():
+    class Wider(pinn.MLP):
+        pass
+
+    own = Activation("tanh", pinn.tanh.derivatives)
+    assert describe(Wider(1, 1, rngs=nnx.Rngs(0))) is None and describe(Own(1, 1, rngs=nnx.Rngs(0), dtype=float)) is None
+    assert describe(pinn.MLP(1, 1, rngs=nnx.Rngs(0), activation=own)) is None
 
 
 def test_wrong_arguments(saved):

@@ -76,7 +76,7 @@ def test_a_missed_tolerance_warns_in_one_line_and_returns_1(run):
 def test_the_textbook_recipe(run):
     recipe = ("--method", "adam", "--steps", "500", "--learning-rate", "1e-2", "--dtype", "float32", "--key", "3")
     code, out, err, folder = run("exam_ode", *recipe)
-    assert code == 0 and not err and "MLP, 500 steps" in out
+    assert code == 0 and not err and "500 steps" in out
     assert pinn.load(folder / "solution").status is pinn.Status.FINISHED
 
 
