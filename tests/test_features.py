@@ -91,7 +91,7 @@ def test_a_trusted_estimate_is_within_a_factor_two(make, exact):
     problem = make()
     setup = setup_of(problem, exact)
     trusted = 0
-    for width in (15, 40, 80):
+    for width in (6, 12, 40):
         family = Family(sin, (3.0,) * problem.domain.dimension)
         found = fit(setup, family, width)
         goal = objective(problem, found.approximation, setup.exact)
