@@ -101,7 +101,7 @@ def recommend(
             dtype,
             "second derivatives of a float32 network carry 1e-6 of rounding" if dtype == "float64" else "given",
         ),
-        Choice("stop", _stop(tol, limit), "given" if tol is not None or time_limit is not None else "no tolerance was given"),
+        _stop_choice(tol, time_limit, limit, phases),
     ]
     phases = phases or (Phase(gauss_newton(), steps=400, name="gauss-newton"),)
     return Plan(tuple(choices), exact, widths, phases, network or MLP, counts, engine, tol, limit, _dtype(dtype))
@@ -187,6 +187,7 @@ def _shown(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
-def _stop(tol: float | None, limit: float | None) -> str:
-    goal = f"estimated error <= {tol / 2:.1g}" if tol is not None else "the estimate settles"
-    return goal + (f", or {limit:g} s" if limit is not None else "")
+def _stop_choice(tol: float | None, time_limit: float | None, limit: float | None, phases: tuple[Phase, ...]) -> Choice:
+    ends = "the steps are done" if phases else "the estimate settles" if tol is None else f"estimated error <= {tol / 2:.1g}"
+    reason = "given" if phases or tol is not None or time_limit is not None else "no tolerance was given"
+    return Choice("stop", ends + (f", or {limit:g} s" if limit is not None else ""), reason)

@@ -33,7 +33,6 @@ from .features import (
     add_coefficients,
     candidates,
     feature_ansatz,
-    field_sizes,
     least_squares,
     linearised,
     row_scales,
@@ -42,6 +41,7 @@ from .loss import Objective, Weights, draw, objective, residuals
 
 _TRUSTED, _ROUGH = 0.1, 0.5
 _POINTS = 4000  # that norms are taken over
+_SENSITIVE = 1e10  # amplification of rounding errors beyond which no solution is fixed
 _ROUNDING = 4.0  # errors of one solve, in units of one rounding of its weights
 
 
@@ -61,7 +61,7 @@ class Estimate:
     """The estimated relative L2 error of each field, and why to trust it.
 
     Attributes:
-        errors: by field; absolute where the field is zero.
+        errors: by field, relative to the corrected field; absolute where that is zero.
         trust, reason: how far, and why.
         rounded: whether the error is that of rounding, so that nothing more can be gained.
         approximation, weights: the corrected solution u + e.
@@ -91,24 +91,35 @@ def estimate(setup: Setup, goal: Objective, weights: Weights, family: Family, wi
     """
     draws = [_defect(setup, goal, weights, family, width, exact, index) for index in (0, 1)]
     points = jnp.asarray(sampling.measure_points(setup.problem.domain, _POINTS), setup.dtype)
-    size = np.array(list(field_sizes(goal, weights, points).values()))
+    found = np.asarray(_fields(goal, weights, points))
+    states = [(d.state, d) for d in draws] + [(d.noise, d) for d in draws]
+    one, two, *noise = (np.asarray(_correction(d.basis, s, points)) for s, d in states)
+    size = _size(found + one)
     size = np.where(size > 0, size, 1.0)
-    one, two = (np.asarray(_sizes(draw.basis, draw.state, points)) / size for draw in draws)
-    rounding = _ROUNDING * max((np.asarray(_sizes(draw.basis, draw.noise, points)) / size for draw in draws), key=np.max)
-    rounding = rounding + 4 * float(jnp.finfo(setup.dtype).eps)
+    one, two, *noise = (_size(values) / size for values in (one, two, *noise))
+    rounding = _ROUNDING * np.maximum(*noise) + 4 * float(jnp.finfo(setup.dtype).eps)
     errors = np.hypot(np.maximum(one, two), rounding)
     gap = float(np.max(np.abs(one - two) / errors))
     rounded = bool(np.max(errors) < 2 * np.max(rounding))
-    trust, reason = _judge(max(d.rho for d in draws), max(d.nl for d in draws), gap, rounded)
+    sensitive = float(np.max(rounding)) > _SENSITIVE * float(jnp.finfo(setup.dtype).eps)
+    trust, reason = _judge(max(d.rho for d in draws), max(d.nl for d in draws), gap, rounded, sensitive)
     both = Weights((weights.state, draws[0].state), weights.unknown)
     named = dict(zip(setup.problem.fields, errors.tolist(), strict=True))
     return Estimate(named, trust, reason, rounded, Sum(goal.approximation, draws[0].basis), both)
 
 
 @partial(jax.jit, static_argnums=0)
-def _sizes(correction: Approximation, state: tuple, points: Array) -> Array:
-    values = jax.vmap(lambda p: correction.values(state, p))(points)
-    return jnp.sqrt(jnp.mean(values**2, axis=0))
+def _fields(goal: Objective, weights: Weights, points: Array) -> Array:
+    return jax.vmap(lambda p: goal.values(weights, p))(points)
+
+
+@partial(jax.jit, static_argnums=0)
+def _correction(basis: Approximation, state: tuple, points: Array) -> Array:
+    return jax.vmap(lambda p: basis.values(state, p))(points)
+
+
+def _size(values: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.mean(values**2, axis=0))
 
 
 def choose_family(setup: Setup, goal: Objective, weights: Weights, exact: Exact, width: int = 200) -> Family:
@@ -176,8 +187,10 @@ def _norm(values: Sequence[Array], scales: Sequence[Array]) -> float:
     return float(jnp.sqrt(sum(jnp.sum((v * s[None, :]) ** 2) for v, s in zip(values, scales, strict=True))))
 
 
-def _judge(rho: float, nl: float, gap: float, rounded: bool) -> tuple[Trust, str]:
+def _judge(rho: float, nl: float, gap: float, rounded: bool, sensitive: bool) -> tuple[Trust, str]:
     measures = f"ρ = {rho:.1g}, nl = {nl:.1g}, draws differ by {gap:.0%}"
+    if sensitive:
+        return Trust.UNKNOWN, f"rounding alone moves the solution that far: the conditions may not fix one ({measures})"
     if rounded:
         return Trust.ROUGH if gap < _ROUGH else Trust.UNKNOWN, f"rounding of the weights accounts for the error ({measures})"
     worst = max(rho, nl, gap)

@@ -199,10 +199,12 @@ class Solution:
         """The solution plus its estimated error, as a new solution with an estimate of its own. May be repeated (Newton).
 
         Raises:
-            SolutionError: the correction would not lower the residual, so that nothing is gained.
+            SolutionError: the solution was loaded without its correction.
         """
         if self.corrected is None:
-            raise SolutionError("This solution has no error correction to add: it was loaded, or its estimate was not computed.")
+            raise SolutionError(
+                "This solution has no error correction to add. Solve the problem again, or load it with the problem."
+            )
         goal = objective(self.problem, self.corrected.approximation, self.setup.exact)
         family = self.family.scaled(1.1)
         width = int(1.5 * self.width)
