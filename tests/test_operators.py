@@ -440,7 +440,7 @@ COORDINATE = r"the second argument must be one of the coordinates 't', 'x', as t
         (lambda u, t, x: d(1.0 * u, x), VALUE),
         (lambda u, t, x: d(u**2 / 2, x), VALUE),
         (lambda u, t, x: d(d(u, x) + 1, x), VALUE),
-        (lambda u, t, x: d(laplacian(u, x), x), VALUE),
+        (lambda u, t, x: d(laplacian(u, t, x), x), VALUE),
         (lambda u, t, x: at(u + 0, x=0.0), r"at\(\) takes a field \(u\)"),
         (lambda u, t, x: d(u, "x"), COORDINATE + "'x'"),
         (lambda u, t, x: d(u, 1), COORDINATE + "an expression"),
