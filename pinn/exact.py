@@ -164,9 +164,21 @@ def _obstacle(problem: Problem, term: Term) -> str:
         return "its value asks for an unknown parameter"
     if any(problem.depends[name] != problem.domain.coordinates for name in condition.values):
         return "its field depends on fewer coordinates"
-    if not isinstance(term.place, Surface) or len(faces(term.place)) < len(term.place.patches):
+    if not isinstance(term.place, Surface) or not _whole(problem, term.place):
         return "it is given on part of a face"
     return ""
+
+
+def _whole(problem: Problem, place: Surface) -> bool:
+    """Whether a selection consists of whole faces of the domain."""
+    if len(faces(place)) < len(place.patches):
+        return False
+    lower, upper = problem.domain.bounds
+    whole = 0.0
+    for name, _ in faces(place):
+        axis = problem.domain.coordinates.index(name)
+        whole += float(np.prod(np.delete(upper - lower, axis)))
+    return sum(place.measures) >= whole * (1 - 1e-9)
 
 
 def _given_fields(term: Term) -> Mapping[str, Value]:
@@ -207,6 +219,12 @@ def _disagreement(exact: Exact, problem: Problem, term: Term, extras: Mapping[st
             gap = _corner_gap(exact, problem, lift, name, axis, ends, extras)
             if gap:
                 return gap
+        for axis, ends in exact.ends[name].items():
+            if exact.periodic[axis]:
+                return f"{name} is periodic in {exact.coordinates[axis]}, and a value given at its end would break that"
+            if ends.velocity is not None and _velocity_gap(exact, name, axis, ends, extras):
+                place = f"{exact.coordinates[axis]} = {exact.lower[axis]:g}"
+                return f"the velocity of {name} on {place} disagrees with another condition where the faces meet"
         for axis in range(problem.domain.dimension):
             order = max(2, problem.orders.get(name, (2,) * problem.domain.dimension)[axis])
             if exact.periodic[axis] and not _is_periodic(exact, name, axis, order, extras):
@@ -230,6 +248,19 @@ def _corner_gap(exact, problem, lift, name, axis, ends, extras) -> str:
         if not np.all(np.abs(got - wanted) <= _CORNER * (1 + np.abs(wanted).max())):
             return f"{name} on {exact.coordinates[axis]} = {place:g} disagrees with another condition where the faces meet"
     return ""
+
+
+def _velocity_gap(exact: Exact, name: str, axis: int, ends: Ends, extras: Mapping[str, Array]) -> bool:
+    on, lift = _probes(exact), exact._lift(name, extras)
+    on[:, axis] = exact.lower[axis]
+    unit = jnp.zeros(len(exact.lower)).at[axis].set(1)
+
+    def gap(p: Array) -> tuple[Array, Array]:
+        wanted = value_at(ends.velocity or 0.0, dict(zip(exact.coordinates, p, strict=True)) | dict(extras))
+        return jax.jvp(lift, (p,), (unit,))[1] - wanted, jnp.asarray(wanted, p.dtype)
+
+    gaps, wanted = map(np.asarray, jax.jit(jax.vmap(gap))(jnp.asarray(on)))
+    return not np.all(np.abs(gaps) <= _CORNER * (1 + np.abs(wanted).max()))
 
 
 def _probes(exact: Exact, count: int = 64) -> np.ndarray:

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.core import Tracer
 
 from .derivatives import MultiIndex, nested_jvp
 from .errors import PinnError, ResidualError, listing, suggestion
@@ -50,6 +51,7 @@ class Expression:
         dtype = jnp.result_type(float)
         self._point = jnp.full(len(self.coordinates), 0.5, dtype)
         self._extras = {name: jnp.asarray(value) for name, value in extras.items()}
+        self.asked: frozenset[str] = frozenset()
         self.leaves, self.sites, self.components = self._trace()
         values = jnp.full(len(self.leaves), 0.5, dtype)
         self._check_places()
@@ -61,7 +63,8 @@ class Expression:
                     f"{self.name}() depends on no field: {which} the same whatever {listing(self.fields)} may be. "
                     "Use the fields through the arguments that it receives."
                 )
-        self.is_affine = is_affine(lambda leaves: self.value(self._point, leaves, self._extras), values)
+        slopes_fixed = is_affine(lambda leaves: self.value(self._point, leaves, self._extras), values)
+        self.is_affine = slopes_fixed and self._adds_up()
 
     def orders(self) -> dict[str, tuple[int, ...]]:
         """For each field that is read, the highest derivative by each coordinate."""
@@ -113,8 +116,12 @@ class Expression:
                 leaves.setdefault(leaf)
                 return jnp.array(placeholder)
 
-            out = run(self.function, self._frame(point, read, extras, checking=True))
+            frame = self._frame(point, read, extras, checking=True)
+            out = run(self.function, frame)
+            self.asked = frozenset(frame.scope.asked)
             names, values = _flat(out)
+            if not names:
+                raise ResidualError(f"{self.name}() returns nothing: an empty {type(out).__name__}.")
             labels.extend(names)
             for name, value in zip(names, values, strict=True):
                 self._check_number(name, value)
@@ -128,7 +135,7 @@ class Expression:
                 f"{self.name}() branches on a value (if, and, or, max of Python). A residual is traced for all points at once: "
                 "use jnp.where, jnp.logical_and, jnp.maximum."
             ) from error
-        except jax.errors.TracerArrayConversionError as error:
+        except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError) as error:
             raise ResidualError(
                 f"{self.name}() uses NumPy or math on a traced value: use jax.numpy, as in jnp.sin(u)."
             ) from error
@@ -140,6 +147,8 @@ class Expression:
 
     def _check_number(self, name: str, value: object) -> None:
         which = f"{self.name}()" + (f", component {name!r}," if name else "")
+        if isinstance(value, bool) or (isinstance(value, Array | np.ndarray) and jnp.issubdtype(value.dtype, jnp.bool_)):
+            raise ResidualError(f"{which} returns bool; a number is needed. Use jnp.where(condition, 1.0, 0.0).")
         if not isinstance(value, Array | np.ndarray | np.number | float | int):
             raise ResidualError(f"{which} returns {type(value).__name__}; a number is needed. Is a return missing?")
         shape, dtype = jnp.shape(value), jnp.result_type(value)
@@ -150,6 +159,19 @@ class Expression:
             )
         if not (jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)):
             raise ResidualError(f"{which} returns {dtype}; a real number is needed. Split a complex equation in two parts.")
+
+    def _adds_up(self) -> bool:
+        """F(a) + F(b) = F(a + b) + F(0) for a few leaves: a step such as sign(u) has a fixed slope, and does not add up."""
+        rng = np.random.default_rng(0)
+        for scale in (0.1, 1.0, 1.0, 30.0):
+            a, b = (jnp.asarray(scale * rng.normal(size=len(self.leaves)), self._point.dtype) for _ in range(2))
+            found = [self.value(self._point, leaves, self._extras) for leaves in (a, b, a + b, jnp.zeros_like(a))]
+            if any(isinstance(value, Tracer) for value in found):
+                return False
+            one, two, both, none = (np.asarray(value) for value in found)
+            if not np.allclose(one + two, both + none, rtol=1e-5, atol=1e-6 * scale):
+                return False
+        return True
 
     def _check_places(self) -> None:
         if len(self.sites) == 1:

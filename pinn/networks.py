@@ -132,7 +132,7 @@ class MLP(Network):
         self.embedding = FourierFeatures(inputs, fourier, fourier_scale, draw, dtype) if fourier else None
         sizes = [2 * fourier or inputs] + [width] * depth
         self.layers = nnx.List([_dense(draw, a, b, initializer, dtype) for a, b in pairwise(sizes)])
-        self.output = _dense(draw, width, outputs, glorot, dtype)
+        self.output = _dense(draw, width, outputs, initializer, dtype)
         self.activation = activation
         _warn_if_equal(self.layers)
 
@@ -171,7 +171,7 @@ class ResidualMLP(Network):
         self.encoder = _dense(draw, inputs, width, initializer, dtype)
         self.inner = nnx.List([_dense(draw, width, width, initializer, dtype) for _ in range(depth)])
         self.outer = nnx.List([_dense(draw, width, width, zeros, dtype) for _ in range(depth)])
-        self.output = _dense(draw, width, outputs, glorot, dtype)
+        self.output = _dense(draw, width, outputs, initializer, dtype)
         self.activation = activation
         _warn_if_equal([self.encoder, *self.inner])
 
@@ -209,7 +209,7 @@ class ModifiedMLP(Network):
         self.gates = nnx.List([_dense(draw, inputs, width, initializer, dtype) for _ in range(2)])
         sizes = [inputs] + [width] * depth
         self.layers = nnx.List([_dense(draw, a, b, initializer, dtype) for a, b in pairwise(sizes)])
-        self.output = _dense(draw, width, outputs, glorot, dtype)
+        self.output = _dense(draw, width, outputs, initializer, dtype)
         self.activation = activation
         _warn_if_equal([*self.gates, *self.layers])
 

@@ -13,6 +13,7 @@ D_x f = ∂f/∂x + Σ ∂f/∂u_α · u_{α+x}.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
@@ -67,6 +68,7 @@ class Scope:
     coordinates: tuple[str, ...]
     fields: Mapping[str, tuple[str, ...]]  # each with the coordinates that it depends on
     extras: Mapping[str, Array] = field(default_factory=dict)  # constants, parameters, normal, data columns
+    asked: set[str] = field(default_factory=set, compare=False)  # every name that a function has asked for
 
     def describe(self) -> str:
         return (
@@ -174,6 +176,7 @@ def grad(u: Array | Callable, *wrt: Array) -> Array:
         >>> apply(lambda u, x, y: grad(u, x, y) @ jnp.array([1.0, 2.0]), {"x": 0.5, "y": 2.0}, {"u": lambda x, y: x * y})
         Array(3., dtype=float64)
     """
+    _needs_coordinates("grad", wrt)
     return jnp.stack([d(u, x) for x in wrt])
 
 
@@ -185,11 +188,12 @@ def div(q: Sequence[Array | Callable] | Callable, *wrt: Array) -> Array:
         >>> apply(lambda u, x, y: div(flux, x, y), {"x": 0.5, "y": 2.0}, {"u": lambda x, y: x * x + y})
         Array(4., dtype=float64)
     """
+    _needs_coordinates("div", wrt)
     if callable(q):
-        return sum((d(_component(q, i), x) for i, x in enumerate(wrt)), start=jnp.zeros(()))
+        return functools.reduce(jnp.add, [d(_component(q, i, len(wrt)), x) for i, x in enumerate(wrt)])
     if len(q) != len(wrt):
         raise ResidualError(f"div() needs one component for each coordinate; got {len(q)} for {len(wrt)}.")
-    return sum((d(u, x) for u, x in zip(q, wrt, strict=True)), start=jnp.zeros(()))
+    return functools.reduce(jnp.add, [d(u, x) for u, x in zip(q, wrt, strict=True)])
 
 
 def laplacian(u: Array | Callable, *wrt: Array) -> Array:
@@ -199,7 +203,8 @@ def laplacian(u: Array | Callable, *wrt: Array) -> Array:
         >>> apply(lambda u, x, y: laplacian(u, x, y), {"x": 0.5, "y": 2.0}, {"u": lambda x, y: x**2 + 3 * y**2})
         Array(8., dtype=float64)
     """
-    return sum((d(u, x, x) for x in wrt), start=jnp.zeros(()))
+    _needs_coordinates("laplacian", wrt)
+    return functools.reduce(jnp.add, [d(u, x, x) for x in wrt])
 
 
 def at(u: Array | Callable, **where: Array | float) -> Array:
@@ -241,14 +246,30 @@ def at(u: Array | Callable, **where: Array | float) -> Array:
 
 def _number(name: str, value: Any, dtype: jnp.dtype) -> Any:
     """One number; a constant stays NumPy, so that `_total_derivative` sees that it does not move."""
-    number = value.astype(dtype) if isinstance(value, Array) else np.asarray(value, dtype)
+    number = jnp.array(value, dtype) if isinstance(value, Array) else np.array(value, dtype)
     if number.shape != ():
         raise ResidualError(f"at(): {name} must be one number; got an array of shape {number.shape}.")
     return number
 
 
-def _component(q: Callable, i: int) -> Callable:
-    return named(lambda **inputs: q(**inputs)[i], arguments(q), f"{name_of(q)}[{i}]")
+def _needs_coordinates(operator: str, wrt: Sequence) -> None:
+    if not wrt:
+        raise ResidualError(f"{operator}() needs at least one coordinate to differentiate by: {operator}(u, x).")
+
+
+def _component(q: Callable, i: int, count: int) -> Callable:
+    def component(**inputs):
+        vector = q(**inputs)
+        shape = jnp.shape(vector) if isinstance(vector, Array | np.ndarray) else (len(vector),)
+        if len(shape) != 1:
+            raise ResidualError(
+                f"div() differentiates a vector; {name_of(q)}() returns one number. Return one component for each coordinate."
+            )
+        if shape[0] != count:
+            raise ResidualError(f"div() needs one component for each coordinate; got {shape[0]} for {count}.")
+        return vector[i]
+
+    return named(component, arguments(q), f"{name_of(q)}[{i}]")
 
 
 def named(fn: Callable, names: Sequence[str], name: str) -> Callable:
@@ -366,7 +387,10 @@ def _total_derivative(node: Node, frame: Frame, axis: int) -> Array:
         depends = frame.scope.fields[leaf.field]
         axes = [i for i, name in enumerate(frame.scope.coordinates) if name in depends and (leaf.site, i) not in fixed]
         axes = [i for i in axes if i == axis] if leaf.site == frame.site else axes
-        return sum((moves[leaf.site][i] * frame.read(replace(leaf, index=raised(leaf.index, i))) for i in axes), jnp.zeros(()))
+        total = jnp.zeros((), frame.point[0].dtype)
+        for i in axes:
+            total = total + moves[leaf.site][i] * frame.read(replace(leaf, index=raised(leaf.index, i)))
+        return total
 
     _value(node, frame.fresh(read=recorded))
     _, moves = jax.jvp(places, (frame.point,), (unit,))
@@ -379,6 +403,7 @@ def run(fn: Callable, frame: Frame):
     """Call `fn` with the fields, coordinates and extras that it names."""
     scope, inputs = frame.scope, {}
     for name in arguments(fn):
+        scope.asked.add(name)
         if name in scope.fields:
             inputs[name] = frame.remember(_value(Node(name), frame), Node(name))
         elif name in scope.coordinates:

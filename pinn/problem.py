@@ -6,7 +6,7 @@ import keyword
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from .conditions import Condition, Data, Dirichlet, Initial, InitialVelocity, Ne
 from .domains import RESERVED, Domain
 from .errors import DomainError, ProblemError, WellPosednessWarning, listing
 from .expression import Expression
-from .operators import arguments
 from .references import Reference
 from .values import Points, Setting
 
@@ -142,7 +141,7 @@ class Problem:
             )
         self.orders = equation.expression.orders()
         setting = Setting(domain, self.fields, self.orders, tuple(extras))
-        self.terms = (equation, *(_term(condition, setting, self.depends, extras) for condition in self.conditions))
+        self.terms = _named_apart(equation, *(_term(condition, setting, self.depends, extras) for condition in self.conditions))
         _check_parameters(self)
         _check_twice(self)
         self.reference = Reference(reference, domain.coordinates, self.fields) if reference is not None else None
@@ -266,6 +265,19 @@ def _term(condition: Condition, setting: Setting, depends: Mapping, extras: Mapp
     return Term(condition.label(setting), expression, place, condition)
 
 
+def _named_apart(*terms: Term) -> tuple[Term, ...]:
+    """The terms with names that tell them apart: a number is added to automatic ones, given ones must differ."""
+    given = ["equation", *(term.condition.name for term in terms if term.condition and term.condition.name)]
+    for name in given:
+        if given.count(name) > 1:
+            raise ProblemError(f"Two terms are named {name!r}. Tables and plans tell them apart by name: give each its own.")
+    apart: list[Term] = []
+    for term in terms:
+        alike = sum(other.name == term.name or other.name.startswith(f"{term.name} (") for other in apart)
+        apart.append(replace(term, name=f"{term.name} ({alike + 1})") if alike else term)
+    return tuple(apart)
+
+
 def _check_inside(condition: Condition, place: Points, domain: Domain) -> None:
     points = np.stack([place.columns[name] for name in domain.coordinates], axis=1)
     lower, upper = domain.bounds
@@ -278,7 +290,7 @@ def _check_inside(condition: Condition, place: Points, domain: Domain) -> None:
 
 
 def _check_parameters(problem: Problem) -> None:
-    asked = {name for term in problem.terms for name in arguments(term.expression.function)}
+    asked = {name for term in problem.terms for name in term.expression.asked}
     unused = [name for name in problem.parameters if name not in asked]
     if unused:
         raise ProblemError(f"Nothing asks for the parameters {listing(unused)}; the residual or a condition must name them.")
@@ -287,7 +299,7 @@ def _check_parameters(problem: Problem) -> None:
 def _check_twice(problem: Problem) -> None:
     seen: dict[tuple, str] = {}
     for term in problem.terms:
-        if not isinstance(term.condition, Dirichlet | Neumann | Initial | InitialVelocity):
+        if not isinstance(term.condition, Dirichlet | Neumann | Initial | InitialVelocity) or not isinstance(term.place, Surface):
             continue
         for field in term.condition.values:
             for face in faces(term.place):

@@ -153,4 +153,4 @@ class _Model:
         turned, _, _ = _tpmqrt(width, reflectors, factors, np.asfortranarray(right[:, None]), zero, trans="T")
         step = scipy.linalg.solve_triangular(new, turned[:, 0], check_finite=False)
         moved = upper @ step
-        return -step, float(2 * (right @ step) - moved @ moved)
+        return -step, float(2 * (right @ moved) - moved @ moved)
