@@ -1,6 +1,7 @@
 """The README's examples run, one after the other, as a reader would try them."""
 
 import re
+import warnings
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
 @pytest.fixture(scope="module")
 def names(tmp_path_factory):
     """What the blocks define, run in order in an empty folder."""
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("default")
         patch.chdir(tmp_path_factory.mktemp("readme"))
         namespace: dict = {}
         for block in BLOCKS:
@@ -38,6 +40,7 @@ def test_the_system_is_built_on_its_domain_with_a_hole(names):
     assert len(reactor.terms) == 5
 
 
+@pytest.mark.slow
 def test_the_course_recipe_reaches_1e_4(names):
     by_adam, solution = names["by_adam"], names["solution"]
     xs = names["jnp"].linspace(0, 5, 501)
