@@ -85,17 +85,13 @@ def feature_ansatz(
 ) -> tuple[Together, tuple]:
     """An approximation of all fields by random features with zero coefficients, and its state."""
     lower, upper = problem.domain.bounds
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for name, names in problem.depends.items():
-        groups.setdefault(names, []).append(name)
     parts, states = [], []
-    for i, (names, fields) in enumerate(groups.items()):
-        axes = tuple(problem.domain.coordinates.index(name) for name in names)
+    for i, (axes, fields) in enumerate(problem.groups().items()):
         periodic = tuple(exact.periodic[axis] for axis in axes)
         encoding = Encoding(lower[list(axes)], upper[list(axes)], periodic, raw=family.activation is sin)
         kernel, bias = draw_features(encoding, family, axes, count, [*seed, i])
         network = Features(kernel, bias, len(fields), family.activation, dtype)
-        part, state = wrap(network, tuple(fields), axes, encoding, exact, jnp.ones(len(fields), dtype), taylor)
+        part, state = wrap(network, fields, axes, encoding, exact, jnp.ones(len(fields), dtype), taylor)
         parts.append(part)
         states.append(state)
     return together(problem.fields, tuple(parts)), tuple(states)

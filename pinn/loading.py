@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import re
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax import Array, export
-from jax.core import Tracer
 
 from . import plotting
 from .ansatz import choose_engine, make_network, wrap
@@ -26,7 +24,7 @@ from .approximation import Approximation, Sum, together
 from .defaults import Choice, Plan
 from .derivatives import ACTIVATIONS, nested_grad, nested_jvp, taylor
 from .domains import Domain
-from .errors import CheckpointError, PinnError, ProblemWarning, SolutionError, listing, suggestion
+from .errors import CheckpointError, PinnError, SolutionError, listing
 from .estimate import Estimate, Trust
 from .exact import Exact, plan_exact
 from .features import Family, Setup
@@ -36,7 +34,7 @@ from .loss import Weights, objective, start_unknown
 from .networks import Encoding, rebuild
 from .problem import Problem
 from .saving import ARRAYS, CARD, FORMAT, SUMS, VALUES, checksums, domain_from, filled
-from .solution import ErrorReport, FieldError, Found, Solution
+from .solution import ErrorReport, FieldError, Found, Solution, points_of
 
 _CALLS = ("shape_assertion",)  # what a saved function may call besides XLA's own operations
 _ENGINES = {engine.__name__: engine for engine in (taylor, nested_jvp, nested_grad)}
@@ -147,11 +145,10 @@ class Loaded:
         Raises:
             SolutionError: a coordinate that is missing or does not exist.
         """
-        points, shape = _points(self.problem.domain, self.dtype, coordinates)
+        points, shape, traced = points_of(self.problem.domain, self.dtype, coordinates)
         fields = self.problem.fields
         values = self.function(points) if len(points) else jnp.zeros((0, len(fields)), self.dtype)
         columns = {name: values[:, i].reshape(shape) for i, name in enumerate(fields)}
-        traced = any(isinstance(value, Array) for value in coordinates.values())
         out = columns if traced else {name: np.asarray(column)[()] for name, column in columns.items()}
         return out if len(out) > 1 else out[fields[0]]
 
@@ -166,33 +163,6 @@ class Loaded:
     def __repr__(self) -> str:
         worst = max(self.error_estimate.values())
         return f"Solution of {self.problem.name}: {self.status}; estimated error {worst:.1e} ({self.trust.name.lower()}), loaded"
-
-
-def _points(domain: Domain, dtype: Any, coordinates: Mapping[str, Any]) -> tuple[Array, tuple[int, ...]]:
-    """Points [n, d] from an array for each coordinate, and the shape that these broadcast to."""
-    names = domain.coordinates
-    for name in coordinates:
-        if name not in names:
-            raise SolutionError(f"The solution has the coordinates {listing(names)}; got {name!r}.{suggestion(name, names)}")
-    missing = [name for name in names if name not in coordinates]
-    if missing:
-        raise SolutionError(
-            f"The solution needs a value for {listing(missing)} as well: solution({', '.join(f'{n}=...' for n in names)})."
-        )
-    arrays = jnp.broadcast_arrays(*(jnp.asarray(coordinates[name], dtype) for name in names))
-    points = jnp.stack([a.reshape(-1) for a in arrays], axis=1)
-    if not isinstance(points, Tracer):
-        lower, upper = domain.bounds
-        outside = ~domain.contains(np.asarray(points, float), tolerance=1e-8 * float(np.linalg.norm(upper - lower)))
-        if outside.any():
-            first = ", ".join(f"{name} = {v:g}" for name, v in zip(names, np.asarray(points)[outside][0], strict=True))
-            warnings.warn(
-                f"{int(outside.sum())} of {len(points)} points lie outside {domain!r}, the first at {first}: nothing was learned "
-                "there.",
-                ProblemWarning,
-                stacklevel=3,
-            )
-    return points, arrays[0].shape
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------

@@ -154,6 +154,14 @@ class Problem:
         """The constants, and the parameters where their search starts."""
         return self.constants | {name: parameter.initial for name, parameter in self.parameters.items()}
 
+    def groups(self) -> dict[tuple[int, ...], tuple[str, ...]]:
+        """The fields by the axes that they depend on: those of one group share a network."""
+        found: dict[tuple[int, ...], tuple[str, ...]] = {}
+        for field, names in self.depends.items():
+            axes = tuple(self.domain.coordinates.index(name) for name in names)
+            found[axes] = (*found.get(axes, ()), field)
+        return found
+
     @property
     def is_linear(self) -> bool:
         """Whether equations and conditions are affine in the fields, and no parameter is unknown."""

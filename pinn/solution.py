@@ -17,6 +17,7 @@ from jax.core import Tracer
 
 from . import sampling
 from .approximation import lifted, read
+from .domains import Domain
 from .errors import ProblemWarning, SolutionError, listing, suggestion
 from .estimate import Estimate, Trust, estimate
 from .expression import Expression
@@ -126,7 +127,7 @@ class Solution:
         Raises:
             SolutionError: a coordinate that is missing or does not exist.
         """
-        points, shape, traced = self._points(coordinates)
+        points, shape, traced = points_of(self.problem.domain, self.setup.dtype, coordinates)
         values = _values(self.goal, self.weights, points)
         columns = {name: values[:, i].reshape(shape) for i, name in enumerate(self.problem.fields)}
         out = columns if traced else {name: np.asarray(column)[()] for name, column in columns.items()}
@@ -142,7 +143,7 @@ class Solution:
 
         Returns an array; a dict where the function returns a dict, a tuple where it returns several.
         """
-        points, shape, traced = self._points(coordinates)
+        points, shape, traced = points_of(self.problem.domain, self.setup.dtype, coordinates)
         return self._evaluated(function, points, shape, traced)
 
     def residual(self, **coordinates: Any) -> Any:
@@ -240,31 +241,6 @@ class Solution:
         known = f"estimated error {worst:.1e} ({self.trust.name.lower()})"
         return f"Solution of {self.problem.name}: {self.status}; {known}, {self.seconds:.1f} s"
 
-    def _points(self, coordinates: Mapping[str, Any]) -> tuple[Array, tuple[int, ...], bool]:
-        names = self.problem.domain.coordinates
-        for name in coordinates:
-            if name not in names:
-                raise SolutionError(f"The solution has the coordinates {listing(names)}; got {name!r}.{suggestion(name, names)}")
-        missing = [name for name in names if name not in coordinates]
-        if missing:
-            raise SolutionError(
-                f"The solution needs a value for {listing(missing)} as well: solution({', '.join(f'{n}=...' for n in names)})."
-            )
-        traced = any(isinstance(value, Array) for value in coordinates.values())
-        arrays = jnp.broadcast_arrays(*(jnp.asarray(coordinates[name], self.setup.dtype) for name in names))
-        points = jnp.stack([a.reshape(-1) for a in arrays], axis=1)
-        if not isinstance(points, Tracer):
-            lower, upper = self.problem.domain.bounds
-            inside = self.problem.domain.contains(
-                np.asarray(points, float), tolerance=1e-8 * float(np.linalg.norm(upper - lower))
-            )
-            if not np.all(inside):
-                first = np.asarray(points)[~inside][0]
-                shown = ", ".join(f"{name} = {value:g}" for name, value in zip(names, first, strict=True))
-                outside = f"{int(np.sum(~inside))} of {len(points)} points lie outside {self.problem.domain!r}"
-                warnings.warn(f"{outside}, the first at {shown}: nothing was learned there.", ProblemWarning, stacklevel=3)
-        return points, arrays[0].shape, traced
-
     def _evaluated(self, function: Callable, points: Array, shape: tuple[int, ...], traced: bool) -> Any:
         expression = _expression(self.problem, function)
         values = _components(self.goal, expression, self.weights, points)
@@ -288,6 +264,31 @@ class Solution:
             else:
                 conditions[term.name] = float(np.max(np.abs(values)))
         return residual, conditions
+
+
+def points_of(domain: Domain, dtype: Any, coordinates: Mapping[str, Any]) -> tuple[Array, tuple[int, ...], bool]:
+    """Points [n, d] from an array for each coordinate, the shape that these broadcast to, and whether any came from JAX."""
+    names = domain.coordinates
+    for name in coordinates:
+        if name not in names:
+            raise SolutionError(f"The solution has the coordinates {listing(names)}; got {name!r}.{suggestion(name, names)}")
+    missing = [name for name in names if name not in coordinates]
+    if missing:
+        raise SolutionError(
+            f"The solution needs a value for {listing(missing)} as well: solution({', '.join(f'{n}=...' for n in names)})."
+        )
+    traced = any(isinstance(value, Array) for value in coordinates.values())
+    arrays = jnp.broadcast_arrays(*(jnp.asarray(coordinates[name], dtype) for name in names))
+    points = jnp.stack([a.reshape(-1) for a in arrays], axis=1)
+    if not isinstance(points, Tracer):
+        lower, upper = domain.bounds
+        inside = domain.contains(np.asarray(points, float), tolerance=1e-8 * float(np.linalg.norm(upper - lower)))
+        if not np.all(inside):
+            first = np.asarray(points)[~inside][0]
+            shown = ", ".join(f"{name} = {value:g}" for name, value in zip(names, first, strict=True))
+            outside = f"{int(np.sum(~inside))} of {len(points)} points lie outside {domain!r}"
+            warnings.warn(f"{outside}, the first at {shown}: nothing was learned there.", ProblemWarning, stacklevel=3)
+    return points, arrays[0].shape, traced
 
 
 @lru_cache(maxsize=128)

@@ -142,17 +142,13 @@ def _network(setup: Setup, plan: Plan, outcome: Outcome | None) -> tuple[Objecti
     else:
         sizes = coarse_sizes(setup)
     lower, upper = problem.domain.bounds
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for name, names in problem.depends.items():
-        groups.setdefault(names, []).append(name)
     parts, states = [], []
-    for i, (names, fields) in enumerate(groups.items()):
-        axes = tuple(problem.domain.coordinates.index(name) for name in names)
+    for i, (axes, fields) in enumerate(problem.groups().items()):
         encoding = Encoding(lower[list(axes)], upper[list(axes)], tuple(plan.exact.periodic[a] for a in axes))
         rngs = nnx.Rngs(jax.random.key(int(np.random.default_rng([*setup.seed, 40, i]).integers(2**31))))
         made = make_network(plan.network, encoding.size, len(fields), rngs, dtype)
         scale = jnp.asarray([sizes[name] for name in fields], dtype)
-        part, state = wrap(made, tuple(fields), axes, encoding, plan.exact, scale, plan.engine or choose_engine(made))
+        part, state = wrap(made, fields, axes, encoding, plan.exact, scale, plan.engine or choose_engine(made))
         parts.append(part)
         states.append(state)
     approximation = together(problem.fields, tuple(parts))

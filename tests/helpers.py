@@ -31,16 +31,12 @@ def random_network(
     """A fresh network around the conditions that are met by construction, and every term of the problem."""
     met = plan_exact(problem, exact)
     lower, upper = problem.domain.bounds
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for name, names in problem.depends.items():
-        groups.setdefault(names, []).append(name)
     parts, states = [], []
-    for i, (names, fields) in enumerate(groups.items()):
-        axes = [problem.domain.coordinates.index(name) for name in names]
-        encoding = Encoding(lower[axes], upper[axes], tuple(met.periodic[axis] for axis in axes))
+    for i, (axes, fields) in enumerate(problem.groups().items()):
+        encoding = Encoding(lower[list(axes)], upper[list(axes)], tuple(met.periodic[axis] for axis in axes))
         network = make(encoding.size, len(fields), rngs=nnx.Rngs(key + i), dtype=dtype)
         scale = jnp.linspace(1.0, 2.0, len(fields), dtype=dtype)
-        part, state = wrap(network, tuple(fields), tuple(axes), encoding, met, scale, engine or choose_engine(network))
+        part, state = wrap(network, fields, axes, encoding, met, scale, engine or choose_engine(network))
         parts.append(part)
         states.append(state)
     approximation = together(problem.fields, tuple(parts))

@@ -109,10 +109,10 @@ def test_a_module_of_the_users_own_is_differentiated_by_nested_jvp():
         def __call__(self, x):
             return self.outer(jnp.tanh(self.inner(x)))
 
-    method = pinn.Phase(pinn.gauss_newton(), steps=40)
+    method = pinn.Phase(pinn.gauss_newton(), steps=150)
     solution = pinn.solve(exam_ode.problem(), network=Own, method=method, points=128, progress=False)
     assert solution.goal.approximation.engine is pinn.nested_jvp
-    assert worst(solution) < 1e-4
+    assert worst(solution) < 1e-4  # 2e-11 to 8e-7 after 120 steps for keys 0 to 7
 
 
 @pytest.mark.parametrize("engine", [pinn.taylor, pinn.nested_jvp, pinn.nested_grad])
