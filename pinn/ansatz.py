@@ -8,6 +8,7 @@ second summand: G does not depend on the weights, and is evaluated once for a se
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -107,12 +108,30 @@ def wrap(
     return _ansatz(fields, axes, graph, encoding, exact, engine), weights
 
 
+def check_maker(make: object) -> None:
+    """Raise `NetworkError` unless it can be called as `make(inputs, outputs, rngs=..., dtype=...)`."""
+    fault = "" if callable(make) and not isinstance(make, nnx.Module) else "that is no function"
+    if not fault:
+        try:
+            inspect.signature(make).bind(1, 1, rngs=None, dtype=None)  # pyright: ignore[reportArgumentType]
+        except TypeError as error:
+            fault = str(error)
+        except ValueError:  # no signature to look at
+            return
+    if fault:
+        raise NetworkError(
+            "network= needs a callable (inputs, outputs, *, rngs, dtype) -> nnx.Module, such as pinn.MLP or "
+            f"functools.partial(pinn.MLP, width=40); got {make!r:.60}: {fault}."
+        )
+
+
 def make_network(make: Callable, inputs: int, outputs: int, rngs: nnx.Rngs, dtype: jnp.dtype) -> nnx.Module:
     """A fresh network from a user's callable, checked.
 
     Raises:
         NetworkError: `make` does not return a module that maps [inputs] to [outputs].
     """
+    check_maker(make)
     network = make(inputs, outputs, rngs=rngs, dtype=dtype)
     if not isinstance(network, nnx.Module):
         raise NetworkError(f"network= must make a flax.nnx Module; it returned {type(network).__name__}.")

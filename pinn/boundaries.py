@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from pinn.errors import DomainError, listing, suggestion
-from pinn.pieces import Array, Extended, Mask, Piece, fixed_points, positions
+from pinn.pieces import Array, Extended, Face, Mask, Piece, fixed_points, positions
 
 Where = Callable[..., object]
 
@@ -52,6 +52,12 @@ class Patch:
     piece: Piece
     regions: tuple[Region, ...]
     where: Where | None = None
+
+    @property
+    def face(self) -> tuple[str, float] | None:
+        """Coordinate and value of the face of a box that it lies on; None on a curved piece."""
+        piece = self.piece.piece if isinstance(self.piece, Extended) else self.piece
+        return (piece.name, piece.value) if isinstance(piece, Face) else None
 
     def extended(self, domain: Region) -> Patch:
         """The same patch over all coordinates of the domain, and on the domain's boundary too."""

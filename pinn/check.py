@@ -5,6 +5,8 @@ Takes a problem by its attributes, and imports nothing of it.
 
 from __future__ import annotations
 
+import numpy as np
+
 from .conditions import Condition, Data, Periodic
 from .values import Points
 
@@ -31,10 +33,11 @@ def missing_conditions(problem) -> list[str]:
                 f"the equations need {needed} conditions in {name}, for {fields}, and have {given}: infinitely many functions "
                 f"satisfy all that is given. Add {needed - given} at an end of {name}."
             )
-        if problem.domain.dimension == 1 and given > needed:
+        if alone and given > needed and orders:
+            many = "s" * (needed != 1)
             found.append(
-                f"the equations need {needed} conditions in {name} and have {given}: no function satisfies all of them in "
-                f"general. Remove {given - needed}."
+                f"the equations need {needed} condition{many} in {name} and have {given}: no function satisfies all of them "
+                f"in general. Remove {given - needed}."
             )
     return found
 
@@ -49,9 +52,12 @@ def _given(problem, term, coordinate: str) -> int:
 
 def faces(surface, whole: bool = True) -> list[tuple[str, float]]:
     """The faces of a box, (coordinate, value), that a selection consists of; `whole` leaves parts of a face out."""
+    lower, upper = surface.domain.bounds
     found = []
-    for patch in surface.patches:
-        piece = getattr(patch.piece, "piece", patch.piece)
-        if hasattr(piece, "axis") and not (whole and patch.where is not None):
-            found.append((piece.coordinates[piece.axis], piece.value))
+    for patch, measure in zip(surface.patches, surface.measures, strict=True):
+        if patch.face is None:
+            continue
+        others = np.delete(upper - lower, surface.domain.coordinates.index(patch.face[0]))
+        if not whole or measure > (1 - 1e-9) * np.prod(others):
+            found.append(patch.face)
     return found

@@ -241,6 +241,8 @@ class Periodic(Condition):
     def __init__(self, coordinate: str, *, fields: str | Sequence[str] | None = None, name: str | None = None):
         if not isinstance(coordinate, str):
             raise ProblemError(f"Periodic() needs the name of a coordinate, such as 'x'; got {coordinate!r}.")
+        if not isinstance(fields, str | Sequence | None):
+            raise ProblemError(f"Periodic({coordinate!r}, fields=...) needs names of fields, such as 'u v'; got {fields!r}.")
         self.coordinate, self.name = coordinate, name
         self.fields = tuple(fields.split()) if isinstance(fields, str) else fields
 
@@ -269,7 +271,21 @@ class Periodic(Condition):
         return {field: order for field, order in orders.items() if order}
 
     def place(self, setting):
-        return setting.domain.at(where=None, **{self.coordinate: self.ends(setting)[0]})
+        faces = [setting.domain.at(where=None, **{self.coordinate: end}) for end in self.ends(setting)]
+        self._check_whole(setting)
+        return faces[0]
+
+    def _check_whole(self, setting: Setting) -> None:
+        domain, ends = setting.domain, self.ends(setting)
+        lower, upper = domain.bounds
+        points = np.random.default_rng(0).uniform(lower, upper, (2000, domain.dimension))
+        for end in ends:
+            points[:, domain.coordinates.index(self.coordinate)] = end + 1e-6 * (sum(ends) / 2 - end)
+            if not domain.contains(points).all():
+                raise ProblemError(
+                    f"Periodic({self.coordinate!r}): the face {self.coordinate} = {end:g} of {domain!r} is not whole, so that "
+                    "some of its points have nothing opposite. Tie parts of a face with Condition(... at(u, ...) ..., on=...)."
+                )
 
     def function(self, setting):
         tied, (_, upper) = self.tied(setting), self.ends(setting)

@@ -9,8 +9,9 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from .derivatives import Engine, nested_jvp, taylor
-from .errors import MethodError, ProblemError
+from .ansatz import check_maker
+from .derivatives import ENGINES, Engine, nested_jvp, taylor
+from .errors import MethodError, ProblemError, listing, suggestion
 from .exact import Exact, plan_exact
 from .methods.gauss_newton import gauss_newton
 from .networks import MLP
@@ -81,8 +82,17 @@ def recommend(
         MethodError: a method that is no `Phase`.
         NetworkError: a width or depth that is not a whole number.
     """
+    if not isinstance(problem, Problem):
+        raise ProblemError(f"recommend() needs a pinn.Problem; got {problem!r:.80}.")
     _check_positive("tol", tol)
     _check_positive("time_limit", time_limit)
+    if not isinstance(exact_conditions, bool | None):
+        raise ProblemError(f"exact_conditions= needs None, True or False; got {exact_conditions!r}.")
+    if engine is not None and engine not in ENGINES:
+        known = listing(f"pinn.{e.__name__}" for e in ENGINES)
+        raise ProblemError(f"engine= needs one of {known}, the function itself; got {engine!r}.")
+    if network is not None:
+        check_maker(network)
     exact = plan_exact(problem, exact_conditions)
     limit = DEFAULT_LIMIT if time_limit is None and tol is None else time_limit
     phases = _phases(method)
@@ -125,6 +135,8 @@ def _dtype(name: str) -> Any:
 def _phases(method: Any) -> tuple[Phase, ...]:
     if method is None:
         return ()
+    if isinstance(method, list) and not method:
+        raise MethodError("method= needs pinn.Phase(optax.adam(1e-3), steps=5000), or a list of phases; got [].")
     phases = list(method) if isinstance(method, list | tuple) and not hasattr(method, "update") else [method]
     for phase in phases:
         if not isinstance(phase, Phase):
@@ -137,12 +149,14 @@ def _counts(problem: Problem, points: int | Mapping[str, int] | None) -> dict[st
     default = {"equation": 1024 if d == 1 else 8192, "condition": 1 if d == 1 else 512}
     if points is None:
         return default
-    given = {"equation": points} if isinstance(points, int) else dict(points)
-    known = ["equation", "condition", *(term.name for term in problem.terms)]
+    if not isinstance(points, int | np.integer | Mapping):
+        raise ProblemError(f"points= needs positive whole numbers: one, or a dict by term; got {points!r}.")
+    given = dict(points) if isinstance(points, Mapping) else {"equation": points}
+    known = ["equation", "condition", *(term.name for term in problem.terms[1:])]
     for name, count in given.items():
         if name not in known:
-            raise ProblemError(f"points= names the term {name!r}; there are {known}.")
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise ProblemError(f"points= names the term {name!r}; there are {listing(known)}.{suggestion(name, known)}")
+        if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
             raise ProblemError(f"points= needs positive whole numbers; got {count!r} for {name!r}.")
     return default | given
 

@@ -354,4 +354,5 @@ gelu = Activation("gelu", _gelu)
 gaussian = Activation("gaussian", _gaussian)
 relu = Activation("relu", _relu)
 
+ENGINES = (taylor, nested_jvp, nested_grad)
 ACTIVATIONS = {f.name: f for f in (tanh, sigmoid, sin, softplus, silu, gelu, gaussian, relu)}

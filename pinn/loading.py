@@ -22,7 +22,7 @@ from . import plotting
 from .ansatz import choose_engine, make_network, wrap
 from .approximation import Approximation, Sum, together
 from .defaults import Choice, Plan
-from .derivatives import ACTIVATIONS, nested_grad, nested_jvp, taylor
+from .derivatives import ACTIVATIONS, ENGINES
 from .domains import Domain
 from .errors import CheckpointError, PinnError, SolutionError, listing
 from .estimate import Estimate, Trust
@@ -37,7 +37,7 @@ from .saving import ARRAYS, CARD, FORMAT, SUMS, VALUES, checksums, domain_from, 
 from .solution import ErrorReport, FieldError, Found, Solution, points_of
 
 _CALLS = ("shape_assertion",)  # what a saved function may call besides XLA's own operations
-_ENGINES = {engine.__name__: engine for engine in (taylor, nested_jvp, nested_grad)}
+_ENGINES = {engine.__name__: engine for engine in ENGINES}
 
 
 @overload

@@ -55,6 +55,14 @@ def _count(name: str, value: object, least: int = 1) -> int:
     return int(value)
 
 
+def _check_functions(activation: object, initializer: object) -> None:
+    if not isinstance(activation, Activation):
+        known = ", ".join(f"pinn.{name}" for name in ACTIVATIONS)
+        raise NetworkError(f"activation={activation!r} has no known derivatives; use one of {known}.")
+    if not callable(initializer):
+        raise NetworkError(f"initializer={initializer!r} is no function; use pinn.glorot, pinn.he or pinn.zeros.")
+
+
 class Dense(nnx.Module):
     """x @ kernel + bias, for arrays and for jets."""
 
@@ -82,7 +90,7 @@ class FourierFeatures(nnx.Module):
     """x -> [sin Bx, cos Bx], with B ~ N(0, scale²) frozen (Tancik et al. 2020, arXiv 2006.10739)."""
 
     def __init__(self, inputs: int, count: int, scale: float, draw: np.random.Generator, dtype: jnp.dtype):
-        if not scale > 0:
+        if not isinstance(scale, int | float | np.number) or not scale > 0:
             raise NetworkError(f"fourier_scale must be a positive number; got {scale!r}.")
         angles = np.concatenate([draw.normal(size=(inputs, count)) * scale] * 2, axis=1)
         phases = np.repeat([0.0, np.pi / 2], count)
@@ -105,7 +113,7 @@ class MLP(Network):
         rngs, dtype: where the weights come from, and their precision.
 
     Raises:
-        NetworkError: width or depth that is not a whole number of at least one.
+        NetworkError: width or depth that is not a whole number of at least one, or an unknown activation or initializer.
 
     Example:
         >>> network = MLP(2, 1, width=8, depth=2, rngs=nnx.Rngs(0))
@@ -128,6 +136,7 @@ class MLP(Network):
         fourier_scale: float = 2.0,
     ):
         width, depth, fourier = _count("width", width), _count("depth", depth), _count("fourier", fourier, 0)
+        _check_functions(activation, initializer)
         draw = generator(rngs)
         self.embedding = FourierFeatures(inputs, fourier, fourier_scale, draw, dtype) if fourier else None
         sizes = [2 * fourier or inputs] + [width] * depth
@@ -167,6 +176,7 @@ class ResidualMLP(Network):
         initializer: Initializer = glorot,
     ):
         width, depth = _count("width", width), _count("depth", depth)
+        _check_functions(activation, initializer)
         draw = generator(rngs)
         self.encoder = _dense(draw, inputs, width, initializer, dtype)
         self.inner = nnx.List([_dense(draw, width, width, initializer, dtype) for _ in range(depth)])
@@ -205,6 +215,7 @@ class ModifiedMLP(Network):
         initializer: Initializer = glorot,
     ):
         width, depth = _count("width", width), _count("depth", depth)
+        _check_functions(activation, initializer)
         draw = generator(rngs)
         self.gates = nnx.List([_dense(draw, inputs, width, initializer, dtype) for _ in range(2)])
         sizes = [inputs] + [width] * depth

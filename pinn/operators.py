@@ -120,15 +120,21 @@ class _Found(Exception):
 
 
 _frame: ContextVar[Frame] = ContextVar("frame")
+_NAMES = "_names"  # what a function of keywords, made by `named`, asks for
 
 
 def arguments(fn: Callable) -> tuple[str, ...]:
     """The names that a function asks for; arguments with a default keep it."""
+    if hasattr(fn, _NAMES):
+        return getattr(fn, _NAMES)
     kinds = inspect.Parameter
     signature = inspect.signature(fn).parameters.values()
     for p in signature:
         if p.kind in (kinds.VAR_POSITIONAL, kinds.VAR_KEYWORD, kinds.POSITIONAL_ONLY):
-            raise ResidualError(f"{name_of(fn)}() must name its arguments one by one; *{p.name} cannot be filled in.")
+            raise ResidualError(
+                f"{name_of(fn)}() must name its arguments one by one; {p.name!r} cannot be filled in by name. "
+                f"Write lambda x: {name_of(fn)}(x), with the names of this problem."
+            )
     return tuple(p.name for p in signature if p.default is kinds.empty)
 
 
@@ -278,8 +284,7 @@ def named(fn: Callable, names: Sequence[str], name: str) -> Callable:
     def call(**inputs):
         return fn(**inputs)
 
-    parameters = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY) for n in names]
-    vars(call)["__signature__"] = inspect.Signature(parameters)
+    vars(call)[_NAMES] = tuple(names)
     call.__name__ = name
     return call
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keyword
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 
 from . import sampling
-from .boundaries import Surface
+from .boundaries import TIME, Patch, Surface
 from .check import faces, missing_conditions
 from .conditions import Condition, Data, Dirichlet, Initial, InitialVelocity, Neumann
 from .domains import RESERVED, Domain
 from .errors import DomainError, ProblemError, WellPosednessWarning, listing
 from .expression import Expression
+from .operators import arguments
+from .pieces import fixed_points
 from .references import Reference
 from .values import Points, Setting
 
@@ -43,7 +45,8 @@ class Parameter:
     positive: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.initial, bool) or np.ndim(self.initial) or not math.isfinite(self.initial):
+        number = isinstance(self.initial, int | float | np.number) and not isinstance(self.initial, bool | np.complexfloating)
+        if not number or not math.isfinite(self.initial):
             raise ProblemError(f"Parameter() needs a finite number to start from; got {self.initial!r}.")
         if self.positive and self.initial <= 0:
             raise ProblemError(f"Parameter(positive=True) needs a positive number to start from; got {self.initial!r}.")
@@ -125,11 +128,13 @@ class Problem:
             raise ProblemError(f"domain= needs a domain such as Interval(x=(0, 1)) or Box(t=(0, 1), x=(-1, 1)); got {domain!r}.")
         if not callable(residual):
             raise ProblemError(f"residual= needs a function of fields and coordinates; got {residual!r}.")
+        if not isinstance(name, str | None):
+            raise ProblemError(f"name= needs a string, for tables and folders; got {name!r}.")
         self.domain, self.residual, self.name = domain, residual, name or "problem"
         self.depends = _fields(fields, domain.coordinates)
         self.fields = tuple(self.depends)
-        self.constants = {n: _constant(n, value) for n, value in (constants or {}).items()}
-        self.parameters = {n: _parameter(n, value) for n, value in (parameters or {}).items()}
+        self.constants = {n: _constant(n, value) for n, value in _named_values("constants", constants).items()}
+        self.parameters = {n: _parameter(n, value) for n, value in _named_values("parameters", parameters).items()}
         _check_names(domain.coordinates, self.fields, self.constants, self.parameters)
         self.conditions = _conditions(conditions)
         extras = self.known()
@@ -146,7 +151,7 @@ class Problem:
         _check_twice(self)
         self.reference = Reference(reference, domain.coordinates, self.fields) if reference is not None else None
         if self.reference is not None:
-            self.reference(sampling.interior(domain, 3, 0))
+            self.reference.check(sampling.interior(domain, 3, 0))
         for fault in missing_conditions(self):
             warnings.warn(f"{self.name}: {fault}", WellPosednessWarning, stacklevel=2)
 
@@ -190,9 +195,11 @@ class Problem:
 
 
 def _fields(fields: object, coordinates: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    if isinstance(fields, Mapping):
-        named = {name: tuple(c.split() if isinstance(c, str) else c) for name, c in fields.items()}
+    if isinstance(fields, Mapping) and fields:
+        named = {name: tuple(c.split()) if isinstance(c, str) else c for name, c in fields.items()}
         for name, names in named.items():
+            if not isinstance(names, Sequence):
+                raise ProblemError(f"The field {name!r} needs the coordinates that it depends on, such as 't x'; got {names!r}.")
             unknown = [c for c in names if c not in coordinates]
             if unknown or not names:
                 raise ProblemError(f"The field {name!r} depends on {listing(names)}; the coordinates are {listing(coordinates)}.")
@@ -203,6 +210,12 @@ def _fields(fields: object, coordinates: tuple[str, ...]) -> dict[str, tuple[str
     if len(set(names)) < len(names):
         raise ProblemError(f"fields= names a field twice: {listing(names)}.")
     return dict.fromkeys(names, coordinates)
+
+
+def _named_values(argument: str, values: object) -> Mapping:
+    if values is None or isinstance(values, Mapping):
+        return values or {}
+    raise ProblemError(f"{argument}= needs a dict of values by name; got {values!r}.")
 
 
 def _constant(name: str, value: object) -> float:
@@ -232,7 +245,7 @@ def _check_names(coordinates: Sequence[str], fields: Sequence[str], constants: M
                 raise ProblemError(
                     f"{name!r} is both a {seen[name]} and a {kind}. Rename one: residuals tell them apart by name."
                 )
-            if not name.isidentifier() or keyword.iskeyword(name) or name in RESERVED:
+            if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or name in RESERVED:
                 raise ProblemError(
                     f"{name!r} cannot name a {kind}: it must be a Python name, and not one of {listing(RESERVED)}."
                 )
@@ -242,7 +255,7 @@ def _check_names(coordinates: Sequence[str], fields: Sequence[str], constants: M
 def _conditions(conditions: object) -> tuple[Condition, ...]:
     if isinstance(conditions, Condition):
         return (conditions,)
-    if not isinstance(conditions, Sequence):
+    if not isinstance(conditions, Sequence) or isinstance(conditions, str):
         raise ProblemError(f"conditions= needs a list of conditions, such as [Dirichlet(u=0.0, on=...)]; got {conditions!r}.")
     for condition in conditions:
         if not isinstance(condition, Condition):
@@ -261,6 +274,7 @@ def _term(condition: Condition, setting: Setting, depends: Mapping, extras: Mapp
         missing = [name for name in domain.coordinates if name not in place.columns]
         if missing:
             raise ProblemError(f"{condition.what()}: the points have no column for the coordinates {listing(missing)}.")
+        _check_columns(condition, place, setting)
         _check_inside(condition, place, domain)
         known |= {name: 0.0 for name in place.columns if name not in domain.coordinates}
     else:
@@ -269,8 +283,29 @@ def _term(condition: Condition, setting: Setting, depends: Mapping, extras: Mapp
             place = place.within(domain)
         except DomainError as error:
             raise DomainError(f"{condition.what()}: {error}") from error
-    expression = Expression(condition.function(setting), domain.coordinates, depends, known)
+    function = condition.function(setting)
+    if isinstance(place, Surface) and "normal" in arguments(function):
+        _check_normal(condition, place, domain)
+    expression = Expression(function, domain.coordinates, depends, known)
     return Term(condition.label(setting), expression, place, condition)
+
+
+def _check_normal(condition: Condition, place: Surface, domain: Domain) -> None:
+    if not domain.spatial or any(name == TIME for name, _ in faces(place, whole=False)):
+        raise ProblemError(
+            f"{condition.what()} asks for a normal on {place}, and time has none. "
+            "For a slope in time use InitialVelocity, or Condition(lambda u, t: d(u, t) - ..., on=...)."
+        )
+
+
+def _check_columns(condition: Condition, place: Points, setting: Setting) -> None:
+    for kind, names in {"a field": setting.fields, "a constant or parameter": setting.extras}.items():
+        for name in names:
+            if name in place.columns:
+                raise ProblemError(
+                    f"{condition.what()}: the column {name!r} is also {kind}. Name the column otherwise, such as "
+                    f"Points(..., {name}_data=...)."
+                )
 
 
 def _named_apart(*terms: Term) -> tuple[Term, ...]:
@@ -278,7 +313,7 @@ def _named_apart(*terms: Term) -> tuple[Term, ...]:
     given = ["equation", *(term.condition.name for term in terms if term.condition and term.condition.name)]
     for name in given:
         if given.count(name) > 1:
-            raise ProblemError(f"Two terms are named {name!r}. Tables and plans tell them apart by name: give each its own.")
+            raise ProblemError(f"{name!r} names two terms. Tables and plans tell them apart by name: give each its own.")
     apart: list[Term] = []
     for term in terms:
         alike = sum(other.name == term.name or other.name.startswith(f"{term.name} (") for other in apart)
@@ -305,15 +340,26 @@ def _check_parameters(problem: Problem) -> None:
 
 
 def _check_twice(problem: Problem) -> None:
-    seen: dict[tuple, str] = {}
+    seen: dict[tuple, list[tuple[str, Patch]]] = {}
     for term in problem.terms:
         if not isinstance(term.condition, Dirichlet | Neumann | Initial | InitialVelocity) or not isinstance(term.place, Surface):
             continue
+        kind = Dirichlet if isinstance(term.condition, Initial) else type(term.condition)
         for field in term.condition.values:
-            for face in faces(term.place):
-                kind = Dirichlet if isinstance(term.condition, Initial) else type(term.condition)
-                if (kind, field, face) in seen:
-                    where = f"{face[0]} = {face[1]:g}"
-                    both = f"by '{seen[kind, field, face]}' and by '{term.name}'"
-                    raise ProblemError(f"{field} is given twice on {where}: {both}. Remove one.")
-                seen[kind, field, face] = term.name
+            earlier = seen.setdefault((kind, field), [])
+            both = next((pair for patch in term.place.patches for pair in _overlapping(patch, earlier)), None)
+            if both is not None:
+                name, where = both
+                raise ProblemError(f"{field} is given twice on {where}: by '{name}' and by '{term.name}'. Remove one.")
+            earlier += [(term.name, patch) for patch in term.place.patches]
+
+
+def _overlapping(patch: Patch, others: Sequence[tuple[str, Patch]]) -> Iterator[tuple[str, str]]:
+    """The terms and places of those of the other patches that share points with this one."""
+    if others:
+        dimension = patch.piece.parameters
+        points, normals = patch.draw(fixed_points(256 if dimension else 1, dimension))
+        for name, other in others:
+            if other.holds(points, normals).any():
+                face = patch.face
+                yield name, f"{face[0]} = {face[1]:g}" if face else repr(patch.piece)

@@ -43,7 +43,13 @@ class Reference:
     def __call__(self, points: np.ndarray) -> dict[str, np.ndarray]:
         """The known fields at points [n, d], each [n]."""
         inputs = {name: points[:, self.coordinates.index(name)] for name in arguments(self.function)}
-        values = self.function(**inputs)
+        try:
+            values = self.function(**inputs)
+        except Exception as error:
+            raise ProblemError(
+                f"{name_of(self.function)}(), the reference, fails on arrays of {listing(inputs)}: {type(error).__name__}: "
+                f"{error}. It is called with all points at once: use NumPy or jax.numpy, not math."
+            ) from error
         if not isinstance(values, Mapping):
             if len(self.fields) > 1:
                 raise ProblemError(
@@ -58,10 +64,20 @@ class Reference:
         return {field: self._column(field, value, len(points)) for field, value in values.items()}
 
     def _column(self, field: str, value: object, count: int) -> np.ndarray:
-        array = np.asarray(value, dtype=np.float64)
+        array = np.asarray(value)
+        if array.dtype.kind not in "fiub":
+            raise ProblemError(f"The reference for {field!r} must return real numbers; it returned {value!r:.60}.")
         if array.shape not in ((), (count,)):
             raise ProblemError(
                 f"The reference for {field!r} has shape {array.shape} at {count} points; it must return one value a point, "
                 f"({count},). It receives each coordinate as an array of that shape."
             )
-        return np.broadcast_to(array, (count,))
+        return np.broadcast_to(array.astype(np.float64), (count,))
+
+    def check(self, points: np.ndarray) -> None:
+        """Raise `ProblemError` unless it gives finite numbers at points [n, d]."""
+        for field, column in self(points).items():
+            bad = np.flatnonzero(~np.isfinite(column))
+            if len(bad):
+                where = ", ".join(f"{name} = {v:g}" for name, v in zip(self.coordinates, points[bad[0]], strict=True))
+                raise ProblemError(f"The reference for {field!r} is not finite at {where}, inside the domain: {column[bad[0]]}.")

@@ -80,7 +80,7 @@ def solve(
         True
     """
     if not isinstance(problem, Problem):
-        raise ProblemError(f"solve() needs a pinn.Problem; got {problem!r}.")
+        raise ProblemError(f"solve() needs a pinn.Problem; got {problem!r:.80}.")
     plan = recommend(
         problem,
         tol,
@@ -111,6 +111,8 @@ def seed_of(key: int | Array) -> tuple[int, ...]:
         raise ProblemError(f"key= needs a whole number or a jax.random.key; got {key!r}.")
     if isinstance(key, Array):
         data = jax.random.key_data(key) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else key
+        if not jnp.issubdtype(data.dtype, jnp.integer):
+            raise ProblemError(f"key= needs a whole number or a jax.random.key; got {key!r}.")
         return tuple(int(n) for n in np.asarray(data).ravel())
     if key < 0:
         raise ProblemError(f"key= needs a whole number of at least 0; got {key}.")

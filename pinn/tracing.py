@@ -26,19 +26,51 @@ def dependence(fn: Callable, *inputs: object) -> np.ndarray:
 
 
 def is_affine(fn: Callable, at: jax.Array, *others: object) -> bool:
-    """Whether fn(at, *others) is affine in its first argument: its Jacobian there does not use that argument.
+    """Whether fn(at, *others) is affine in its first argument.
+
+    Its Jacobian must not use that argument, and nothing in it may be decided by that argument (a comparison, an index).
 
     Example:
         >>> import jax.numpy as jnp
         >>> is_affine(lambda u: 3 * u + 1, jnp.zeros(2)), is_affine(lambda u: u[0] * u, jnp.zeros(2))
         (True, False)
     """
-    return not dependence(lambda u: jax.jacfwd(fn)(u, *others), at).any()
+    if dependence(lambda u: jax.jacfwd(fn)(u, *others), at).any():
+        return False
+    closed = jax.make_jaxpr(fn)(at, *others)
+    first = len(jax.tree.leaves(at))
+    return not _decides(closed.jaxpr, np.arange(len(closed.jaxpr.invars)) < first)
 
 
 def captured(fn: Callable, *inputs: object) -> bool:
     """Whether fn uses a traced value that is none of its inputs: taken from a trace around it, by whatever route."""
     return any(isinstance(const, Tracer) for const in jax.make_jaxpr(fn)(*inputs).consts)
+
+
+def _decides(jaxpr: Jaxpr, given: np.ndarray) -> bool:
+    """Whether something that is no real number is computed from the given inputs [n] of bool."""
+    known = dict(zip(jaxpr.invars, given, strict=True))
+
+    def of(var) -> bool:
+        return not isinstance(var, Literal) and bool(known.get(var, False))
+
+    for equation in jaxpr.eqns:
+        inputs = np.array([of(var) for var in equation.invars], bool)
+        inner = _called(equation)
+        if inner is not None:
+            if _decides(inner, inputs):
+                return True
+            outputs = [bool(np.any(row & inputs)) for row in _uses(inner)]
+        else:
+            outputs = [bool(inputs.any())] * len(equation.outvars)
+            if inputs.any() and any(not np.issubdtype(_dtype(var), np.inexact) for var in equation.outvars):
+                return True
+        known |= dict(zip(equation.outvars, outputs, strict=True))
+    return False
+
+
+def _dtype(var) -> np.dtype:
+    return var.aval.dtype
 
 
 def _uses(jaxpr: Jaxpr) -> np.ndarray:

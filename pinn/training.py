@@ -48,7 +48,7 @@ class Phase:
     def __post_init__(self) -> None:
         if not (hasattr(self.method, "init") and hasattr(self.method, "update")):
             raise MethodError(f"Phase() needs an optax transformation such as optax.adam(1e-3); got {self.method!r}.")
-        if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 1:
+        if isinstance(self.steps, bool) or not isinstance(self.steps, int | np.integer) or self.steps < 1:
             raise MethodError(f"Phase(steps=...) must be a positive whole number; got {self.steps!r}.")
 
 

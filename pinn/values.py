@@ -71,7 +71,7 @@ class Points:
         return len(next(iter(self.columns.values())))
 
     def __repr__(self) -> str:
-        return f"{len(self)} points"
+        return f"{len(self)} point{'s' * (len(self) != 1)}"
 
 
 def value_at(value: Value, inputs: Mapping) -> Any:
@@ -80,7 +80,7 @@ def value_at(value: Value, inputs: Mapping) -> Any:
 
 
 def reading(field: str) -> str:
-    return f"{field}_observed"
+    return f"observed {field}"  # no field can have this name
 
 
 def wanted_names(what: str, value: Value, setting: Setting) -> tuple[str, ...]:

@@ -48,7 +48,7 @@ def gauss_newton(*, damping: float = 1e-2, target: float = 0.075, growth: float 
         trials: most values of λ in one step.
 
     Raises:
-        MethodError: a target outside (0, 1), or an update without `residuals_fn` and `jacobian_fn`.
+        MethodError: an option out of range, or an update without `residuals_fn` and `jacobian_fn`.
 
     Example:
         >>> method = gauss_newton()
@@ -62,6 +62,13 @@ def gauss_newton(*, damping: float = 1e-2, target: float = 0.075, growth: float 
     """
     if not 0 < target < 1:
         raise MethodError(f"gauss_newton(target=...) must lie between 0 and 1; got {target!r}.")
+
+    if not damping > 0:
+        raise MethodError(f"gauss_newton(damping=...) must be positive; got {damping!r}.")
+    if not growth >= 1:
+        raise MethodError(f"gauss_newton(growth=...) must be at least 1; got {growth!r}.")
+    if trials < 1:
+        raise MethodError(f"gauss_newton(trials=...) must be at least 1; got {trials!r}.")
 
     def init(params: Any) -> GaussNewtonState:
         return GaussNewtonState(damping, 1.0, 0)
