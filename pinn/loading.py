@@ -360,7 +360,4 @@ class _Builder:
                 "This solution's network is a module of your own, whose code is not saved: pass what made it, "
                 "pinn.load(path, problem, network)."
             )
-        try:
-            return make_network(self.network, inputs, outputs, nnx.Rngs(0), self.dtype)
-        except TypeError as error:
-            raise SolutionError(f"network= needs what made the network, as solve() does; calling it fails: {error}") from error
+        return make_network(self.network, inputs, outputs, nnx.Rngs(0), self.dtype)

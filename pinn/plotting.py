@@ -24,7 +24,7 @@ from .conditions import Periodic
 from .domains import Domain
 from .errors import PinnError, ProblemError, SolutionError
 from .pieces import Array, Mask, fixed_points, positions
-from .values import Points
+from .values import Points, reading
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -174,8 +174,8 @@ def _curve(problem: Any, view: _View, field: str, found: Array, known: Array | N
         axes.plot(ticks, view.fill(known), "--", color="black", markevery=(20, 40), label="reference", **look)
     for term in problem.terms[1:]:
         columns = term.place.columns if isinstance(term.place, Points) else {}
-        if f"{field}_observed" in columns:
-            axes.plot(columns[view.names[0]], columns[f"{field}_observed"], "x", color=_VERMILION, label=term.name)
+        if reading(field) in columns:
+            axes.plot(columns[view.names[0]], columns[reading(field)], "x", color=_VERMILION, label=term.name)
     _dress(axes, field, view.names[0], field, legend="best")
 
 

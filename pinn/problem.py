@@ -151,7 +151,7 @@ class Problem:
         _check_twice(self)
         self.reference = Reference(reference, domain.coordinates, self.fields) if reference is not None else None
         if self.reference is not None:
-            self.reference.check(sampling.interior(domain, 3, 0))
+            self.reference.check(sampling.interior(domain, 16, 0))
         for fault in missing_conditions(self):
             warnings.warn(f"{self.name}: {fault}", WellPosednessWarning, stacklevel=2)
 

@@ -75,9 +75,7 @@ class Reference:
         return np.broadcast_to(array.astype(np.float64), (count,))
 
     def check(self, points: np.ndarray) -> None:
-        """Raise `ProblemError` unless it gives finite numbers at points [n, d]."""
+        """Raise `ProblemError` unless it gives finite numbers somewhere at points [n, d]; it may be undefined in places."""
         for field, column in self(points).items():
-            bad = np.flatnonzero(~np.isfinite(column))
-            if len(bad):
-                where = ", ".join(f"{name} = {v:g}" for name, v in zip(self.coordinates, points[bad[0]], strict=True))
-                raise ProblemError(f"The reference for {field!r} is not finite at {where}, inside the domain: {column[bad[0]]}.")
+            if not np.isfinite(column).any():
+                raise ProblemError(f"The reference for {field!r} is finite nowhere: {column[0]} at {len(points)} points inside.")

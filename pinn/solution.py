@@ -182,15 +182,16 @@ class Solution:
         return jax.tree.map(lambda v: float(np.mean(v) * domain.measure), values)
 
     def errors(self) -> ErrorReport:
-        """Relative L2 and largest error against the reference, residuals, and the misfit of every condition."""
+        """Relative L2 and largest error against the reference where that is finite, residuals, and the misfit of every condition."""
         points = sampling.measure_points(self.problem.domain, _ERROR_POINTS)
         found = np.asarray(_values(self.goal, self.weights, jnp.asarray(points, self.setup.dtype)))
         known = self.problem.reference(points) if self.problem.reference is not None else {}
         fields = {}
         for name, reference in known.items():
-            gap = found[:, self.problem.fields.index(name)] - reference
-            worst, size = int(np.argmax(np.abs(gap))), float(np.linalg.norm(reference))
-            relative = float(np.linalg.norm(gap)) / size if size > 0 else float(np.sqrt(np.mean(gap**2)))
+            there = np.isfinite(reference)
+            gap = np.where(there, found[:, self.problem.fields.index(name)] - reference, 0)
+            worst, size = int(np.argmax(np.abs(gap))), float(np.linalg.norm(reference[there]))
+            relative = float(np.linalg.norm(gap)) / size if size > 0 else float(np.sqrt(np.mean(gap[there] ** 2)))
             where = dict(zip(self.problem.domain.coordinates, points[worst].tolist(), strict=True))
             fields[name] = FieldError(relative, float(np.abs(gap[worst])), where)
         residual, conditions = self._misfits()
