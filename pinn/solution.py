@@ -182,7 +182,7 @@ class Solution:
         return jax.tree.map(lambda v: float(np.mean(v) * domain.measure), values)
 
     def errors(self) -> ErrorReport:
-        """Relative L2 and largest error against the reference where that is finite, residuals, and the misfit of every condition."""
+        """Relative L2 and largest error where the reference is finite, residuals, and the misfit of every condition."""
         points = sampling.measure_points(self.problem.domain, _ERROR_POINTS)
         found = np.asarray(_values(self.goal, self.weights, jnp.asarray(points, self.setup.dtype)))
         known = self.problem.reference(points) if self.problem.reference is not None else {}
