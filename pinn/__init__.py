@@ -22,6 +22,7 @@ import jax
 if os.environ.get("JAX_ENABLE_X64", "1").lower() not in ("0", "false"):
     jax.config.update("jax_enable_x64", True)
 
+from .check import Report, check
 from .conditions import Condition, Data, Dirichlet, Initial, InitialVelocity, Neumann, Periodic, Robin
 from .defaults import Plan, recommend
 from .derivatives import gaussian, gelu, nested_grad, nested_jvp, relu, sigmoid, silu, sin, softplus, tanh, taylor
@@ -39,6 +40,7 @@ from .solution import Solution
 from .solve import solve
 from .training import Phase
 from .values import Points
+from .wellposed import Stability, stability
 
 __version__ = "0.1.0"
 
@@ -66,14 +68,17 @@ __all__ = [
     "Points",
     "Problem",
     "ProblemWarning",
+    "Report",
     "ResidualMLP",
     "Robin",
     "Solution",
+    "Stability",
     "Status",
     "Trust",
     "WellPosednessWarning",
     "apply",
     "at",
+    "check",
     "d",
     "div",
     "gauss_newton",
@@ -93,6 +98,7 @@ __all__ = [
     "sin",
     "softplus",
     "solve",
+    "stability",
     "tanh",
     "taylor",
     "zeros",

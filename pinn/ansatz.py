@@ -24,7 +24,7 @@ from .errors import NetworkError
 from .exact import Exact
 from .networks import Encoding, Network
 
-State = dict[str, Any]  # {"train": trained weights, "frozen": the rest, "scale": [F]}, plain dicts of arrays
+State = dict[str, Any]  # {"train": trained weights, "frozen": the rest, "scale": [F], "box": [2, d]}, plain dicts of arrays
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,13 +50,18 @@ class Ansatz:
     def network(self, state: State) -> nnx.Module:
         return nnx.merge(self.graph, state["train"], state["frozen"])
 
-    def encoded(self, point: Smooth) -> Smooth:
-        return self.encoding(point if len(self.axes) == point.shape[0] else point[np.array(self.axes)])
+    def encoded(self, state: State, point: Smooth) -> Smooth:
+        """What the network sees: the point scaled to the state's box, which a time slab makes smaller than the domain."""
+        if len(self.axes) == point.shape[0]:
+            return self.encoding(point, state["box"])
+        axes = np.array(self.axes)
+        return self.encoding(point[axes], state["box"][:, axes])
 
     def values(self, state: State, point: Smooth) -> Smooth:
         """φ s N for every field, [F], at one point [d]."""
-        out = self.network(state)(self.encoded(point)) * state["scale"]
-        return concatenate([out[i : i + 1] * _column(self.exact.factor(name, point)) for i, name in enumerate(self.fields)])
+        out = self.network(state)(self.encoded(state, point)) * state["scale"]
+        factors = [_column(self.exact.factor(name, point, state["box"])) for name in self.fields]
+        return concatenate([out[i : i + 1] * factor for i, factor in enumerate(factors)])
 
     def basis(self, state: State, point: Smooth) -> dict[str, Smooth]:
         """For each field, the functions [M + 1] that its last layer combines: φ s (hidden, 1)."""
@@ -65,9 +70,12 @@ class Ansatz:
             raise NetworkError(
                 f"{type(network).__name__} has no hidden(x) and output layer to solve for; derive it from pinn.Network."
             )
-        hidden = network.hidden(self.encoded(point))
+        hidden = network.hidden(self.encoded(state, point))
         functions = concatenate([hidden, jnp.ones(1, hidden.dtype)])
-        alike = {pattern: functions * _column(self.exact.factor(name, point)) for name, pattern in self._patterns().items()}
+        alike = {
+            pattern: functions * _column(self.exact.factor(name, point, state["box"]))
+            for name, pattern in self._patterns().items()
+        }
         return {name: alike[self.exact.pattern(name)] * state["scale"][i] for i, name in enumerate(self.fields)}
 
     def _patterns(self) -> dict[str, tuple]:
@@ -104,7 +112,8 @@ def wrap(
 ) -> tuple[Ansatz, State]:
     """An ansatz around a network, and its weights, the trained ones apart from the frozen."""
     graph, train, frozen = nnx.split(network, nnx.Param, ...)
-    weights = {"train": nnx.to_pure_dict(train), "frozen": nnx.to_pure_dict(frozen), "scale": scale}
+    box = jnp.asarray([exact.lower, np.subtract(exact.upper, exact.lower)], scale.dtype)
+    weights = {"train": nnx.to_pure_dict(train), "frozen": nnx.to_pure_dict(frozen), "scale": scale, "box": box}
     return _ansatz(fields, axes, graph, encoding, exact, engine), weights
 
 

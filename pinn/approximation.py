@@ -1,4 +1,4 @@
-"""What stands for the fields: one ansatz, several side by side, or a sum u + e. All are used the same way:
+"""What stands for the fields: one ansatz, several side by side, a sum u + e, or slabs of time. All are used the same way:
 
     approximation.values(state, point)   -> [F]   the fields at one point, for numbers and for jets
     read(approximation, expression, ...) -> [L]   the leaves that an expression reads, derivatives and all
@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from .ansatz import Ansatz
-from .derivatives import Engine, Smooth, concatenate, nested_jvp, taylor
+from .derivatives import Engine, Jet, Smooth, concatenate, nested_jvp, taylor
 from .exact import Exact
 from .expression import Expression
 from .operators import Leaf
@@ -81,6 +81,83 @@ class Sum:
 
     def values(self, state: State, point: Smooth) -> Smooth:
         return self.first.values(state[0], point) + self.second.values(state[1], point)
+
+
+@dataclass(frozen=True)
+class Slabs:
+    """Slabs of time, one after the other; each begins with the state in which the one before it ended.
+
+    With D = u - G, the part that is learned, in slab k from t_k on
+
+        D(t, x) = Σ_{i<m} (t - t_k)ⁱ/i! ∂ᵗⁱD(t_k, x) + φ_k(t, x) s N_k(t, x)
+
+    where φ_k vanishes at t_k with m - 1 derivatives, so that D is carried over exactly. All slabs of one run use the same
+    features h(τ, x) of the time τ in [0, 1] within the slab: what is carried is then a combination of h(1, x) and its slopes in
+    τ, and costs no more for the hundredth slab than for the second.
+
+    The state is a tuple, for each run {"train": {"coefficients": [K, M + 1, F], "carried": [K, m, m, M + 1, F]}, "frozen",
+    "edges": [K + 1], "box": [2, d]}, K slabs of M features for F fields. ∂ᵗⁱD(t_k, x) = Σ_l carried[k, i, l] ∂^l h/∂τ^l (1, x).
+
+    Attributes:
+        runs: an ansatz for each, of random features, in order.
+        axis: of time.
+        carry: m, the most derivatives that any field hands over.
+    """
+
+    runs: tuple[Ansatz, ...]
+    axis: int
+    carry: int
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return self.runs[0].fields
+
+    @property
+    def engine(self) -> Engine:
+        return taylor
+
+    def values(self, state: State, point: Smooth) -> Smooth:
+        now = (point.value if isinstance(point, Jet) else point)[self.axis]
+        total = None
+        for ansatz, run in zip(self.runs, state, strict=True):
+            edges = run["edges"]
+            k = jnp.clip(jnp.sum(now > edges) - 1, 0, edges.shape[0] - 2)
+            part = slab_state(run, self.axis, k)
+            values = ansatz.values(part, point)
+            if self.carry:
+                values = values + self._carried(ansatz, part, run["train"]["carried"][k], point)
+            total = values if total is None else total + values
+        return total
+
+    def _carried(self, ansatz: Ansatz, state: State, carried: Array, point: Smooth) -> Smooth:
+        encoded, column = ansatz.encoded(state, point), ansatz.encoding.column(self.axis)
+        end = jnp.ones(1, encoded.dtype)
+        layer = ansatz.network(state).layer(concatenate([encoded[:column], end, encoded[column + 1 :]]))
+        rate = 2 * state["frozen"]["layer"]["kernel"][column]
+        since = point[self.axis : self.axis + 1] - state["box"][0, self.axis]
+        total, power = None, None
+        for i in range(self.carry):
+            power = since * power / i if i and power is not None else (since if i else None)
+            for l in range(self.carry):
+                slopes = ansatz.network(state).activation.slope(l)(layer) * rate**l
+                part = slopes @ carried[i, l, :-1] + (carried[i, l, -1] if not l else 0.0)
+                part = part if power is None else part * power
+                total = part if total is None else total + part
+        factors = [_factor(ansatz.exact.factor(name, point, state["box"], besides=self.axis)) for name in self.fields]
+        return concatenate([total[i : i + 1] * factor for i, factor in enumerate(factors)])
+
+
+def slab_state(run: State, axis: int, k: Array | int) -> State:
+    """The state of the ansatz of one slab."""
+    edges, coefficients = run["edges"], run["train"]["coefficients"][k]
+    box = run["box"].at[0, axis].set(edges[k]).at[1, axis].set(edges[k + 1] - edges[k])
+    output = {"kernel": coefficients[:-1], "bias": coefficients[-1]}
+    scale = jnp.ones(coefficients.shape[1], coefficients.dtype)
+    return {"train": {"output": output}, "frozen": run["frozen"], "scale": scale, "box": box}
+
+
+def _factor(value: Smooth | float) -> Smooth | float:
+    return value if isinstance(value, float) else value[None]
 
 
 def read(approximation: Approximation, expression: Expression, state: State, extras: Mapping[str, Array], point: Array) -> Array:

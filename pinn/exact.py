@@ -56,27 +56,53 @@ class Exact:
     periodic: tuple[bool, ...] = ()
     met: tuple[str, ...] = ()
     left: Mapping[str, str] = field(default_factory=dict)
+    lifting: Exact | None = None  # whose G to take; its own where None
 
     def lifts(self, name: str) -> bool:
         """Whether G is anything but zero for a field."""
+        if self.lifting is not None:
+            return self.lifting.lifts(name)
         given = [value for e in self.ends.get(name, {}).values() for value in (e.lower, e.upper, e.velocity)]
         return any(value is not None and value != 0.0 for value in given)
 
     def values(self, names: Sequence[str], point: Array, extras: Mapping[str, Array]) -> Array:
         """G of each field named, at a point [d]."""
+        if self.lifting is not None:
+            return self.lifting.values(names, point, extras)
         zero = jnp.zeros((), point.dtype)
         return jnp.stack([self._lift(name, extras)(point) if self.lifts(name) else zero for name in names])
+
+    def started(self, axis: int, orders: Mapping[str, int], met: Sequence[str]) -> Exact:
+        """The same for a later slab of time: φ vanishes at its start with as many derivatives as carry over, G is unchanged.
+
+        `orders` says how many, by field; `met` names the initial conditions, which a later slab does not have.
+        """
+        marks = {0: None, 1: Ends(lower=0.0), 2: Ends(lower=0.0, velocity=0.0)}
+        ends = {name: dict(given) for name, given in self.ends.items()}
+        for name, order in orders.items():
+            mark = marks[order]
+            if mark is not None:
+                ends.setdefault(name, {})[axis] = mark
+        later = replace(self, ends={name: dict(sorted(e.items())) for name, e in ends.items()}, lifting=self)
+        same = all(later.pattern(name) == self.pattern(name) for name in orders) and set(met) <= set(self.met)
+        return self if same else replace(later, met=(*self.met, *(name for name in met if name not in self.met)))
 
     def pattern(self, name: str) -> tuple:
         """Which ends are given of a field: fields with one pattern share φ."""
         given = self.ends.get(name, {})
         return tuple((axis, *(value is not None for value in (e.lower, e.upper, e.velocity))) for axis, e in given.items())
 
-    def factor(self, name: str, point: Smooth) -> Smooth:
-        """φ at a point [d]."""
+    def factor(self, name: str, point: Smooth, box: Array | np.ndarray | None = None, besides: int | None = None) -> Smooth:
+        """φ at a point [d], scaled to the domain or to another `box`, [2, d]: lower ends and widths; `besides` one coordinate."""
+        if box is None:
+            lower, width = self.lower, [b - a for a, b in zip(self.lower, self.upper, strict=True)]
+        else:
+            lower, width = box
         product = 1.0
         for axis, ends in self.ends.get(name, {}).items():
-            s = (point[axis] - self.lower[axis]) / (self.upper[axis] - self.lower[axis])
+            if axis == besides:
+                continue
+            s = (point[axis] - lower[axis]) / width[axis]
             if ends.upper is None:
                 part = s * s if ends.velocity is not None else s
             else:

@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -56,6 +56,19 @@ class Fit(NamedTuple):
     approximation: Approximation
     weights: Weights
     held_out: float
+
+
+class Judged(Protocol):
+    """Anything that was made with a family of features, and judged."""
+
+    @property
+    def family(self) -> Family: ...
+
+    @property
+    def held_out(self) -> float: ...
+
+
+Found = TypeVar("Found", bound=Judged)
 
 
 def draw_features(
@@ -282,6 +295,7 @@ class Setup:
     dtype: Any
     oversampling: float = 2.5
     steps: int = 12
+    edges: tuple[float, ...] = ()  # of the slabs of time, ends included; empty for the whole interval
 
     def counts(self, width: int) -> dict[str, int]:
         """Points for so many features a field: inside, and on each condition."""
@@ -302,11 +316,14 @@ def fit(setup: Setup, family: Family, width: int, draw_index: int = 0, start: Fi
     goal = objective(problem, basis, setup.exact)
     weights = Weights(state, start_unknown(problem, setup.dtype))
     batches = draw(goal, setup.counts(width), (*seed, 2), setup.dtype)
-    if problem.is_linear:
-        coefficients, _ = correction(goal, weights, basis, state, batches)
-        weights = weights._replace(state=add_coefficients(basis, state, coefficients, jnp.asarray(1.0, setup.dtype)))
-    else:
-        weights = _gauss_newton(goal, weights, basis, batches, setup.steps, start)
+    if start is not None:
+        weights = _about(goal, weights, basis, batches, start)
+
+    def add(weights: Weights, coefficients: Array, share: float) -> Weights:
+        added = add_coefficients(basis, weights.state, coefficients, jnp.asarray(share, coefficients.dtype))
+        return weights._replace(state=added)
+
+    weights = newton(goal, weights, basis, state, batches, setup.steps, add)
     fresh = draw(goal, setup.counts(width), (*setup.seed, 7), setup.dtype)
     checks = linearised(goal, weights, basis, weights.state, fresh)
     return Fit(family, basis, weights, relative_residual(goal, weights, fresh, checks))
@@ -325,34 +342,42 @@ def _about(goal: Objective, weights: Weights, basis: Together, batches: Sequence
     return weights._replace(state=add_coefficients(basis, weights.state, coefficients, jnp.ones((), coefficients.dtype)))
 
 
-def _gauss_newton(
-    goal: Objective, weights: Weights, basis: Together, batches: Sequence[Batch], steps: int, start: Fit | None
+def newton(
+    goal: Objective,
+    weights: Weights,
+    basis: Together,
+    state: tuple,
+    batches: Sequence[Batch],
+    steps: int,
+    add: Callable[[Weights, Array, float], Weights],
 ) -> Weights:
-    """Newton on the linear layer: full steps, halved while the scaled residual does not fall."""
-    if start is not None:
-        weights = _about(goal, weights, basis, batches, start)
-    coefficients, systems = correction(goal, weights, basis, weights.state, batches)
+    """Newton on the linear layer: one solve where the problem is linear, else steps halved while the residual does not fall.
+
+    `add(weights, coefficients, share)` gives the weights with `share` of new coefficients [P] added; the rows of `basis` with
+    its `state` do not depend on the coefficients.
+    """
+    coefficients, systems = correction(goal, weights, basis, state, batches)
+    if goal.problem.is_linear or not steps:
+        return add(weights, coefficients, 1.0)
     scales = [np.asarray(row_scales(rows, term)) for rows, term in zip(systems, goal.terms, strict=True)]
 
     def size(candidate: Weights) -> float:
         values = residuals(goal, candidate, batches)
         return float(sum(np.sum(np.square(np.asarray(v) * s)) for v, s in zip(values, scales, strict=True)))
 
-    if not steps:
-        return weights._replace(state=add_coefficients(basis, weights.state, coefficients, jnp.ones((), coefficients.dtype)))
     now = size(weights)
     for _ in range(steps):
         for share in (1.0, 0.5, 0.25, 0.1, 0.02):
-            state = add_coefficients(basis, weights.state, coefficients, jnp.asarray(share, coefficients.dtype))
-            new = size(weights._replace(state=state))
+            trial = add(weights, coefficients, share)
+            new = size(trial)
             if new < now:
                 break
         else:
             break
-        weights, gain, now = weights._replace(state=state), new / now, new
+        weights, gain, now = trial, new / now, new
         if share == 1.0 and gain > 0.5:
             break
-        coefficients, _ = correction(goal, weights, basis, weights.state, batches)
+        coefficients, _ = correction(goal, weights, basis, state, batches)
     return weights
 
 
@@ -363,28 +388,27 @@ def candidates(dimension: int) -> list[Family]:
 
 
 def search(
-    setup: Setup, width: int, report: Callable[[Fit], None], enough: Callable[[], bool], good: float = 1e-14, most: int = 60
-) -> Fit:
+    dimension: int, make: Callable[[Family], Found], enough: Callable[[], bool], good: float = 1e-14, most: int = 60
+) -> Found:
     """The family with the smallest held-out residual: the starting families, then coordinate by coordinate.
 
-    `report` hears of every fit; the search ends early once `enough` says so, or a fit is `good`.
+    `make` fits one; the search ends early once `enough` says so, or a fit is `good`.
     """
-    tried: dict[Family, Fit] = {}
+    tried: dict[Family, Found] = {}
 
-    def attempt(family: Family) -> Fit:
+    def attempt(family: Family) -> Found:
         if family not in tried:
-            tried[family] = fit(setup, family, width)
-            report(tried[family])
+            tried[family] = make(family)
         return tried[family]
 
-    first, *others = candidates(setup.problem.domain.dimension)
+    first, *others = candidates(dimension)
     best = attempt(first)
     for family in others:
         if best.held_out <= good or enough():
             return best
         new = attempt(family)
         best = new if new.held_out < best.held_out else best
-    axes = list(range(setup.problem.domain.dimension))
+    axes = list(range(dimension))
     for factor in (2.0, 2.0, 2**0.5, 2**0.5):
         before = best
         for axis, step in itertools.product(axes if len(axes) <= 3 else [None], (factor, 1 / factor)):

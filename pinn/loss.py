@@ -89,12 +89,21 @@ def physical(problem: Problem, unknown: Mapping[str, Array]) -> dict[str, Array]
     return {name: jnp.exp(value) if problem.parameters[name].positive else value for name, value in unknown.items()}
 
 
-def draw(goal: Objective, counts: Mapping[str, int], seed: Sequence[int], dtype: Any) -> tuple[Batch, ...]:
-    """Points for each term: `counts` by the term's name, where "condition" stands for any that is not named."""
+def draw(
+    goal: Objective, counts: Mapping[str, int], seed: Sequence[int], dtype: Any, slab: tuple[int, float, float] | None = None
+) -> tuple[Batch, ...]:
+    """Points for each term: `counts` by the term's name, where "condition" stands for any that is not named.
+
+    With `slab`, (axis, start, end), that coordinate of every point is moved from the whole domain into the slab.
+    """
     batches = []
     for i, term in enumerate(goal.terms):
         count = counts.get(term.name, counts["equation"] if term.place is None else counts["condition"])
         points, columns = term.sample(goal.problem.domain, count, [*seed, i])
+        if slab is not None:
+            axis, start, end = slab
+            lower, upper = (ends[axis] for ends in goal.problem.domain.bounds)
+            points[:, axis] = start + (points[:, axis] - lower) * ((end - start) / (upper - lower))
         inputs = jnp.asarray(points, dtype), {name: jnp.asarray(column, dtype) for name, column in columns.items()}
         batches.append(Batch(*inputs, _given(goal.problem, goal.exact, term, *inputs)))
     return tuple(batches)

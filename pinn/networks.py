@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax import Array
 
 from .derivatives import ACTIVATIONS, Activation, Smooth, concatenate, sin, tanh
 from .errors import NetworkError, ProblemWarning
@@ -323,8 +324,6 @@ class Encoding:
     def __init__(self, lower: np.ndarray, upper: np.ndarray, periodic: tuple[bool, ...], raw: bool = False):
         self.lower, self.upper, self.periodic, self.raw = np.asarray(lower), np.asarray(upper), tuple(periodic), raw
         self._key = (tuple(self.lower), tuple(self.upper), self.periodic, raw)
-        half = (self.upper - self.lower) / 2
-        self.rate = np.where(self.periodic, np.pi, 1.0) / half
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Encoding) and self._key == other._key
@@ -336,9 +335,15 @@ class Encoding:
     def size(self) -> int:
         return len(self.periodic) + (0 if self.raw else sum(self.periodic))
 
-    def __call__(self, point: Smooth) -> Smooth:
-        middle = ((self.lower + self.upper) / 2).astype(point.dtype)
-        centred = (point - middle) * self.rate.astype(point.dtype)
+    def column(self, axis: int) -> int:
+        """Where a coordinate that is not periodic stands in the encoding."""
+        return axis if self.raw else sum(not round_ for round_ in self.periodic[:axis])
+
+    def __call__(self, point: Smooth, box: Array | None = None) -> Smooth:
+        """The encoding of a point [d], scaled to the bounding box or to another `box`, [2, d]: lower ends and widths."""
+        lower, width = (self.lower, self.upper - self.lower) if box is None else (box[0], box[1])
+        turn = np.where(self.periodic, np.pi, 1.0)
+        centred = (point - (lower + width / 2).astype(point.dtype)) * (2 * turn / width).astype(point.dtype)
         if self.raw or not any(self.periodic):
             return centred
         plain = np.flatnonzero(~np.array(self.periodic))

@@ -14,7 +14,7 @@ import numpy as np
 
 from . import sampling
 from .boundaries import TIME, Patch, Surface
-from .check import faces, missing_conditions
+from .check import Report, check, faces, missing_conditions
 from .conditions import Condition, Data, Dirichlet, Initial, InitialVelocity, Neumann
 from .domains import RESERVED, Domain
 from .errors import DomainError, ProblemError, WellPosednessWarning, listing
@@ -176,6 +176,10 @@ class Problem:
     def equations(self) -> tuple[str, ...]:
         """Labels of the equations, in the residual's order."""
         return self.terms[0].expression.components
+
+    def check(self) -> Report:
+        """The pre-flight report, to print: names, shapes, counts, sizes, and whether the conditions fix one solution."""
+        return check(self)
 
     def plot(self, path: str | Path | None = None) -> Any:
         """A picture of the domain with its conditions, as a Matplotlib figure; written to `path` if given."""

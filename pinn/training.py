@@ -85,7 +85,12 @@ def least_squares(
     def tell(found: Fit) -> None:
         history.add(Record("features", len(history), clock.seconds, held_out=found.held_out, note=str(found.family)))
 
-    current = search(setup, widths[0], tell, enough=lambda: clock.left < 0.5 * (clock.limit or 0))
+    def make(family: Family) -> Fit:
+        found = fit(setup, family, widths[0])
+        tell(found)
+        return found
+
+    current = search(setup.problem.domain.dimension, make, enough=lambda: clock.left < 0.5 * (clock.limit or 0))
     best = latest = _judged(setup, current, widths[0], clock, history)
     for i, (before, width) in enumerate(pairwise(widths)):
         if _reached(latest.estimate, tol):

@@ -32,6 +32,7 @@ LINE = (
     "values",
     "conditions",
     "references",
+    "wellposed",
     "check",
     "plotting",
     "problem",

@@ -1,0 +1,101 @@
+"""Periodic equations in one space dimension by Fourier series, for references that have no closed form.
+
+A function on a period is its modes c₀ … c_M, u = c₀ + 2 Re Σ cₙ exp(i n θ), where the angle θ runs from 0 to 2π.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import scipy.fft
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
+
+Real = NDArray[np.float64]
+Complex = NDArray[np.complex128]
+
+CONTOUR = 32  # points of the circle over which the coefficients of ETDRK4 are averaged
+NEIGHBOURS = 10  # snapshots that a value between them is interpolated from
+BLOCK = 1000  # points that are evaluated together
+
+
+def orders(count: int) -> Real:
+    """The orders n of the modes of `count` equidistant values."""
+    return np.arange(count // 2 + 1, dtype=float)
+
+
+def modes(values: Real) -> Complex:
+    """The modes of equidistant values, the first at angle 0."""
+    return np.asarray(scipy.fft.rfft(values, norm="forward"), complex)
+
+
+def derivative_of_square(count: int, strength: float) -> Complex:
+    """strength ∂/∂θ as a factor of the modes of u²; modes that alias are left out (the 2/3 rule)."""
+    n = orders(count)
+    return strength * 1j * n * (n < count / 3)
+
+
+def etdrk4(
+    start: Complex, linear: NDArray, factor: NDArray, function: Callable, end: float, steps: int, snapshots: int
+) -> Complex:
+    """The modes, [snapshots + 1, M], at equidistant times of ∂c/∂t = linear c + factor modes(function(u)).
+
+    The exponential Runge-Kutta method of fourth order of Cox and Matthews, with the coefficients by contour integrals of
+    Kassam and Trefethen (SIAM J. Sci. Comput. 26, 2005). `steps` is a multiple of `snapshots`.
+    """
+    h, count = end / steps, 2 * (len(start) - 1)
+    z = h * linear[:, None] + np.exp(2j * np.pi * (np.arange(CONTOUR) + 0.5) / CONTOUR)
+
+    def mean(values: NDArray) -> NDArray:
+        average = h * values.mean(axis=1)
+        return average if np.iscomplexobj(linear) else average.real
+
+    whole, half = np.exp(h * linear), np.exp(h * linear / 2)
+    q = mean(np.expm1(z / 2) / z)
+    first = mean((-4 - z + np.exp(z) * (4 - 3 * z + z**2)) / z**3)
+    middle = mean((4 + 2 * z + np.exp(z) * (2 * z - 4)) / z**3)
+    last = mean((-4 - 3 * z - z**2 + np.exp(z) * (4 - z)) / z**3)
+
+    def slope(c: Complex) -> Complex:
+        return factor * modes(function(scipy.fft.irfft(c, count, norm="forward")))
+
+    c, kept = start.astype(complex), [start.astype(complex)]
+    for step in range(1, steps + 1):
+        at_start = slope(c)
+        free = half * c
+        a = free + q * at_start
+        at_a = slope(a)
+        at_b = slope(free + q * at_a)
+        at_end = slope(half * a + q * (2 * at_b - at_start))
+        c = whole * c + first * at_start + middle * (at_a + at_b) + last * at_end
+        if step % (steps // snapshots) == 0:
+            kept.append(c)
+    return np.array(kept)
+
+
+def evaluate(kept: Complex, end: float, t: ArrayLike, angle: ArrayLike) -> Real:
+    """u at any times and angles, from the modes at equidistant times between 0 and `end`.
+
+    Fourier series in the angle, Lagrange polynomials through neighbouring snapshots in time.
+    """
+    t, angle = np.broadcast_arrays(np.asarray(t, float), np.asarray(angle, float))
+    interval = end / (len(kept) - 1)
+    weighted = np.where(np.arange(kept.shape[1]) > 0, 2.0, 1.0) * kept
+    values = np.empty(t.size)
+    for i in range(0, t.size, BLOCK):
+        part = slice(i, i + BLOCK)
+        at_time = _weights(t.ravel()[part] / interval, len(kept)) @ weighted
+        waves = np.exp(1j * np.outer(angle.ravel()[part], np.arange(kept.shape[1])))
+        values[part] = np.einsum("pn,pn->p", at_time, waves).real
+    return values.reshape(t.shape)
+
+
+def _weights(places: Real, count: int) -> csr_array:
+    """The matrix, [points, count], that interpolates values at 0, 1, … count - 1."""
+    nodes = np.arange(NEIGHBOURS)
+    first = np.clip(np.floor(places).astype(int) - NEIGHBOURS // 2 + 1, 0, count - NEIGHBOURS)
+    others = np.where(nodes[:, None] == nodes, 1.0, (places - first)[:, None, None] - nodes)
+    size = np.array([(-1.0) ** (NEIGHBOURS - 1 - j) * math.factorial(j) * math.factorial(NEIGHBOURS - 1 - j) for j in nodes])
+    weights = others.prod(axis=2) / size
+    starts = NEIGHBOURS * np.arange(len(places) + 1)
+    return csr_array((weights.ravel(), (first[:, None] + nodes).ravel(), starts), shape=(len(places), count))
