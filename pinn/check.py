@@ -80,9 +80,15 @@ def check(problem: Any) -> Report:
         ...                     conditions=[Dirichlet(y=1.0, on=line.at(x=0)), Dirichlet(y=0.0, on=line.at(x=5))])))
         problem: y(x) on Interval(x=(0, 5))
         <BLANKLINE>
-        term                    residual  reads         size
-        equation                [n, 1]    y, y_x, y_xx  0.2
-        Dirichlet y = 1 on x = 0  [1, 1]  y             1
+        term                      residual  reads         size
+        equation                  [n, 1]    y, y_x, y_xx  0.2
+        Dirichlet y = 1 on x = 0  [1, 1]    y             1
+        Dirichlet y = 0 on x = 5  [1, 1]    y             1
+        <BLANKLINE>
+        conditions in  needed  given
+        x              2       2
+        <BLANKLINE>
+        smallest singular value 0.89: disturbances are amplified by up to 1.1
     """
     if not hasattr(problem, "terms") or not hasattr(problem, "domain"):
         raise ProblemError(f"check() needs a pinn.Problem; got {problem!r:.80}.")

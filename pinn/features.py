@@ -388,7 +388,7 @@ def candidates(dimension: int) -> list[Family]:
 
 
 def search(
-    dimension: int, make: Callable[[Family], Found], enough: Callable[[], bool], good: float = 1e-14, most: int = 60
+    starts: Sequence[Family], make: Callable[[Family], Found], enough: Callable[[], bool], good: float = 1e-14, most: int = 60
 ) -> Found:
     """The family with the smallest held-out residual: the starting families, then coordinate by coordinate.
 
@@ -401,14 +401,14 @@ def search(
             tried[family] = make(family)
         return tried[family]
 
-    first, *others = candidates(dimension)
+    first, *others = starts
     best = attempt(first)
     for family in others:
         if best.held_out <= good or enough():
             return best
         new = attempt(family)
         best = new if new.held_out < best.held_out else best
-    axes = list(range(dimension))
+    axes = list(range(len(best.family.bandwidth)))
     for factor in (2.0, 2.0, 2**0.5, 2**0.5):
         before = best
         for axis, step in itertools.product(axes if len(axes) <= 3 else [None], (factor, 1 / factor)):

@@ -22,7 +22,7 @@ from .boundaries import TIME, Surface
 from .check import faces
 from .conditions import Periodic
 from .exact import Exact
-from .features import Family, Setup, feature_ansatz, linearised, newton, relative_residual, search
+from .features import Family, Setup, candidates, feature_ansatz, linearised, newton, relative_residual, search
 from .history import Clock, History, Record
 from .loss import Objective, Weights, draw, objective
 from .operators import arguments
@@ -30,6 +30,7 @@ from .problem import Problem
 
 _ROOM = 64  # slabs that arrays have room for; twice as many, and a compilation more, where that is not enough
 _CONVERGED = 1e-2  # held-out residual of a slab that stands for a solution
+_RUNS = 5  # most changes of features: each costs a compilation
 _LEAST = 2.0**-10  # shortest slab, relative to the whole time
 
 
@@ -229,45 +230,78 @@ def _doubled(run: dict[str, Any]) -> dict[str, Any]:
     return {**run, "train": {**run["train"], "coefficients": longer}, "edges": jnp.concatenate([edges, beyond])}
 
 
-def march_through(
-    setup: Setup, time: Timeline, width: int, target: float, clock: Clock, history: History, family: Family | None = None,
-    share: float = 1 / 8,
-) -> March | None:  # fmt: skip
-    """Slabs from start to end, with held-out residuals of at most `target` where that can be had; None where time ran out."""
-    whole = time.end - time.start
-    empty, step, failed = begin(setup, time), share * whole, np.inf
+class _Marcher:
+    """The decisions of a march: how long the next slab is, and when its features change."""
 
-    def attempt(march: March, family: Family, end: float) -> Slab:
-        begun = march if march.families and family == march.family else with_run(setup, march, time, family, width)
-        slab = solve_slab(setup, begun, time, width, end)
-        history.add(Record("slabs", len(history), clock.seconds, held_out=slab.held_out, note=f"to {end:.4g}, {family}"))
+    def __init__(self, setup: Setup, time: Timeline, width: int, target: float, clock: Clock, history: History):
+        self.setup, self.time, self.width, self.target, self.clock, self.history = setup, time, width, target, clock, history
+        self.march, self.whole = begin(setup, time), time.end - time.start
+
+    def attempt(self, family: Family, size: float) -> Slab:
+        start = self.march.edges[-1]
+        end = self.time.end if start + size > self.time.end - 1e-9 * self.whole else start + size
+        known = self.march.families and family == self.march.family
+        begun = self.march if known else with_run(self.setup, self.march, self.time, family, self.width)
+        slab = solve_slab(self.setup, begun, self.time, self.width, end)
+        note = f"{start:.4g} to {end:.4g}, {family}"
+        self.history.add(Record("slabs", len(self.history), self.clock.seconds, held_out=slab.held_out, note=note))
         return slab
 
-    def look(step: float) -> Slab:
+    def look(self, starts: Sequence[Family], size: float, most: int) -> Slab:
+        """The best features for a slab of this size."""
+        half = 0.5 * (self.clock.limit or 0)
         return search(
-            setup.problem.domain.dimension,
-            lambda family: attempt(empty, family, time.start + step),
-            enough=lambda: clock.left < 0.7 * (clock.limit or 0),
-            good=0.1 * target,
-            most=24,
+            starts,
+            lambda family: self.attempt(family, size),
+            enough=lambda: self.clock.left < half,
+            good=0.3 * self.target,
+            most=most,
         )
 
-    while family is None:
-        found = look(step)
-        if found.held_out < _CONVERGED or step <= _LEAST * whole:
-            family = found.family
-        step = step if found.held_out < _CONVERGED else step / 4
-    march = empty
-    while march.edges[-1] < time.end - 1e-9 * whole:
-        left = time.end - march.edges[-1]
-        size = left / math.ceil(left / step - 0.1)
-        end = time.end if size > 0.999 * left else march.edges[-1] + size
-        slab = attempt(march, family, end)
-        if (slab.held_out > _CONVERGED and size <= _LEAST * whole) or clock.left < 0:
-            return None
-        if slab.held_out > _CONVERGED or (slab.held_out > target and size > _LEAST * whole and slab.held_out < 0.3 * failed):
-            failed, step = slab.held_out, size / 2
-            continue
-        march, failed = take(slab, time), np.inf
-        step = 1.6 * size if slab.held_out < 0.03 * target else size
-    return march
+    def first(self) -> tuple[Family, float]:
+        """Features and size to begin with: shorter slabs while they help."""
+        size = self.whole / 8
+        best = self.look(candidates(self.setup.problem.domain.dimension), size, 24)
+        while best.held_out > self.target and size > _LEAST * self.whole:
+            scaled = best.family.scaled(0.25, self.time.axis)
+            starts = [scaled, scaled.scaled(2.0, self.time.axis)]
+            starts = candidates(len(scaled.bandwidth)) if best.held_out > _CONVERGED else starts
+            new = self.look(starts, size / 4, 16)
+            if new.held_out > 0.5 * best.held_out and best.held_out < _CONVERGED:
+                break
+            best, size = new, size / 4
+        return best.family, size
+
+    def next(self, family: Family, size: float) -> tuple[Slab, float] | None:
+        """One more slab that meets the target, or the best that can be had, and the size for the one after it."""
+        left = self.time.end - self.march.edges[-1]
+        size = left / math.ceil(left / size - 0.1)
+        slab = self.attempt(family, size)
+        while slab.held_out > self.target:
+            if self.clock.left < 0 or (size < _LEAST * self.whole and slab.held_out > _CONVERGED):
+                return None
+            shorter = self.attempt(family, size / 2)
+            if shorter.held_out < 0.3 * slab.held_out or slab.held_out > _CONVERGED:
+                slab, size = shorter, size / 2
+                continue
+            if len(self.march.families) < _RUNS:
+                near = [family.scaled(f, i) for i in range(len(family.bandwidth)) for f in (0.7, 1.4)]
+                other = self.look(near, size, 10)
+                slab = other if other.held_out < 0.5 * slab.held_out else slab
+            self.target = max(self.target, 1.5 * slab.held_out)
+        return slab, 1.6 * size if slab.held_out < 0.03 * self.target else size
+
+    def run(self) -> March | None:
+        family, size = self.first()
+        while self.march.edges[-1] < self.time.end:
+            found = self.next(family, size)
+            if found is None:
+                return None
+            slab, size = found
+            self.march, family = take(slab, self.time), slab.family
+        return self.march
+
+
+def march_through(setup: Setup, time: Timeline, width: int, target: float, clock: Clock, history: History) -> March | None:
+    """Slabs from start to end, with held-out residuals of at most `target` where that can be had; None where time ran out."""
+    return _Marcher(setup, time, width, target, clock, history).run()

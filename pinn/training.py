@@ -16,7 +16,7 @@ from jax import Array
 
 from .errors import MethodError
 from .estimate import Estimate, Trust, estimate
-from .features import Family, Fit, Setup, fit, linearised, relative_residual, search
+from .features import Family, Fit, Setup, candidates, fit, linearised, relative_residual, search
 from .history import Clock, History, Record, Status
 from .loss import Batch, Objective, Weights, draw, mean_squares, objective, residuals, rows
 from .methods.gauss_newton import HostDriven
@@ -90,7 +90,7 @@ def least_squares(
         tell(found)
         return found
 
-    current = search(setup.problem.domain.dimension, make, enough=lambda: clock.left < 0.5 * (clock.limit or 0))
+    current = search(candidates(setup.problem.domain.dimension), make, enough=lambda: clock.left < 0.5 * (clock.limit or 0))
     best = latest = _judged(setup, current, widths[0], clock, history)
     for i, (before, width) in enumerate(pairwise(widths)):
         if _reached(latest.estimate, tol):

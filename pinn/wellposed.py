@@ -7,15 +7,15 @@ With L the linearised equations and B the linearised conditions, each divided by
 is about 1/‖solution operator‖, and its minimiser v the function that the data hold least. v runs over random smooth features.
 σ₁ alone does not tell a broken problem from one that amplifies: for u' = 10 u it is e⁻¹⁰ too. What tells them apart is v near
 the conditions: e^{10 t} is small at its initial value, but not smaller there than just beside it. So the residuals of v are
-divided by the size of v *nearby*: that ratio is of order one for whatever merely grows, and falls without end for a function
-that satisfies every equation and condition with zero data, the more features the further.
+divided by the size of v *nearby*: that ratio is above one for whatever merely grows; close to a resonance it is small, and
+stays what it is when the features double; for a function that satisfies every equation and condition with zero data it falls
+to rounding.
 
 It takes a problem by its attributes and imports nothing of it, so that `Problem.check` can use it.
 """
 
 from __future__ import annotations
 
-import itertools
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,9 +27,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .boundaries import TIME
-from .errors import ProblemError, WellPosednessWarning, listing
+from .errors import ProblemError, WellPosednessWarning
 from .expression import Expression, read_leaves
+from .nullfunction import Basis, NullFunction, described, formula_of
 from .values import Points
 
 _BANDWIDTH = 4.0  # of the features, in the domain scaled to [-1, 1]: smooth enough that null functions are found to 1e-6
@@ -37,60 +37,18 @@ _CUT = 1e-11  # directions of the features below this are rounding
 _EMPHASIS = 30.0  # weight of the conditions: they act as constraints, and rounding in them stays small
 _VECTORS = 6  # singular vectors looked at
 _SUSPECT = 0.1  # a larger singular value needs no second look: the local ratio is larger still
-_NULL = 0.05  # measured: at least 0.29 where a problem only amplifies, at most 0.011 where a condition is missing
+_NULL = (
+    0.05  # measured: 1.8 or more under growth, 0.09 for a pressure held at one point, 0.011 or less where a condition is missing
+)
 _FLOOR = 1e-4  # ratios below need not fall further: rounding of fourth derivatives
 _NEAR = 16  # "nearby" is the nearest 1/16 of the points
 _DATA = 500  # data points looked at
-_SURE = 0.999  # share of a function that a simple formula must explain to name it
 
 
 class Given(Protocol):
     """Fields to linearise about: an objective, and its weights passed in."""
 
     def values(self, weights: Any, point: Array) -> Array: ...
-
-
-class Basis(NamedTuple):
-    """A constant and random waves sin(k·s + b) of the coordinates s scaled to [-1, 1]^d."""
-
-    kernel: np.ndarray  # [d, M]
-    phase: np.ndarray  # [M]
-    lower: np.ndarray
-    upper: np.ndarray
-
-    def part(self, points: np.ndarray, index: Sequence[int]) -> np.ndarray:
-        """∂^index of every function, [n, M], at points [n, d]."""
-        rate = 2 / (self.upper - self.lower)
-        angle = ((points - (self.lower + self.upper) / 2) * rate) @ self.kernel + self.phase
-        factor = np.prod((self.kernel * rate[:, None]) ** np.array(index)[:, None], axis=0)
-        return np.sin(angle + sum(index) * np.pi / 2) * factor
-
-
-@dataclass(frozen=True, eq=False)
-class NullFunction:
-    """A function that the data do not fix, largest value 1: call it by coordinates, as a solution; a dict by field.
-
-    Attributes:
-        fields: those that it changes.
-    """
-
-    fields: tuple[str, ...]
-    coordinates: tuple[str, ...]
-    bases: Mapping[str, Basis]
-    coefficients: Mapping[str, np.ndarray]
-
-    def __call__(self, **points: Any) -> dict[str, np.ndarray]:
-        missing = [name for name in self.coordinates if name not in points]
-        if missing or len(points) > len(self.coordinates):
-            raise ProblemError(f"The function needs the coordinates {listing(self.coordinates)}; got {listing(points)}.")
-        columns = np.broadcast_arrays(*(np.asarray(points[name], float) for name in self.coordinates))
-        flat = np.stack([column.ravel() for column in columns], axis=1)
-        return {name: values.reshape(columns[0].shape) for name, values in self.at(flat).items()}
-
-    def at(self, points: np.ndarray, index: Sequence[int] | None = None) -> dict[str, np.ndarray]:
-        """Its values, or ∂^index, [n] by field at points [n, d]."""
-        order = index or (0,) * len(self.coordinates)
-        return {name: self.bases[name].part(points, order) @ self.coefficients[name] for name in self.fields}
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +62,8 @@ class Stability:
         ill_posed: whether a function satisfies every equation and condition with zero data.
         local: residual of the least-fixed function relative to its size nearby; of order one where a problem merely amplifies.
         null: that function, where the problem is ill-posed.
-        description: it, in words.
+        constant: the field that is fixed only up to a constant, where that is what is left free.
+        description: the function, in words.
         advice: what would tell it apart.
         scales: for each term the size of its components: the largest coefficient in a domain scaled to unit length.
 
@@ -122,6 +81,7 @@ class Stability:
     ill_posed: bool
     local: float
     null: NullFunction | None = None
+    constant: str | None = None
     description: str = ""
     advice: str = ""
     scales: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
@@ -151,7 +111,7 @@ def stability(
     Args:
         problem: the problem.
         about: an objective and its weights, the solution to linearise about.
-        count: features a field, and then twice as many; 150 for one or two fields, fewer for more.
+        count: features a field, and then twice as many; by default 50 in one dimension, 150 in more, fewer for many fields.
         seed: of features and points: equal seeds give equal results.
 
     Raises:
@@ -170,12 +130,13 @@ def stability(
     """
     if count is not None and (isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 10):
         raise ProblemError(f"stability(count=...) needs a whole number of features, at least 10; got {count!r}.")
-    if not isinstance(problem.terms, tuple):
+    if not hasattr(problem, "terms"):
         raise ProblemError(f"stability() needs a pinn.Problem; got {problem!r:.80}.")
-    count = count or max(50, min(150, 300 // len(problem.fields)))
+    most = 150 if problem.domain.dimension > 1 else 50
+    count = count or max(50, min(most, 300 // len(problem.fields)))
     seeds = tuple(np.atleast_1d(seed).tolist())
     with jax.enable_x64(True):  # singular values below 1e-6 cannot be seen in float32
-        places = [_places(problem, i, seeds) for i in range(len(problem.terms))]
+        places = [_places(problem, i, count, seeds) for i in range(len(problem.terms))]
         verdict = not problem.parameters and (about is not None or problem.is_linear or not _has_data(problem))
         found = None
         for kind in ("given",) if about is not None else ("zero",) if problem.is_linear else ("zero", "wave"):
@@ -240,9 +201,9 @@ def _has_data(problem: Any) -> bool:
     return any(isinstance(term.place, Points) for term in problem.terms)
 
 
-def _places(problem: Any, i: int, seed: tuple[int, ...]) -> _Place:
+def _places(problem: Any, i: int, count: int, seed: tuple[int, ...]) -> _Place:
     term, d = problem.terms[i], problem.domain.dimension
-    inside, on = (400 if d == 1 else 1000), (100 if d < 3 else 200)
+    inside, on = max(200 if d == 1 else 700, 3 * count), (100 if d < 3 else 200)
     points, columns = term.sample(problem.domain, inside if term.place is None else on, (*seed, 1, i))
     if isinstance(term.place, Points) and len(points) > _DATA:
         kept = np.random.default_rng((*seed, 2, i)).choice(len(points), _DATA, replace=False)
@@ -304,8 +265,14 @@ def _linearised(problem: Any, place: _Place, kind: str, about: tuple[Given, Any]
     return _Linear(place, np.asarray(_slopes(expression, place.extras, points, place.columns, jnp.asarray(leaves))))
 
 
-def _sizes(problem: Any, terms: Sequence[_Linear]) -> tuple[list[np.ndarray], np.ndarray]:
-    """The size of each term's components, [K] each, and of each field, [F]: units cancel.
+class _Sizes(NamedTuple):
+    terms: list[np.ndarray]  # [K] each, of fields of their own size
+    fields: np.ndarray  # [F]
+    plain: list[np.ndarray]  # [K] each, of fields of size one
+
+
+def _sizes(problem: Any, terms: Sequence[_Linear]) -> _Sizes:
+    """The size of each term's components, and of each field: units cancel.
 
     A coefficient counts with its derivative, in a domain of unit length. Fields are scaled to make the coefficients that
     couple them alike; an equation's size is then its largest coefficient of a derivative, or of a value where it has none.
@@ -326,8 +293,13 @@ def _sizes(problem: Any, terms: Sequence[_Linear]) -> tuple[list[np.ndarray], np
     system[np.arange(len(rows)), rows] = system[np.arange(len(rows)), every.shape[0] + columns] = 1
     logs = np.linalg.lstsq(system, -np.log(every[rows, columns]), rcond=None)[0][every.shape[0] :]
     fields = np.exp(logs - logs.mean())
-    first = [((derivatives * fields).max(axis=1), (table * fields).max(axis=1)) for table, derivatives in tables]
-    return [np.where(a > 0, a, np.where(b > 0, b, 1.0)) for a, b in first], fields
+
+    def largest(table: np.ndarray, derivatives: np.ndarray, fields: np.ndarray | float) -> np.ndarray:
+        either = np.where(np.any(derivatives > 0, axis=1, keepdims=True), derivatives, table)
+        size = (either * fields).max(axis=1)
+        return np.where(size > 0, size, 1.0)
+
+    return _Sizes([largest(*both, fields) for both in tables], fields, [largest(*both, 1.0) for both in tables])
 
 
 # --- its smallest singular values ------------------------------------------------------------------------------------
@@ -352,16 +324,16 @@ def _bases(problem: Any, count: int, seed: tuple[int, ...]) -> dict[str, Basis]:
     return found
 
 
-def _rows(problem: Any, terms: Sequence[_Linear], sizes: tuple, bases: Mapping[str, Basis]) -> list[np.ndarray]:
+def _rows(problem: Any, terms: Sequence[_Linear], sizes: _Sizes, bases: Mapping[str, Basis]) -> list[np.ndarray]:
     """Each term's change by each function of each field, [n, K, F, M], all of size one."""
     found = []
-    for (place, slopes), size in zip(terms, sizes[0], strict=True):
+    for (place, slopes), size in zip(terms, sizes.terms, strict=True):
         width = next(iter(bases.values())).phase.size
         block = np.zeros((*slopes.shape[:2], len(problem.fields), width))
         for j, leaf in enumerate(place.term.expression.leaves):
             at = place.sites[:, place.term.expression.sites.index(leaf.site)]
             column = problem.fields.index(leaf.field)
-            block[:, :, column] += slopes[:, :, j, None] * bases[leaf.field].part(at, leaf.index)[:, None] * sizes[1][column]
+            block[:, :, column] += slopes[:, :, j, None] * bases[leaf.field].part(at, leaf.index)[:, None] * sizes.fields[column]
         found.append(block / size[None, :, None, None])
     return found
 
@@ -414,107 +386,51 @@ def _judged(problem: Any, terms: Sequence[_Linear], count: int, seed: tuple[int,
     rows = _rows(problem, terms, sizes, bases)
     whole = (0,) * problem.domain.dimension
     values = {name: bases[fields[0]].part(inside, whole) for fields in problem.groups().values() for name in fields}
-    scales = {place.term.name: tuple(size.tolist()) for (place, _), size in zip(terms, sizes[0], strict=True)}
+    scales = {place.term.name: tuple(size.tolist()) for (place, _), size in zip(terms, sizes.plain, strict=True)}
     fine = _smallest(problem, terms, rows, values, 2 * count + 1)
-    coarse = _smallest(problem, terms, rows, values, count + 1) if fine.values[0] < _SUSPECT else None
-    limit = 0.0 if coarse is None else _limit(coarse)
-    free = np.flatnonzero(fine.local <= limit)
-    local = float(fine.local[0]) if coarse is not None else float(fine.values[0])
-    before = fine.values if coarse is None else coarse.values
-    numbers = (tuple(fine.values.tolist()), tuple(before.tolist()))
+    if fine.values[0] >= _SUSPECT:
+        numbers = tuple(fine.values.tolist())
+        return Stability(numbers, numbers, False, numbers[0], scales=scales)
+    coarse = _smallest(problem, terms, rows, values, count + 1)
+    free = np.flatnonzero(fine.local <= _limit(coarse))
+    numbers = tuple(fine.values.tolist()), tuple(coarse.values.tolist())
     if not verdict or not len(free):
-        return Stability(*numbers, False, local, scales=scales)
-    found = np.einsum("qfm,fnm->qfn", fine.coefficients[free], np.stack([values[name] for name in problem.fields]))
-    formula, mixture = _formula(problem, inside, found)
-    fields = np.sqrt(np.mean(np.einsum("q,qfn->fn", mixture, found) ** 2, axis=1))
-    carriers = [f for f in range(len(problem.fields)) if fields[f] > 1e-2 * fields.max()]
-    combined = np.einsum("q,qfm->fm", mixture, fine.coefficients[free]) * sizes[1][:, None]
-    largest = max(float(np.abs(values[problem.fields[f]] @ combined[f]).max()) for f in carriers)
-    names = tuple(problem.fields[f] for f in carriers)
-    coefficients = {problem.fields[f]: combined[f] / largest for f in carriers}
-    null = NullFunction(names, problem.domain.coordinates, {name: bases[name] for name in names}, coefficients)
-    description, advice = _described(problem, null, formula, inside)
-    return Stability(*numbers, True, float(fine.local[free].min()), null, description, advice, scales)
+        return Stability(*numbers, False, float(fine.local[0]), scales=scales)
+    null, formula = _null(problem, bases, sizes.fields, values, fine.coefficients[free], inside)
+    description, advice = described(problem, null, formula, inside)
+    return Stability(
+        *numbers,
+        True,
+        float(fine.local[free].min()),
+        null=null,
+        constant=null.fields[0] if formula == "" else None,
+        description=description,
+        advice=advice,
+        scales=scales,
+    )
+
+
+def _null(
+    problem: Any,
+    bases: Mapping[str, Basis],
+    sizes: np.ndarray,
+    values: Mapping[str, np.ndarray],
+    free: np.ndarray,
+    inside: np.ndarray,
+) -> tuple[NullFunction, str | None]:
+    """The simplest combination of null functions, from their coefficients [Q, F, M], and its formula if it has one."""
+    found = np.einsum("qfm,fnm->qfn", free, np.stack([values[name] for name in problem.fields]))
+    formula, mixture = formula_of(problem, inside, found)
+    coefficients = np.einsum("q,qfm->fm", mixture, free)
+    share = np.sqrt(np.mean(np.einsum("q,qfn->fn", mixture, found) ** 2, axis=1))
+    moved = [f for f in range(len(sizes)) if share[f] > 1e-2 * share.max()]
+    combined = {problem.fields[f]: coefficients[f] * sizes[f] for f in moved}
+    largest = max(float(np.abs(values[name] @ part).max()) for name, part in combined.items())
+    parts = {name: part / largest for name, part in combined.items()}
+    return NullFunction(tuple(parts), problem.domain.coordinates, {name: bases[name] for name in parts}, parts), formula
 
 
 def _limit(coarse: _Vectors) -> float:
-    """The local ratio at which a function counts as null, after what half of the features found: close by, or falling."""
+    """The ratio at which a function counts as null: half of what half of the features found, or any once that is rounding."""
     before = np.nanmin([*coarse.local, np.inf])
     return _NULL if before <= _FLOOR else min(_NULL, max(before / 2, _FLOOR))
-
-
-# --- in words --------------------------------------------------------------------------------------------------------
-
-
-def _formula(problem: Any, points: np.ndarray, found: np.ndarray) -> tuple[str | None, np.ndarray]:
-    """A simple function among the combinations of those found [Q, F, n], by name, and the combination [Q].
-
-    None for the name where there is none, "" for a constant; the combination is then the first function.
-    """
-    names, (lower, upper) = problem.domain.coordinates, problem.domain.bounds
-    factors = [_shapes(name, a, b, points[:, i]) for i, (name, a, b) in enumerate(zip(names, lower, upper, strict=True))]
-    for order in range(min(len(names), 2) + 1):
-        for axes in itertools.combinations(range(len(names)), order):
-            for chosen in itertools.product(*(factors[i].items() for i in axes)):
-                shape = np.prod([values for _, values in chosen], axis=0) * np.ones(len(points))
-                shape = shape / np.sqrt(np.mean(shape**2))
-                share = found @ shape / len(points)  # [Q, F]
-                best = int(np.argmax(np.sum(share**2, axis=0)))
-                if np.sum(share[:, best] ** 2) > _SURE:
-                    return " ".join(text for text, _ in chosen), share[:, best]
-    return None, np.eye(len(found))[0]
-
-
-def _shapes(name: str, a: float, b: float, x: np.ndarray) -> dict[str, np.ndarray]:
-    s, shifted = (x - a) / (b - a), name if a == 0 else f"({name} {'-' if a > 0 else '+'} {abs(a):g})"
-    angle = shifted if b - a == 1 else f"{shifted}/{b - a:g}"
-    found = {shifted: s, f"({b:g} - {name})": 1 - s}
-    for n, times in ((0.5, "π/2 "), (1, "π "), (1.5, "3π/2 "), (2, "2π "), (3, "3π ")):
-        found |= {f"sin({times}{angle})": np.sin(n * np.pi * s), f"cos({times}{angle})": np.cos(n * np.pi * s)}
-    return found
-
-
-def _described(problem: Any, null: NullFunction, formula: str | None, points: np.ndarray) -> tuple[str, str]:
-    names, fields = problem.domain.coordinates, " and ".join(null.fields)
-    sizes = np.max([np.abs(values) for values in null.at(points).values()], axis=0)
-    peak = points[int(np.argmax(sizes))]
-    where = ", ".join(f"{name} = {x:.2g}" for name, x in zip(names, peak, strict=True))
-    if formula == "":
-        middle = points[int(np.argmin(np.sum((points - points.mean(axis=0)) ** 2, axis=1)))]
-        one = ", ".join(f"{name}=[{x:.2g}]" for name, x in zip(names, middle, strict=True))
-        return f"a constant added to {fields}", (
-            f"Give {fields} at one point, as in Condition(lambda {fields}: {fields}, on=Points({one})), or on a part of the "
-            "boundary; where only differences of it matter, nothing is missing."
-        )
-    what = f"any multiple of {formula} added to {fields}" if formula else f"a function added to {fields}, largest near {where}"
-    return what, _advice(problem, null, points, fields, where)
-
-
-def _advice(problem: Any, null: NullFunction, points: np.ndarray, fields: str, where: str) -> str:
-    """Which condition would tell it apart: one on the face where it is largest, or on its start."""
-    inside = _rms(null, points)
-    if problem.domain.is_box:
-        lower, upper = problem.domain.bounds
-        faces: dict[str, float] = {}
-        for i, name in enumerate(problem.domain.coordinates):
-            for end in (lower[i],) if name == TIME else (lower[i], upper[i]):
-                on = points.copy()
-                on[:, i] = end
-                faces[f"{name} = {end:g}"] = _rms(null, on)
-                unit = tuple(int(i == k) for k in range(len(lower)))
-                if name == TIME and faces[f"{name} = {end:g}"] < 0.05 * inside:
-                    speed = _rms(null, on, unit) * (upper[i] - lower[i])
-                    if speed > 0.3 * inside:
-                        return f"Add a condition for the velocity of {fields} on {name} = {end:g}: InitialVelocity(...)."
-        face = max(faces, key=lambda name: faces[name])
-        if faces[face] > 0.3 * inside:
-            return f"Add a condition for {fields} on {face}, where it is not zero."
-        return (
-            "No value on the boundary would tell it apart: the equations have this solution of their own (a resonance), so that "
-            "there is none for most data, and else infinitely many. Check the coefficients and the size of the domain."
-        )
-    return f"Add a condition for {fields} near {where}."
-
-
-def _rms(null: NullFunction, points: np.ndarray, index: Sequence[int] | None = None) -> float:
-    return float(np.sqrt(np.mean(np.sum([values**2 for values in null.at(points, index).values()], axis=0))))

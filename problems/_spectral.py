@@ -26,10 +26,10 @@ def orders(count: int) -> Real:
 
 def modes(values: Real) -> Complex:
     """The modes of equidistant values, the first at angle 0."""
-    return np.asarray(scipy.fft.rfft(values, norm="forward"), complex)
+    return np.asarray(scipy.fft.rfft(values, norm="forward"), np.complex128)
 
 
-def derivative_of_square(count: int, strength: float) -> Complex:
+def derivative_of_square(count: int, strength: float) -> NDArray:
     """strength ∂/∂θ as a factor of the modes of u²; modes that alias are left out (the 2/3 rule)."""
     n = orders(count)
     return strength * 1j * n * (n < count / 3)
@@ -80,12 +80,12 @@ def evaluate(kept: Complex, end: float, t: ArrayLike, angle: ArrayLike) -> Real:
     """
     t, angle = np.broadcast_arrays(np.asarray(t, float), np.asarray(angle, float))
     interval = end / (len(kept) - 1)
-    weighted = np.where(np.arange(kept.shape[1]) > 0, 2.0, 1.0) * kept
+    n = np.arange(kept.shape[1])
     values = np.empty(t.size)
     for i in range(0, t.size, BLOCK):
         part = slice(i, i + BLOCK)
-        at_time = _weights(t.ravel()[part] / interval, len(kept)) @ weighted
-        waves = np.exp(1j * np.outer(angle.ravel()[part], np.arange(kept.shape[1])))
+        at_time = _weights(t.ravel()[part] / interval, len(kept)) @ kept
+        waves = np.where(n > 0, 2.0, 1.0) * np.exp(1j * np.outer(angle.ravel()[part], n))
         values[part] = np.einsum("pn,pn->p", at_time, waves).real
     return values.reshape(t.shape)
 

@@ -3,11 +3,11 @@
     ∂u/∂t = a ∂²u/∂x² + b ∂²u/∂y²,   0 < t < 5, (x, y) in [0, 1]²
     u(0, x, y) = sin 20πx sin πy,   u = 0 at the edges
 
-Twenty half waves lie across the direction that hardly conducts: short waves fade slowly, long ones fast.
+Twenty half waves lie along x, which hardly conducts, and one along y: the short waves alone would last, the long one fades.
 
 Source: PINNacle (arXiv 2306.08827), its problem Heat2d-MS, where a = 1/(500π)² and b = 1/π².
 
-Good values: waves = 20, the original; end = 5, where a hundredth of the start is left.
+Good values: waves = 20, the original; end = 5, when less than a hundredth of the start is left.
 """
 
 import jax.numpy as jnp

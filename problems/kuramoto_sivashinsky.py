@@ -12,6 +12,7 @@ on 432 points.
 Good values: end = 1, where chaos has set in; end = 0.5 is much easier.
 """
 
+import math
 from functools import lru_cache
 
 import jax.numpy as jnp
@@ -22,7 +23,7 @@ import pinn
 from pinn import d
 from problems import _spectral
 
-COUNT, STEPS, SNAPSHOTS = 432, 40_000, 2000
+COUNT, SNAPSHOTS, STEPS = 432, 2000, 20  # steps from snapshot to snapshot, for each unit of time
 
 
 def problem(alpha: float = 100 / 16, beta: float = 100 / 16**2, gamma: float = 100 / 16**4, end: float = 1.0) -> pinn.Problem:
@@ -39,10 +40,9 @@ def problem(alpha: float = 100 / 16, beta: float = 100 / 16**2, gamma: float = 1
 
 
 @lru_cache
-def computed(
-    alpha: float, beta: float, gamma: float, end: float, count: int = COUNT, steps: int = STEPS
-) -> NDArray[np.complex128]:
-    """The modes of u at equidistant times."""
+def computed(alpha: float, beta: float, gamma: float, end: float, finer: int = 1) -> NDArray[np.complex128]:
+    """The modes of u at equidistant times. `finer` multiplies points and steps."""
+    count, steps = finer * COUNT, finer * SNAPSHOTS * math.ceil(STEPS * end)
     x, n = 2 * np.pi * np.arange(count) / count, _spectral.orders(count)
     start = _spectral.modes(np.cos(x) * (1 + np.sin(x)))
     steepening = _spectral.derivative_of_square(count, -alpha / 2)

@@ -8,7 +8,7 @@ Prey x breed until predators y, which live on them, have become too many. Both n
 Source: the usual example of solvers of ordinary differential equations; the numbers are those of SciML's examples. The reference
 is integrated by Dormand and Prince's method of order 8.
 
-Good values: alpha = 1.5, beta = 1, gamma = 3, delta = 1, one round in about 3.4; end = 10 are three rounds with sharp peaks.
+Good values: alpha = 1.5, beta = 1, gamma = 3, delta = 1, one round in about 3.3; end = 10 are three rounds with sharp peaks.
 """
 
 from collections.abc import Callable

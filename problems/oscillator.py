@@ -6,7 +6,7 @@
 A stiff spring with little friction: u swings about ω₀ end / 2π times while it fades at the rate δ. Plain networks lose such
 swings; exam_ode is the general oscillator.
 
-Source: Moseley, Markham, Nissen-Meyer, Adv. Comput. Math. 49 (2023), with friction 4 and spring 6400 at mass 1.
+Source: the example of the package FBPINNs, with friction 4 and spring 6400 at mass 1.
 
 Good values: damping = δ = 2, frequency = ω₀ = 80, the original; 20 is easy.
 """

@@ -32,6 +32,7 @@ LINE = (
     "values",
     "conditions",
     "references",
+    "nullfunction",
     "wellposed",
     "check",
     "plotting",
