@@ -137,10 +137,10 @@ class Slabs:
         since = point[self.axis : self.axis + 1] - state["box"][0, self.axis]
         total, power = None, None
         for i in range(self.carry):
-            power = since * power / i if i and power is not None else (since if i else None)
-            for l in range(self.carry):
-                slopes = ansatz.network(state).activation.slope(l)(layer) * rate**l
-                part = slopes @ carried[i, l, :-1] + (carried[i, l, -1] if not l else 0.0)
+            power = None if not i else since if power is None else since * power / i
+            for order in range(self.carry):
+                slopes = ansatz.network(state).activation.slope(order)(layer) * rate**order
+                part = slopes @ carried[i, order, :-1] + (carried[i, order, -1] if not order else 0.0)
                 part = part if power is None else part * power
                 total = part if total is None else total + part
         factors = [_factor(ansatz.exact.factor(name, point, state["box"], besides=self.axis)) for name in self.fields]

@@ -16,6 +16,7 @@ from .exact import Exact, plan_exact
 from .methods.gauss_newton import gauss_newton
 from .networks import MLP
 from .problem import Problem
+from .slabs import Timeline, timeline
 from .training import Phase
 
 DEFAULT_LIMIT = 120.0  # seconds, where neither tol nor time_limit is given
@@ -38,6 +39,9 @@ class Plan:
         choices: the decisions, in words.
         exact: the conditions built into the ansatz.
         widths: of the least-squares phase, in order; empty where it is left out.
+        slabs: widths of the march through slabs of time that follows where the whole interval is not resolved; empty where
+            there is none.
+        time: what the slabs follow.
         phases: of gradient methods; empty where least squares is all.
         network: makes the network of those phases.
         points: collocation points inside and on each condition, for those phases.
@@ -47,6 +51,8 @@ class Plan:
     choices: tuple[Choice, ...]
     exact: Exact
     widths: tuple[int, ...]
+    slabs: tuple[int, ...]
+    time: Timeline | None
     phases: tuple[Phase, ...]
     network: Callable
     points: Mapping[str, int]
@@ -97,12 +103,15 @@ def recommend(
     limit = DEFAULT_LIMIT if time_limit is None and tol is None else time_limit
     phases = _phases(method)
     features = not phases and network is None and not problem.parameters
-    widths = (200, 300, 600, 1200) if features else ()
+    time = timeline(problem, exact) if features else None
+    widths = ((200, 300) if time is not None and not problem.is_linear else (200, 300, 600, 1200, 2400)) if features else ()
+    slabs = () if time is None else (100, 200) if problem.domain.dimension == 1 else (300, 600, 1000)
     counts = _counts(problem, points)
     choices = [
         Choice("equation", _equation(problem), "from the traced residual"),
         *_conditions(problem, exact),
         _features_choice(problem, widths, method, network),
+        *_slabs_choice(slabs, time, problem),
         _network_choice(phases, widths, network),
         Choice("points", _shown(counts), "given" if points is not None else "six or more for each weight of the default network"),
         _engine_choice(problem, engine, network),
@@ -114,7 +123,7 @@ def recommend(
         _stop_choice(tol, time_limit, limit, phases),
     ]
     phases = phases or (Phase(gauss_newton(), steps=400, name="gauss-newton"),)
-    return Plan(tuple(choices), exact, widths, phases, network or MLP, counts, engine, tol, limit, _dtype(dtype))
+    return Plan(tuple(choices), exact, widths, slabs, time, phases, network or MLP, counts, engine, tol, limit, _dtype(dtype))
 
 
 def _check_positive(name: str, value: float | None) -> None:
@@ -178,6 +187,13 @@ def _features_choice(problem: Problem, widths: tuple[int, ...], method: Any, net
         return Choice("least squares", f"widths {', '.join(map(str, widths))}", f"{reason}; bandwidth by held-out residual")
     given = "method=" if method is not None else "network=" if network is not None else "unknown parameters"
     return Choice("least squares", "left out", f"{given} given" if given != "unknown parameters" else given)
+
+
+def _slabs_choice(slabs: tuple[int, ...], time: Timeline | None, problem: Problem) -> list[Choice]:
+    if not slabs or time is None:
+        return []
+    name, widths = problem.domain.coordinates[time.axis], ", ".join(map(str, slabs))
+    return [Choice("slabs", f"in {name}, widths {widths}", "where the whole interval is not resolved to 1e-10")]
 
 
 def _network_choice(phases: tuple[Phase, ...], widths: tuple[int, ...], network: Any) -> Choice:

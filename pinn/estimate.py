@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +37,7 @@ from .features import (
     linearised,
     row_scales,
 )
-from .loss import Objective, Weights, draw, objective, residuals
+from .loss import Objective, Weights, by_chunks, draw, objective, residuals
 
 _TRUSTED, _ROUGH = 0.1, 0.5
 _POINTS = 4000  # that norms are taken over
@@ -80,6 +80,24 @@ class Estimate:
         return max(self.errors.values())
 
 
+class Draw(NamedTuple):
+    """The error as one draw of features sees it.
+
+    Attributes:
+        approximation, state: the correction e.
+        values: e at the points where norms are taken, [n, F].
+        noise: the error that rounding leaves, from the correction that rounding of the weights would cause, [F].
+        rho, nl: what is left of the residual.
+    """
+
+    approximation: Approximation
+    state: Any
+    values: np.ndarray
+    noise: np.ndarray
+    rho: float
+    nl: float
+
+
 def estimate(setup: Setup, goal: Objective, weights: Weights, family: Family, width: int, exact: Exact) -> Estimate:
     """Estimate the error of an approximation.
 
@@ -89,15 +107,22 @@ def estimate(setup: Setup, goal: Objective, weights: Weights, family: Family, wi
         family, width: the features for the error; richer than what made the solution.
         exact: the conditions that the solution meets by construction.
     """
-    draws = [_defect(setup, goal, weights, family, width, exact, index) for index in (0, 1)]
-    points = jnp.asarray(sampling.measure_points(setup.problem.domain, _POINTS), setup.dtype)
-    found = np.asarray(_fields(goal, weights, points))
-    states = [(d.state, d) for d in draws] + [(d.noise, d) for d in draws]
-    one, two, *noise = (np.asarray(_correction(d.basis, s, points)) for s, d in states)
-    size = _size(found + one)
+    points = error_points(setup)
+    return combined(setup, goal, weights, [_draw(setup, goal, weights, family, width, exact, points, i) for i in (0, 1)])
+
+
+def error_points(setup: Setup) -> Array:
+    """Where norms of errors are taken, [n, d]."""
+    return jnp.asarray(sampling.measure_points(setup.problem.domain, _POINTS), setup.dtype)
+
+
+def combined(setup: Setup, goal: Objective, weights: Weights, draws: Sequence[Draw]) -> Estimate:
+    """The estimate that two draws make together."""
+    found = np.asarray(field_values(goal, weights, error_points(setup)))
+    size = _size(found + draws[0].values)
     size = np.where(size > 0, size, 1.0)
-    one, two, *noise = (_size(values) / size for values in (one, two, *noise))
-    rounding = _ROUNDING * np.maximum(*noise) + 4 * float(jnp.finfo(setup.dtype).eps)
+    one, two = (_size(d.values) / size for d in draws)
+    rounding = np.maximum(*(d.noise for d in draws)) / size + 4 * float(jnp.finfo(setup.dtype).eps)
     errors = np.hypot(np.maximum(one, two), rounding)
     gap = float(np.max(np.abs(one - two) / errors))
     rounded = bool(np.max(errors) < 2 * np.max(rounding))
@@ -105,17 +130,26 @@ def estimate(setup: Setup, goal: Objective, weights: Weights, family: Family, wi
     trust, reason = _judge(max(d.rho for d in draws), max(d.nl for d in draws), gap, rounded, sensitive)
     both = Weights((weights.state, draws[0].state), weights.unknown)
     named = dict(zip(setup.problem.fields, errors.tolist(), strict=True))
-    return Estimate(named, trust, reason, rounded, Sum(goal.approximation, draws[0].basis), both)
+    return Estimate(named, trust, reason, rounded, Sum(goal.approximation, draws[0].approximation), both)
+
+
+def _draw(
+    setup: Setup, goal: Objective, weights: Weights, family: Family, width: int, exact: Exact, points: Array, index: int
+) -> Draw:
+    found = _defect(setup, goal, weights, family, width, exact, index)
+    values, noise = (np.asarray(_correction(found.basis, state, points)) for state in (found.state, found.noise))
+    return Draw(found.basis, found.state, values, _ROUNDING * _size(noise), found.rho, found.nl)
 
 
 @partial(jax.jit, static_argnums=0)
-def _fields(goal: Objective, weights: Weights, points: Array) -> Array:
-    return jax.vmap(lambda p: goal.values(weights, p))(points)
+def field_values(goal: Objective, weights: Weights, points: Array) -> Array:
+    """The fields at points, [n, F]."""
+    return by_chunks(lambda p: goal.values(weights, p), points)
 
 
 @partial(jax.jit, static_argnums=0)
 def _correction(basis: Approximation, state: tuple, points: Array) -> Array:
-    return jax.vmap(lambda p: basis.values(state, p))(points)
+    return by_chunks(lambda p: basis.values(state, p), points)
 
 
 def _size(values: np.ndarray) -> np.ndarray:
@@ -145,25 +179,25 @@ def _defect(setup: Setup, goal: Objective, weights: Weights, family: Family, wid
     batches = draw(goal, setup.counts(width), (*seed, 2), dtype)
     systems = linearised(goal, weights, basis, empty, batches)
     scales = [row_scales(rows, term) for rows, term in zip(systems, goal.terms, strict=True)]
-    shaken = linearised(goal, _shaken(weights, seed), basis, empty, batches)
-    targets = [jnp.stack([-r.residual, s.residual - r.residual], axis=2) for r, s in zip(systems, shaken, strict=True)]
+    shifted = residuals(goal, shaken(weights, seed), batches)
+    targets = [jnp.stack([-rows.residual, values - rows.residual], axis=2) for rows, values in zip(systems, shifted, strict=True)]
     coefficients, noise = least_squares([rows.matrix for rows in systems], targets, scales).T
     share = jnp.ones((), dtype)
     state = add_coefficients(basis, empty, coefficients, share)
 
     fresh = draw(goal, setup.counts(width), (*seed, 3), dtype)
     checks = linearised(goal, weights, basis, empty, fresh)
-    before = _norm([rows.residual for rows in checks], scales)
-    rho = _norm([rows.residual + rows.matrix @ coefficients for rows in checks], scales) / max(before, 1e-300)
+    before = residual_norm([rows.residual for rows in checks], scales)
+    rho = residual_norm([rows.residual + rows.matrix @ coefficients for rows in checks], scales) / max(before, 1e-300)
     nl = rho
     if not problem.is_linear:
         corrected = objective(problem, Sum(goal.approximation, basis), exact)
         after = residuals(corrected, Weights((weights.state, state), weights.unknown), fresh)
-        nl = _norm(after, scales) / max(before, 1e-300)
+        nl = residual_norm(after, scales) / max(before, 1e-300)
     return _Defect(basis, state, add_coefficients(basis, empty, noise, share), _finite(rho), _finite(nl))
 
 
-def _shaken(weights: Weights, seed: Sequence[int]) -> Weights:
+def shaken(weights: Weights, seed: Sequence[int]) -> Weights:
     """The weights with every trained one changed by a rounding error."""
     rng = np.random.default_rng((*seed, 4))
 
@@ -183,7 +217,8 @@ def _finite(value: float) -> float:
     return float(value) if np.isfinite(value) else np.inf
 
 
-def _norm(values: Sequence[Array], scales: Sequence[Array]) -> float:
+def residual_norm(values: Sequence[Array], scales: Sequence[Array]) -> float:
+    """The norm of every term's residuals [n, K] together, each scaled by its [K]."""
     return float(jnp.sqrt(sum(jnp.sum((v * s[None, :]) ** 2) for v, s in zip(values, scales, strict=True))))
 
 

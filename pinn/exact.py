@@ -25,6 +25,7 @@ from .operators import arguments
 from .problem import Problem, Term
 from .values import Value, value_at
 
+_DEEP = 3  # coordinates with given faces that G interpolates between
 _CORNER = 1e-9  # largest disagreement at a corner, relative to the values
 _SMOOTH = 1e-2  # largest jump of a derivative along a face, relative to its range
 
@@ -166,9 +167,18 @@ def _plan_exact(problem: Problem, wanted: bool | None) -> Exact:
         candidate, reason = None, _obstacle(problem, term)
         if not reason:
             candidate = _with(exact, term)
-            reason = _disagreement(candidate, problem, term, extras) if candidate else "it is not given together with the value"
+            if candidate is None:
+                reason = "it is not given together with the value"
+            else:
+                reason = _costly(candidate) or _disagreement(candidate, problem, term, extras)
         exact = _leaving(exact, [term], reason) if candidate is None or reason else candidate
     return exact
+
+
+def _costly(exact: Exact) -> str:
+    """G evaluates what it adds to three times for each coordinate: 243 times for the faces of a cube in five."""
+    deep = [name for name, given in exact.ends.items() if len(given) > _DEEP and exact.lifts(name)]
+    return f"interpolating {deep[0]} between the faces of more than {_DEEP} coordinates costs too much" if deep else ""
 
 
 def _leaving(exact: Exact, terms, reason: str) -> Exact:

@@ -8,6 +8,7 @@ matrix A, and the coefficients minimise ‖A c - b‖ by QR. A linear problem ta
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,6 +32,7 @@ from .problem import Problem, Term
 
 _CHUNK = 2048  # points linearised at a time: smaller ones compile twice as long and run no faster
 _RIDGE = 1e-14  # Tikhonov tail, relative to unit columns: decides among solutions that fit equally well
+UNRESOLVED = 0.1  # held-out residual of features that show nothing of a solution
 _EMPHASIS = 10.0  # weight of a condition's rows against those of the equations, both of unit size
 
 
@@ -76,21 +78,28 @@ def draw_features(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Kernel [inputs, count] and bias [count] of random features.
 
-    sin: frequencies N(0, b²), whole numbers along periodic coordinates, and uniform phases. tanh: slopes uniform in (-b, b),
-    centres uniform in a slightly larger box.
+    sin: frequencies uniform in (-2b, 2b), each part of that range equally often, whole numbers along periodic coordinates, and
+    uniform phases. tanh: slopes uniform in (-b, b), centres uniform in a slightly larger box.
     """
     rng, width = np.random.default_rng(seed), np.array([family.bandwidth[i] for i in axes])
-    if family.activation is sin:
-        kernel = rng.normal(size=(len(axes), count)) * width[:, None]
-        kernel = np.where(np.array(encoding.periodic)[:, None], np.round(kernel), kernel)
-        return kernel, rng.uniform(0, 2 * np.pi, count)
     periodic = np.array(encoding.periodic)
+    if family.activation is sin:
+        kernel = [_frequencies(rng, 2 * b, round_, count) for b, round_ in zip(width, periodic, strict=True)]
+        return np.stack(kernel), rng.uniform(0, 2 * np.pi, count)
     centres = np.where(periodic, np.pi, 1.05) * rng.uniform(-1, 1, (count, len(axes)))
     circle = [np.cos(centres[:, periodic]), np.sin(centres[:, periodic])]
     seen = np.concatenate([centres[:, ~periodic], *circle], axis=1)
     spread = np.concatenate([width[~periodic], width[periodic], width[periodic]])
     kernel = rng.uniform(-1, 1, seen.shape) * spread
     return kernel.T, -np.sum(kernel * seen, axis=1)
+
+
+def _frequencies(rng: np.random.Generator, highest: float, whole: bool, count: int) -> np.ndarray:
+    """In random order, so that coordinates combine freely; a wave number that is left out could be in no solution."""
+    if whole:
+        most = math.ceil(highest)
+        return rng.permutation(np.resize(np.arange(-most, most + 1), count)).astype(float)
+    return (2 * (rng.permutation(count) + rng.uniform(size=count)) / count - 1) * highest
 
 
 def feature_ansatz(
@@ -387,6 +396,12 @@ def candidates(dimension: int) -> list[Family]:
     return [Family(sin, (b,) * dimension) for b in wide] + [Family(tanh, (b,) * dimension) for b in wide[:4]]
 
 
+def elongated(dimension: int) -> list[Family]:
+    """Families that oscillate along one coordinate alone, for where no equal bandwidth resolves anything."""
+    along = [tuple(b if i == axis else 1.5 for i in range(dimension)) for axis in range(dimension) for b in (8.0, 32.0)]
+    return [Family(sin, bandwidth) for bandwidth in along] + [Family(sin, (32.0,) * dimension)]
+
+
 def search(
     starts: Sequence[Family], make: Callable[[Family], Found], enough: Callable[[], bool], good: float = 1e-14, most: int = 60
 ) -> Found:
@@ -409,6 +424,8 @@ def search(
         new = attempt(family)
         best = new if new.held_out < best.held_out else best
     axes = list(range(len(best.family.bandwidth)))
+    if best.held_out > UNRESOLVED and len(axes) <= 3:
+        best = min([best, *map(attempt, elongated(len(axes)))], key=lambda found: found.held_out)
     for factor in (2.0, 2.0, 2**0.5, 2**0.5):
         before = best
         for axis, step in itertools.product(axes if len(axes) <= 3 else [None], (factor, 1 / factor)):

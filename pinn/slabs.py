@@ -8,26 +8,44 @@ their points, so that one compilation serves them all; `approximation.Slabs` car
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from .algebra import Product
-from .approximation import Slabs, slab_state, together
+from .approximation import Approximation, Slabs, Sum, Together, slab_state, together
 from .boundaries import TIME, Surface
 from .check import faces
 from .conditions import Periodic
+from .estimate import Draw, Estimate, combined, error_points, estimate, residual_norm, shaken
 from .exact import Exact
-from .features import Family, Setup, candidates, feature_ansatz, linearised, newton, relative_residual, search
+from .features import (
+    Family,
+    Setup,
+    candidates,
+    feature_ansatz,
+    least_squares,
+    linearised,
+    newton,
+    relative_residual,
+    row_scales,
+    search,
+)
 from .history import Clock, History, Record
-from .loss import Objective, Weights, draw, objective
+from .loss import Objective, Weights, by_chunks, draw, objective, residuals
 from .operators import arguments
 from .problem import Problem
+from .training import Outcome, reached
 
+_TARGET = 1e-9  # held-out residual of a slab, where no tolerance asks for less
+_SHORTEST = 5.0  # seconds left that a march is worth beginning with
+_COST = 12.0  # seconds of marching and judging a slab, in units of one attempt at it
 _ROOM = 64  # slabs that arrays have room for; twice as many, and a compilation more, where that is not enough
 _CONVERGED = 1e-2  # held-out residual of a slab that stands for a solution
 _RUNS = 5  # most changes of features: each costs a compilation
@@ -93,34 +111,61 @@ def _asks_time(place: Surface, name: str) -> bool:
 
 
 class March(NamedTuple):
-    """Slabs up to `edges[-1]`, and what is needed for the next one."""
+    """Slabs up to `edges[-1]`, and what is needed for the next one.
 
-    goal: Objective  # of a slab that is not the first
-    first: Objective  # of the first slab, which the initial conditions belong to
-    weights: Weights
+    Attributes:
+        goal, first: the objective of a slab that is not the first, and of the first, which the initial conditions belong to.
+        base: what the slabs are added to, and its state; None where they stand alone.
+        runs: the state of the slabs.
+        edges: of the slabs so far, with the start.
+        families: of features, one for each run.
+        held_out: the largest held-out residual of any slab.
+    """
+
+    goal: Objective
+    first: Objective
+    base: tuple[Approximation, Any] | None
+    runs: tuple
     edges: tuple[float, ...]
-    families: tuple[Family, ...]  # by run
-    held_out: float  # the largest of any slab
+    families: tuple[Family, ...]
+    held_out: float
+
+    @property
+    def weights(self) -> Weights:
+        return Weights(self.runs if self.base is None else (self.base[1], self.runs), {})
+
+    @property
+    def slabs(self) -> Slabs:
+        whole = self.goal.approximation
+        slabs = whole.second if isinstance(whole, Sum) and self.base is not None else whole
+        assert isinstance(slabs, Slabs)
+        return slabs
 
     @property
     def family(self) -> Family:
         return self.families[-1]
 
 
-def begin(setup: Setup, time: Timeline) -> March:
+def begin(setup: Setup, time: Timeline, base: tuple[Approximation, Any] | None = None) -> March:
     """No slab yet."""
-    nothing = Slabs((), time.axis, time.carry)
     later = setup.exact.started(time.axis, time.orders, time.initial)
-    goals = (objective(setup.problem, nothing, exact) for exact in (later, setup.exact))
-    return March(*goals, Weights((), {}), (time.start,), (), 0.0)
+    nothing = Slabs((), time.axis, time.carry)
+    goals = (objective(setup.problem, _upon(base, nothing), exact) for exact in (later, setup.exact))
+    return March(*goals, base, (), (time.start,), (), 0.0)
+
+
+def _upon(base: tuple[Approximation, Any] | None, slabs: Slabs) -> Approximation:
+    return slabs if base is None else Sum(base[0], slabs)
 
 
 def with_run(setup: Setup, march: March, time: Timeline, family: Family, width: int) -> March:
     """The same with features of another family for the slabs to come."""
     first = len(march.edges) == 1
     exact = march.first.exact if first else march.goal.exact
-    made, (state,) = feature_ansatz(setup.problem, exact, family, width, (*setup.seed, 50, len(march.families)), setup.dtype)
-    room, size, fields = _room(march), width + 1, len(setup.problem.fields)
+    seed = (*setup.seed, 50, 0 if first else len(march.families))
+    made, (state,) = feature_ansatz(setup.problem, exact, family, width, seed, setup.dtype)
+    room = march.runs[0]["edges"].shape[0] - 1 if march.runs else _ROOM
+    size, fields = width + 1, len(setup.problem.fields)
     edges = np.full(room + 1, np.inf)
     edges[: len(march.edges)] = march.edges
     run = {
@@ -132,74 +177,80 @@ def with_run(setup: Setup, march: March, time: Timeline, family: Family, width: 
         "edges": jnp.asarray(edges, setup.dtype),
         "box": state["box"],
     }
-    kept = march.weights.state if not first else ()
-    runs = (*(_slabs(march.goal).runs if not first else ()), made.parts[0])
-    slabs = Slabs(runs, time.axis, time.carry)
-    goal, begun = (replace_approximation(g, slabs) for g in (march.goal, march.first))
-    families = (*march.families, family) if not first else (family,)
-    return march._replace(goal=goal, first=begun, weights=Weights((*kept, run), {}), families=families)
+    kept, runs, families = ((), (), ()) if first else (march.slabs.runs, march.runs, march.families)
+    slabs = Slabs((*kept, made.parts[0]), time.axis, time.carry)
+    goal, begun = (replace_approximation(g, _upon(march.base, slabs)) for g in (march.goal, march.first))
+    return march._replace(goal=goal, first=begun, runs=(*runs, run), families=(*families, family))
 
 
 def replace_approximation(goal: Objective, approximation: Any) -> Objective:
+    """The same terms for another approximation."""
     return objective(goal.problem, approximation, goal.exact)
 
 
-def _slabs(goal: Objective) -> Slabs:
-    slabs = goal.approximation
-    assert isinstance(slabs, Slabs)
-    return slabs
-
-
-def _room(march: March) -> int:
-    return march.weights.state[0]["edges"].shape[0] - 1 if march.weights.state else _ROOM
-
-
 class Slab(NamedTuple):
-    """One more slab, solved but not yet taken."""
+    """One more slab, solved but not yet taken: its coefficients are [M + 1, F]."""
 
     march: March
-    coefficients: Array  # [M + 1, F]
+    coefficients: Array
     family: Family
     held_out: float
 
 
-def solve_slab(setup: Setup, march: March, time: Timeline, width: int, end: float) -> Slab:
-    """Solve the next slab, to `end`, with the features of the last run."""
+class _Next(NamedTuple):
+    """What solving the next slab needs: its objective, the march that knows its end, its features, where its points go."""
+
+    goal: Objective
+    march: March
+    basis: Together
+    state: tuple
+    place: tuple[int, float, float]
+
+
+def _next(march: March, time: Timeline, end: float) -> _Next:
     k, start = len(march.edges) - 1, march.edges[-1]
     goal = march.goal if k else march.first
-    slab = (time.axis, start, end)
-    weights = _with_edge(march.weights, k, end)
-    ansatz, run = _slabs(goal).runs[-1], weights.state[-1]
-    basis, state = together(goal.problem.fields, (ansatz,)), (slab_state(run, time.axis, k),)
-    fields = len(goal.problem.fields)
+    march = march._replace(runs=tuple({**run, "edges": run["edges"].at[k + 1].set(end)} for run in march.runs))
+    basis = together(goal.problem.fields, (march.slabs.runs[-1],))
+    return _Next(goal, march, basis, (slab_state(march.runs[-1], time.axis, k),), (time.axis, start, end))
+
+
+def _with_coefficients(runs: tuple, k: int, coefficients: Array) -> tuple:
+    """The runs with coefficients [P], field after field, added to slab k of the last one."""
+    *others, run = runs
+    table = run["train"]["coefficients"]
+    table = table.at[k].add(coefficients.reshape(table.shape[2], -1).T)
+    return (*others, {**run, "train": {**run["train"], "coefficients": table}})
+
+
+def solve_slab(setup: Setup, march: March, time: Timeline, width: int, end: float) -> Slab:
+    """Solve the next slab, to `end`, with the features of the last run."""
+    goal, march, basis, state, place = _next(march, time, end)
+    k = len(march.edges) - 1
 
     def add(weights: Weights, coefficients: Array, share: float) -> Weights:
-        *others, run = weights.state
-        table = run["train"]["coefficients"].at[k].add(share * coefficients.reshape(fields, -1).T)
-        return weights._replace(state=(*others, {**run, "train": {**run["train"], "coefficients": table}}))
+        return weights._replace(state=_with_coefficients(weights.state, k, share * coefficients))
 
-    batches = draw(goal, setup.counts(width), (*setup.seed, 2), setup.dtype, slab)
-    weights = newton(goal, weights, basis, state, batches, setup.steps, add)
-    fresh = draw(goal, setup.counts(width), (*setup.seed, 7), setup.dtype, slab)
+    batches = draw(goal, setup.counts(width), (*setup.seed, 2), setup.dtype, place)
+    weights = newton(goal, march.weights, basis, state, batches, setup.steps, add)
+    fresh = draw(goal, setup.counts(width), (*setup.seed, 7), setup.dtype, place)
     held_out = relative_residual(goal, weights, fresh, linearised(goal, weights, None, (), fresh))
     coefficients = weights.state[-1]["train"]["coefficients"][k]
-    return Slab(march._replace(weights=weights, edges=(*march.edges, end)), coefficients, march.family, held_out)
+    return Slab(march._replace(runs=weights.state, edges=(*march.edges, end)), coefficients, march.families[-1], held_out)
 
 
 def take(slab: Slab, time: Timeline) -> March:
     """The march with the slab taken: what it ends with is carried to the next."""
     march, k = slab.march, len(slab.march.edges) - 2
     dt = march.edges[-1] - march.edges[-2]
-    slabs = _slabs(march.goal)
-    state = []
-    for i, (ansatz, run) in enumerate(zip(slabs.runs, march.weights.state, strict=True)):
+    slabs, runs = march.slabs, []
+    for i, (ansatz, run) in enumerate(zip(slabs.runs, march.runs, strict=True)):
         new = slab.coefficients if i == len(slabs.runs) - 1 else None
-        carried = _carried(run["train"]["carried"][k], new, ansatz.exact, time, tuple(slabs.fields), dt)
-        table = run["train"]["carried"]
-        if k + 1 == table.shape[0]:
-            run, table = _doubled(run), jnp.concatenate([table, jnp.zeros_like(table)])
-        state.append({**run, "train": {**run["train"], "carried": table.at[k + 1].set(carried)}})
-    return march._replace(weights=Weights(tuple(state), {}), held_out=max(march.held_out, slab.held_out))
+        carried = _carried(run["train"]["carried"][k], new, ansatz.exact, time, slabs.fields, dt)
+        run = _doubled(run) if k + 1 == run["train"]["carried"].shape[0] else run
+        table = run["train"]["carried"].at[k + 1].set(carried)
+        runs.append({**run, "train": {**run["train"], "carried": table}})
+    return march._replace(runs=tuple(runs), held_out=max(march.held_out, slab.held_out))
 
 
 def _carried(old: Array, new: Array | None, exact: Exact, time: Timeline, fields: tuple[str, ...], dt: float) -> Array:
@@ -207,44 +258,125 @@ def _carried(old: Array, new: Array | None, exact: Exact, time: Timeline, fields
 
     With φ = τᵖ in the slab's own time τ, ∂ᵗⁱ(τᵖ h) = dt⁻ⁱ Σ_l C(i, l) p! / (p - i + l)! ∂^l h/∂τ^l at τ = 1.
     """
-    table = [[sum(old[j, l] * (dt ** (j - i) / math.factorial(j - i)) for j in range(i, time.carry)) for l in range(time.carry)]
-             for i in range(time.carry)]  # fmt: skip
+    m = time.carry
+    later = jnp.asarray([[dt ** max(j - i, 0) / math.factorial(max(j - i, 0)) * (j >= i) for j in range(m)] for i in range(m)])
+    table = jnp.einsum("ij,jlqf->ilqf", later.astype(old.dtype), old)
+    if new is None:
+        return table
     for f, name in enumerate(fields):
-        power = dict((axis, 1 + velocity) for axis, lower, _, velocity in exact.pattern(name) if lower).get(time.axis, 0)
-        for i in range(time.orders[name] if new is not None else 0):
-            for l in range(i + 1):
-                if power >= i - l:
-                    rate = math.comb(i, l) * math.perm(power, i - l) / dt**i
-                    table[i][l] = table[i][l].at[:, f].add(rate * new[:, f])
-    return jnp.stack([jnp.stack(row) for row in table])
-
-
-def _with_edge(weights: Weights, k: int, end: float) -> Weights:
-    return weights._replace(state=tuple({**run, "edges": run["edges"].at[k + 1].set(end)} for run in weights.state))
+        power = {axis: 1 + velocity for axis, lower, _, velocity in exact.pattern(name) if lower}.get(time.axis, 0)
+        for i in range(time.orders[name]):
+            for order in range(max(0, i - power), i + 1):
+                rate = math.comb(i, order) * math.perm(power, i - order) / dt**i
+                table = table.at[i, order, :, f].add(rate * new[:, f])
+    return table
 
 
 def _doubled(run: dict[str, Any]) -> dict[str, Any]:
-    table, edges = run["train"]["coefficients"], run["edges"]
-    longer = jnp.concatenate([table, jnp.zeros_like(table)])
-    beyond = jnp.full(len(edges) - 1, jnp.inf, edges.dtype)
-    return {**run, "train": {**run["train"], "coefficients": longer}, "edges": jnp.concatenate([edges, beyond])}
+    longer = {name: jnp.concatenate([table, jnp.zeros_like(table)]) for name, table in run["train"].items()}
+    beyond = jnp.full(len(run["edges"]) - 1, jnp.inf, run["edges"].dtype)
+    return {**run, "train": longer, "edges": jnp.concatenate([run["edges"], beyond])}
+
+
+# --- the error -------------------------------------------------------------------------------------------------------
+
+
+def judge(setup: Setup, goal: Objective, weights: Weights, family: Family, width: int) -> Estimate:
+    """The error estimate: over the whole domain at once, or slab by slab where the setup has edges."""
+    if not setup.edges:
+        return estimate(setup, goal, weights, family, width, setup.exact)
+    time = timeline(setup.problem, setup.exact)
+    assert time is not None
+    points = error_points(setup)
+    return combined(setup, goal, weights, [_error_march(setup, goal, weights, time, family, width, points, i) for i in (0, 1)])
+
+
+def _error_march(
+    setup: Setup, goal: Objective, weights: Weights, time: Timeline, family: Family, width: int, points: Array, index: int
+) -> Draw:
+    """The error equation J(u) e = -F(u) solved slab by slab, the error at the end of one carried to the next."""
+    setup = replace(setup, seed=(*setup.seed, 900 + index))
+    march = with_run(setup, begin(setup, time, (goal.approximation, weights.state)), time, family, width)
+    noise, norms = np.zeros(len(setup.problem.fields)), np.zeros(3)
+    for end in setup.edges[1:]:
+        if len(march.edges) == 2 and march.goal.exact is not march.first.exact:
+            march = with_run(setup, march, time, family, width)
+        slab, rounding, left = _error_slab(setup, march, time, width, end)
+        march, noise, norms = take(slab, time), np.hypot(noise, rounding), np.hypot(norms, left)
+    rho, nl = norms[1:] / max(norms[0], 1e-300)
+    values = np.asarray(_values(march.slabs, march.runs, points))
+    return Draw(march.slabs, march.runs, values, noise, _finite(rho), _finite(nl))
+
+
+def _error_slab(setup: Setup, march: March, time: Timeline, width: int, end: float) -> tuple[Slab, np.ndarray, np.ndarray]:
+    """One slab of the error, what rounding adds to it, and the residual before, linearised after, and in full after: [3]."""
+    goal, march, basis, state, place = _next(march, time, end)
+    k, weights = len(march.edges) - 1, march.weights
+    batches = draw(goal, setup.counts(width), (*setup.seed, 2), setup.dtype, place)
+    fresh = draw(goal, setup.counts(width // 4), (*setup.seed, 3), setup.dtype, place)
+    systems = linearised(goal, weights, basis, state, batches)
+    scales = [row_scales(rows, term) for rows, term in zip(systems, goal.terms, strict=True)]
+    assert march.base is not None
+    base = shaken(Weights(march.base[1], {}), setup.seed).state
+    shifted = residuals(goal, weights._replace(state=(base, march.runs)), batches)
+    targets = [jnp.stack([-rows.residual, values - rows.residual], axis=2) for rows, values in zip(systems, shifted, strict=True)]
+    coefficients, noise = least_squares([rows.matrix for rows in systems], targets, scales).T
+    checks = linearised(goal, weights, basis, state, fresh)
+    nothing = tuple({**run, "train": jax.tree.map(jnp.zeros_like, run["train"])} for run in march.runs)
+    alone = residuals(goal, weights._replace(state=(march.base[1], nothing)), fresh)
+    before = np.hypot(residual_norm([rows.residual for rows in checks], scales), residual_norm(alone, scales))
+    left = residual_norm([rows.residual + rows.matrix @ coefficients for rows in checks], scales)
+    runs = _with_coefficients(march.runs, k, coefficients)
+    full = left
+    if not setup.problem.is_linear:
+        full = residual_norm(residuals(goal, weights._replace(state=(march.base[1], runs)), fresh), scales)
+    ansatz = march.slabs.runs[-1]
+    inside = {**state[0], "train": {"output": _output(noise, len(ansatz.fields))}}
+    rounding = np.sqrt(np.mean(np.asarray(_values(ansatz, inside, batches[0].points)) ** 2, axis=0))
+    slab = Slab(
+        march._replace(runs=runs, edges=(*march.edges, end)), runs[-1]["train"]["coefficients"][k], march.families[-1], 0.0
+    )
+    return slab, rounding, np.array([before, left, full])
+
+
+def _finite(value: float) -> float:
+    return float(value) if np.isfinite(value) else np.inf
+
+
+def _output(coefficients: Array, fields: int) -> dict[str, Array]:
+    table = coefficients.reshape(fields, -1).T
+    return {"kernel": table[:-1], "bias": table[-1]}
+
+
+@partial(jax.jit, static_argnums=0)
+def _values(approximation: Approximation, state: Any, points: Array) -> Array:
+    return by_chunks(lambda p: approximation.values(state, p), points)
+
+
+# --- marching --------------------------------------------------------------------------------------------------------
 
 
 class _Marcher:
     """The decisions of a march: how long the next slab is, and when its features change."""
 
-    def __init__(self, setup: Setup, time: Timeline, width: int, target: float, clock: Clock, history: History):
+    def __init__(
+        self, setup: Setup, time: Timeline, width: int, target: float, clock: Clock, history: History, shown: Clock | None = None
+    ):
         self.setup, self.time, self.width, self.target, self.clock, self.history = setup, time, width, target, clock, history
+        self.shown = shown or clock
+        self.quickest = np.inf
         self.march, self.whole = begin(setup, time), time.end - time.start
 
     def attempt(self, family: Family, size: float) -> Slab:
         start = self.march.edges[-1]
+        began = self.shown.seconds
         end = self.time.end if start + size > self.time.end - 1e-9 * self.whole else start + size
-        known = self.march.families and family == self.march.family
+        known = self.march.families and family == self.march.families[-1]
         begun = self.march if known else with_run(self.setup, self.march, self.time, family, self.width)
         slab = solve_slab(self.setup, begun, self.time, self.width, end)
         note = f"{start:.4g} to {end:.4g}, {family}"
-        self.history.add(Record("slabs", len(self.history), self.clock.seconds, held_out=slab.held_out, note=note))
+        self.history.add(Record("slabs", len(self.history), self.shown.seconds, held_out=slab.held_out, note=note))
+        self.quickest = min(self.quickest, self.shown.seconds - began)
         return slab
 
     def look(self, starts: Sequence[Family], size: float, most: int) -> Slab:
@@ -270,7 +402,11 @@ class _Marcher:
             if new.held_out > 0.5 * best.held_out and best.held_out < _CONVERGED:
                 break
             best, size = new, size / 4
-        return best.family, size
+        return best.family, max(size, self.affordable())
+
+    def affordable(self) -> float:
+        """The shortest slab that leaves time to march to the end and to judge what came out."""
+        return _COST * self.quickest * self.whole / max(self.shown.left, 1e-9)
 
     def next(self, family: Family, size: float) -> tuple[Slab, float] | None:
         """One more slab that meets the target, or the best that can be had, and the size for the one after it."""
@@ -280,6 +416,8 @@ class _Marcher:
         while slab.held_out > self.target:
             if self.clock.left < 0 or (size < _LEAST * self.whole and slab.held_out > _CONVERGED):
                 return None
+            if slab.held_out < _CONVERGED and size / 2 < self.affordable():
+                break
             shorter = self.attempt(family, size / 2)
             if shorter.held_out < 0.3 * slab.held_out or slab.held_out > _CONVERGED:
                 slab, size = shorter, size / 2
@@ -302,6 +440,30 @@ class _Marcher:
         return self.march
 
 
-def march_through(setup: Setup, time: Timeline, width: int, target: float, clock: Clock, history: History) -> March | None:
-    """Slabs from start to end, with held-out residuals of at most `target` where that can be had; None where time ran out."""
-    return _Marcher(setup, time, width, target, clock, history).run()
+def march_through(
+    setup: Setup, time: Timeline, widths: Sequence[int], tol: float | None, clock: Clock, history: History
+) -> Outcome | None:
+    """Slabs from start to end, wider while the estimated error falls; None where none was finished in time.
+
+    Half of the time that is left goes to the march, the other half to judging it.
+    """
+    best = None
+    for width in widths:
+        if clock.left < _SHORTEST:
+            break
+        target = _TARGET if tol is None else max(min(0.01 * tol, 1e-3), _TARGET)
+        began, half = clock.seconds, Clock(None if clock.limit is None else clock.left / 2)
+        march = _Marcher(setup, time, width, target, half, history, clock).run()
+        if march is None:
+            break
+        divided, family = replace(setup, edges=march.edges), march.families[-1].scaled(1.1)
+        judged = judge(divided, march.first, march.weights, family, int(1.5 * width))
+        note = f"{len(march.edges) - 1} slabs of width {width}"
+        history.add(Record("estimate", len(history), clock.seconds, held_out=march.held_out, estimate=judged.worst, note=note))
+        latest = Outcome(march.first, march.weights, family, width, judged, march.edges)
+        last, best = best, latest if best is None or latest.better_than(best) else best
+        if reached(judged, tol) or judged.rounded or clock.left < 3 * (clock.seconds - began):
+            break
+        if last is not None and judged.worst > 0.5 * last.estimate.worst:
+            break
+    return best

@@ -19,12 +19,13 @@ from . import sampling
 from .approximation import lifted, read
 from .domains import Domain
 from .errors import ProblemWarning, SolutionError, listing, suggestion
-from .estimate import Estimate, Trust, estimate
+from .estimate import Estimate, Trust
 from .expression import Expression
 from .features import Family, Setup
 from .history import History, Status
 from .loss import Objective, Weights, draw, objective, physical
 from .problem import Problem
+from .slabs import judge
 
 _ERROR_POINTS = 10_000
 
@@ -211,7 +212,7 @@ class Solution:
         family = self.family.scaled(1.1)
         width = int(1.5 * self.width)
         setup = replace(self.setup, seed=(*self.setup.seed, 31))
-        judged = estimate(setup, goal, self.corrected.weights, family, width, self.setup.exact)
+        judged = judge(setup, goal, self.corrected.weights, family, width)
         return replace(
             self,
             goal=goal,

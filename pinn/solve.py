@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -24,10 +25,12 @@ from .networks import Encoding
 from .problem import Problem
 from .progress import Progress
 from .sampling import measure_points
+from .slabs import march_through
 from .solution import Solution
 from .training import Outcome, Phase, least_squares, run_phases
 
 _SHORTEST = 10.0  # seconds left that a network is worth beginning with
+_EXCELLENT = 1e-10  # and one that slabs are not tried after
 _JUDGES = 450  # features for the error of a network
 _GOOD_ENOUGH = 1e-4  # an estimate that least squares alone is content with, where no tolerance is given
 
@@ -122,9 +125,13 @@ def seed_of(key: int | Array) -> tuple[int, ...]:
 def _solved(setup: Setup, plan: Plan, clock: Clock, history: History) -> tuple[Outcome, Status]:
     first = None
     if plan.widths:
-        first, status = least_squares(setup, plan.widths, plan.tol, clock, history)
-        content = first.estimate.worst <= (plan.tol / 2 if plan.tol is not None else _GOOD_ENOUGH)
-        if content or setup.problem.is_linear or clock.left < _SHORTEST:
+        share = 0.5 if not plan.slabs else 0.25
+        first, status = least_squares(setup, plan.widths, plan.tol, clock, history, share)
+        if plan.slabs and not _content(first, plan, _EXCELLENT):
+            second = march_through(setup, plan.time, plan.slabs, plan.tol, clock, history)
+            if second is not None and second.better_than(first):
+                first, status = second, Status.SETTLED
+        if _content(first, plan, _GOOD_ENOUGH) or setup.problem.is_linear or clock.left < _SHORTEST:
             return first, status
     goal, weights = _network(setup, plan, first)
     weights, status = run_phases(setup, goal, weights, plan.phases, dict(plan.points), clock, history)
@@ -133,6 +140,11 @@ def _solved(setup: Setup, plan: Plan, clock: Clock, history: History) -> tuple[O
     history.add(Record("estimate", len(history), clock.seconds, estimate=judged.worst))
     trained = Outcome(goal, weights, family, _JUDGES, judged)
     return (trained if first is None or trained.better_than(first) else first), status
+
+
+def _content(outcome: Outcome, plan: Plan, enough: float) -> bool:
+    judged = outcome.estimate
+    return judged.trust is not Trust.UNKNOWN and judged.worst <= (plan.tol / 2 if plan.tol is not None else enough)
 
 
 def _network(setup: Setup, plan: Plan, outcome: Outcome | None) -> tuple[Objective, Weights]:
@@ -166,7 +178,7 @@ def _solution(setup: Setup, plan: Plan, outcome: Outcome, status: Status, clock:
         problem=setup.problem,
         goal=outcome.goal,
         weights=outcome.weights,
-        setup=setup,
+        setup=replace(setup, edges=outcome.edges),
         status=status,
         error_estimate=judged.errors,
         trust=judged.trust,

@@ -16,11 +16,12 @@ from jax import Array
 
 from .errors import MethodError
 from .estimate import Estimate, Trust, estimate
-from .features import Family, Fit, Setup, candidates, fit, linearised, relative_residual, search
+from .features import UNRESOLVED, Family, Fit, Setup, candidates, fit, linearised, relative_residual, search
 from .history import Clock, History, Record, Status
 from .loss import Batch, Objective, Weights, draw, mean_squares, objective, residuals, rows
 from .methods.gauss_newton import HostDriven
 
+_HOPELESS = 1e3  # a rival activation with a held-out residual so many times as large is given up
 _CHUNK = 100  # steps compiled into one call
 
 
@@ -54,13 +55,17 @@ class Phase:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A trained approximation, and its estimated error; `family` and `width` are the features that judged it or made it."""
+    """A trained approximation, and its estimated error; `family` and `width` are the features that judged it or made it.
+
+    `edges` are those of its slabs of time, if it has any.
+    """
 
     goal: Objective
     weights: Weights
     family: Family
     width: int
     estimate: Estimate
+    edges: tuple[float, ...] = ()
 
     def better_than(self, other: Outcome) -> bool:
         """An estimate that means something before one that does not, then the smaller."""
@@ -75,42 +80,60 @@ def _rank(judged: Estimate) -> tuple[bool, float]:
 
 
 def least_squares(
-    setup: Setup, widths: Sequence[int], tol: float | None, clock: Clock, history: History
+    setup: Setup, widths: Sequence[int], tol: float | None, clock: Clock, history: History, share: float = 0.5
 ) -> tuple[Outcome, Status]:
     """Search a family of features at the first width, then widen until the estimated error is small enough or settles.
 
-    Each width continues from the solution before it, and is judged; the best one is kept.
+    The best family of the other activation is tried again at the next widths: what is best for few features need not be for
+    many. Each width continues from the solution before it, and is judged; the best one is kept. The search may take a `share`
+    of the time.
     """
 
     def tell(found: Fit) -> None:
         history.add(Record("features", len(history), clock.seconds, held_out=found.held_out, note=str(found.family)))
 
-    def make(family: Family) -> Fit:
-        found = fit(setup, family, widths[0])
-        tell(found)
-        return found
+    tried: list[Fit] = []
 
-    current = search(candidates(setup.problem.domain.dimension), make, enough=lambda: clock.left < 0.5 * (clock.limit or 0))
+    def make(family: Family, width: int = widths[0], index: int = 0) -> Fit:
+        tried.append(fit(setup, family, width, index))
+        tell(tried[-1])
+        return tried[-1]
+
+    starts = candidates(setup.problem.domain.dimension)
+    current = search(starts, make, enough=lambda: clock.left < (1 - share) * (clock.limit or 0))
+    others = [found for found in tried if found.family.activation is not current.family.activation]
+    rival = min(others, key=lambda found: found.held_out, default=None)
     best = latest = _judged(setup, current, widths[0], clock, history)
     for i, (before, width) in enumerate(pairwise(widths)):
-        if _reached(latest.estimate, tol):
+        if reached(latest.estimate, tol):
             return latest, Status.REACHED
         if latest.estimate.rounded:
             return best, Status.SETTLED
         began = clock.seconds
-        family = current.family.scaled((width / before) ** 0.25)
-        current = fit(setup, family, width, i + 1, None if setup.problem.is_linear else current)
-        tell(current)
+        sharper, start = (width / before) ** 0.25, None if setup.problem.is_linear else current
+        if current.held_out > UNRESOLVED:
+            again = partial(make, width=width, index=i + 1)
+            current = search(starts, again, lambda: clock.left < 0.5 * (clock.limit or 0), most=20)
+        else:
+            current = fit(setup, current.family.scaled(sharper), width, i + 1, start)
+            tell(current)
+        if rival is not None:
+            rival = fit(setup, rival.family.scaled(sharper), width, i + 1, start)
+            tell(rival)
+            current, rival = (current, rival) if current.held_out <= rival.held_out else (rival, current)
+            rival = rival if rival.held_out < _HOPELESS * current.held_out else None
         latest, last = _judged(setup, current, width, clock, history), latest
         best = latest if latest.better_than(best) else best
-        if i and latest.estimate.worst > 0.5 * last.estimate.worst:
+        known = latest.estimate.trust is not Trust.UNKNOWN
+        if i and known and latest.estimate.worst > 0.5 * last.estimate.worst:
             break
         if clock.left < 4 * (clock.seconds - began):
-            return best, Status.REACHED if _reached(best.estimate, tol) else Status.TIME
-    return best, Status.REACHED if _reached(best.estimate, tol) else Status.SETTLED
+            return best, Status.REACHED if reached(best.estimate, tol) else Status.TIME
+    return best, Status.REACHED if reached(best.estimate, tol) else Status.SETTLED
 
 
-def _reached(judged: Estimate, tol: float | None) -> bool:
+def reached(judged: Estimate, tol: float | None) -> bool:
+    """Whether an estimate meets a tolerance."""
     return tol is not None and judged.worst <= tol / 2 and judged.trust is not Trust.UNKNOWN
 
 
