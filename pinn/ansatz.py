@@ -60,7 +60,7 @@ class Ansatz:
     def values(self, state: State, point: Smooth) -> Smooth:
         """φ s N for every field, [F], at one point [d]."""
         out = self.network(state)(self.encoded(state, point)) * state["scale"]
-        factors = [_column(self.exact.factor(name, point, state["box"])) for name in self.fields]
+        factors = [as_column(self.exact.factor(name, point, state["box"])) for name in self.fields]
         return concatenate([out[i : i + 1] * factor for i, factor in enumerate(factors)])
 
     def basis(self, state: State, point: Smooth) -> dict[str, Smooth]:
@@ -73,7 +73,7 @@ class Ansatz:
         hidden = network.hidden(self.encoded(state, point))
         functions = concatenate([hidden, jnp.ones(1, hidden.dtype)])
         alike = {
-            pattern: functions * _column(self.exact.factor(name, point, state["box"]))
+            pattern: functions * as_column(self.exact.factor(name, point, state["box"]))
             for name, pattern in self._patterns().items()
         }
         return {name: alike[self.exact.pattern(name)] * state["scale"][i] for i, name in enumerate(self.fields)}
@@ -86,7 +86,8 @@ class Ansatz:
         return {name: pattern for pattern, name in first.items()}
 
 
-def _column(value: Smooth) -> Smooth:
+def as_column(value: Smooth) -> Smooth:
+    """A factor as a column of one, to be multiplied with values of any number; 1.0 stays what it is."""
     return value if isinstance(value, float) else value[None]
 
 

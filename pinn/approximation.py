@@ -10,16 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
+from operator import add
 from typing import Any, Protocol
 
 import jax.numpy as jnp
 from jax import Array
 
-from .ansatz import Ansatz
+from .ansatz import Ansatz, as_column
 from .derivatives import Engine, Jet, Smooth, concatenate, nested_jvp, taylor
 from .exact import Exact
 from .expression import Expression
+from .networks import Features
 from .operators import Leaf
 
 State = Any
@@ -130,34 +132,32 @@ class Slabs:
         return total
 
     def _carried(self, ansatz: Ansatz, state: State, carried: Array, point: Smooth) -> Smooth:
+        features = ansatz.network(state)
+        assert isinstance(features, Features)
         encoded, column = ansatz.encoded(state, point), ansatz.encoding.column(self.axis)
         end = jnp.ones(1, encoded.dtype)
-        layer = ansatz.network(state).layer(concatenate([encoded[:column], end, encoded[column + 1 :]]))
+        angles = features.layer(concatenate([encoded[:column], end, encoded[column + 1 :]]))
         rate = 2 * state["frozen"]["layer"]["kernel"][column]
         since = point[self.axis : self.axis + 1] - state["box"][0, self.axis]
-        total, power = None, None
+        terms, power = [], None
         for i in range(self.carry):
             power = None if not i else since if power is None else since * power / i
             for order in range(self.carry):
-                slopes = ansatz.network(state).activation.slope(order)(layer) * rate**order
+                slopes = features.activation.slope(order)(angles) * rate**order
                 part = slopes @ carried[i, order, :-1] + (carried[i, order, -1] if not order else 0.0)
-                part = part if power is None else part * power
-                total = part if total is None else total + part
-        factors = [_factor(ansatz.exact.factor(name, point, state["box"], besides=self.axis)) for name in self.fields]
+                terms.append(part if power is None else part * power)
+        total = reduce(add, terms)
+        factors = [as_column(ansatz.exact.factor(name, point, state["box"], besides=self.axis)) for name in self.fields]
         return concatenate([total[i : i + 1] * factor for i, factor in enumerate(factors)])
 
 
-def slab_state(run: State, axis: int, k: Array | int) -> State:
+def slab_state(run: State, axis: int, k: Any) -> State:
     """The state of the ansatz of one slab."""
     edges, coefficients = run["edges"], run["train"]["coefficients"][k]
     box = run["box"].at[0, axis].set(edges[k]).at[1, axis].set(edges[k + 1] - edges[k])
     output = {"kernel": coefficients[:-1], "bias": coefficients[-1]}
-    scale = jnp.ones(coefficients.shape[1], coefficients.dtype)
+    scale = jnp.ones_like(output["bias"])
     return {"train": {"output": output}, "frozen": run["frozen"], "scale": scale, "box": box}
-
-
-def _factor(value: Smooth | float) -> Smooth | float:
-    return value if isinstance(value, float) else value[None]
 
 
 def read(approximation: Approximation, expression: Expression, state: State, extras: Mapping[str, Array], point: Array) -> Array:

@@ -16,7 +16,7 @@ from .exact import Exact, plan_exact
 from .methods.gauss_newton import gauss_newton
 from .networks import MLP
 from .problem import Problem
-from .slabs import Timeline, timeline
+from .timeline import Timeline, timeline
 from .training import Phase
 
 DEFAULT_LIMIT = 120.0  # seconds, where neither tol nor time_limit is given

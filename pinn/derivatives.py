@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -333,7 +333,7 @@ def _(primals, tangents):
     return (sine, cosine), (cosine * tangents[0], -sine * tangents[0])
 
 
-def _series(coefficients: list[float], x: Array) -> Array:
+def _series(coefficients: Sequence[float], x: Array) -> Array:
     total = jnp.full_like(x, coefficients[-1])
     for c in coefficients[-2::-1]:
         total = total * x + c

@@ -342,8 +342,9 @@ class Encoding:
     def __call__(self, point: Smooth, box: Array | None = None) -> Smooth:
         """The encoding of a point [d], scaled to the bounding box or to another `box`, [2, d]: lower ends and widths."""
         lower, width = (self.lower, self.upper - self.lower) if box is None else (box[0], box[1])
-        turn = np.where(self.periodic, np.pi, 1.0)
-        centred = (point - (lower + width / 2).astype(point.dtype)) * (2 * turn / width).astype(point.dtype)
+        lower, width = lower.astype(point.dtype), width.astype(point.dtype)
+        half_turns = np.where(self.periodic, 2 * np.pi, 2.0).astype(point.dtype)
+        centred = (point - (lower + width / 2)) * (half_turns / width)
         if self.raw or not any(self.periodic):
             return centred
         plain = np.flatnonzero(~np.array(self.periodic))

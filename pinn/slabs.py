@@ -8,8 +8,8 @@ their points, so that one compilation serves them all; `approximation.Slabs` car
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,11 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .algebra import Product
 from .approximation import Approximation, Slabs, Sum, Together, slab_state, together
-from .boundaries import TIME, Surface
-from .check import faces
-from .conditions import Periodic
 from .estimate import Draw, Estimate, combined, error_points, estimate, residual_norm, shaken
 from .exact import Exact
 from .features import (
@@ -39,75 +35,17 @@ from .features import (
 )
 from .history import Clock, History, Record
 from .loss import Objective, Weights, by_chunks, draw, objective, residuals
-from .operators import arguments
-from .problem import Problem
+from .timeline import Timeline, timeline
 from .training import Outcome, reached
 
 _TARGET = 1e-9  # held-out residual of a slab, where no tolerance asks for less
 _SHORTEST = 5.0  # seconds left that a march is worth beginning with
 _COST = 12.0  # seconds of marching and judging a slab, in units of one attempt at it
+_ROUNDED = 0.15  # what rounding leaves of a change of every weight by its epsilon: measured on oscillators
 _ROOM = 64  # slabs that arrays have room for; twice as many, and a compilation more, where that is not enough
 _CONVERGED = 1e-2  # held-out residual of a slab that stands for a solution
 _RUNS = 5  # most changes of features: each costs a compilation
 _LEAST = 2.0**-10  # shortest slab, relative to the whole time
-
-
-@dataclass(frozen=True)
-class Timeline:
-    """Where a problem evolves: the coordinate, its ends, how many derivatives of each field carry over, what starts it."""
-
-    axis: int
-    start: float
-    end: float
-    orders: Mapping[str, int]
-    initial: tuple[str, ...]
-
-    @property
-    def carry(self) -> int:
-        return max(self.orders.values())
-
-
-def timeline(problem: Problem, exact: Exact) -> Timeline | None:
-    """The evolution that slabs can follow; None where they are not valid.
-
-    They are where time stands beside space as a product, all that is given in time is given at its start, and nothing (unknown
-    parameters, data, delays, periodic time, fields of fewer coordinates) ties different times together.
-    """
-    names = problem.domain.coordinates
-    axis = names.index(TIME) if TIME in names else 0 if len(names) == 1 else None
-    if axis is None or problem.parameters or len(problem.groups()) > 1 or exact.periodic[axis] or not _extruded(problem, axis):
-        return None
-    if any(names != depends for depends in problem.depends.values()):
-        return None
-    start, end = (float(ends[axis]) for ends in problem.domain.bounds)
-    orders = {name: problem.orders[name][axis] for name in problem.fields}
-    initial, given = [], 0
-    for term in problem.terms:
-        periodic = isinstance(term.condition, Periodic)
-        if (periodic and term.condition.coordinate == names[axis]) or (len(term.expression.sites) > 1 and not periodic):
-            return None
-        if term.place is None:
-            continue
-        if not isinstance(term.place, Surface) or _asks_time(term.place, names[axis]):
-            return None
-        ends = {value for name, value in faces(term.place, whole=False) if name == names[axis]}
-        if end in ends or (ends and len(term.place.patches) > 1):
-            return None
-        if ends:
-            initial.append(term.name)
-            given += len(term.expression.components)
-    if given < sum(orders.values()) or not 1 <= max(orders.values()) <= 2:
-        return None
-    return Timeline(axis, start, end, orders, tuple(initial))
-
-
-def _extruded(problem: Problem, axis: int) -> bool:
-    domain, name = problem.domain, problem.domain.coordinates[axis]
-    return domain.is_box or (isinstance(domain, Product) and (name,) in (domain.first.coordinates, domain.second.coordinates))
-
-
-def _asks_time(place: Surface, name: str) -> bool:
-    return any(patch.where is not None and name in arguments(patch.where) for patch in place.patches)
 
 
 class March(NamedTuple):
@@ -151,7 +89,8 @@ def begin(setup: Setup, time: Timeline, base: tuple[Approximation, Any] | None =
     later = setup.exact.started(time.axis, time.orders, time.initial)
     nothing = Slabs((), time.axis, time.carry)
     goals = (objective(setup.problem, _upon(base, nothing), exact) for exact in (later, setup.exact))
-    return March(*goals, base, (), (time.start,), (), 0.0)
+    goal, first = goals
+    return March(goal, first, base, (), (time.start,), (), 0.0)
 
 
 def _upon(base: tuple[Approximation, Any] | None, slabs: Slabs) -> Approximation:
@@ -181,6 +120,11 @@ def with_run(setup: Setup, march: March, time: Timeline, family: Family, width: 
     slabs = Slabs((*kept, made.parts[0]), time.axis, time.carry)
     goal, begun = (replace_approximation(g, _upon(march.base, slabs)) for g in (march.goal, march.first))
     return march._replace(goal=goal, first=begun, runs=(*runs, run), families=(*families, family))
+
+
+def must_change(march: March) -> bool:
+    """Whether the next slab is the first that has no initial conditions to meet, so that its ansatz is another."""
+    return len(march.edges) == 2 and march.goal.exact is not march.first.exact
 
 
 def replace_approximation(goal: Objective, approximation: Any) -> Objective:
@@ -294,58 +238,60 @@ def judge(setup: Setup, goal: Objective, weights: Weights, family: Family, width
 def _error_march(
     setup: Setup, goal: Objective, weights: Weights, time: Timeline, family: Family, width: int, points: Array, index: int
 ) -> Draw:
-    """The error equation J(u) e = -F(u) solved slab by slab, the error at the end of one carried to the next."""
+    """The error equation J(u) e = -F(u) solved slab by slab, the error at the end of one carried to the next.
+
+    So is what rounding of the weights causes, in a march of its own: early errors may grow.
+    """
     setup = replace(setup, seed=(*setup.seed, 900 + index))
-    march = with_run(setup, begin(setup, time, (goal.approximation, weights.state)), time, family, width)
-    noise, norms = np.zeros(len(setup.problem.fields)), np.zeros(3)
+    march = shaking = with_run(setup, begin(setup, time, (goal.approximation, weights.state)), time, family, width)
+    norms = np.zeros(3)
     for end in setup.edges[1:]:
-        if len(march.edges) == 2 and march.goal.exact is not march.first.exact:
-            march = with_run(setup, march, time, family, width)
-        slab, rounding, left = _error_slab(setup, march, time, width, end)
-        march, noise, norms = take(slab, time), np.hypot(noise, rounding), np.hypot(norms, left)
+        if must_change(march):
+            march, shaking = (with_run(setup, each, time, family, width) for each in (march, shaking))
+        slab, shaken_slab, left = _error_slab(setup, march, shaking, time, width, end)
+        march, shaking, norms = take(slab, time), take(shaken_slab, time), np.hypot(norms, left)
     rho, nl = norms[1:] / max(norms[0], 1e-300)
-    values = np.asarray(_values(march.slabs, march.runs, points))
+    values, rounding = (np.asarray(_values(each.slabs, each.runs, points)) for each in (march, shaking))
+    noise = _ROUNDED * np.sqrt(np.mean(rounding**2, axis=0))
     return Draw(march.slabs, march.runs, values, noise, _finite(rho), _finite(nl))
 
 
-def _error_slab(setup: Setup, march: March, time: Timeline, width: int, end: float) -> tuple[Slab, np.ndarray, np.ndarray]:
-    """One slab of the error, what rounding adds to it, and the residual before, linearised after, and in full after: [3]."""
+def _error_slab(
+    setup: Setup, march: March, noise: March, time: Timeline, width: int, end: float
+) -> tuple[Slab, Slab, np.ndarray]:
+    """One slab of the error and of rounding, and the residual before, linearised after, and in full after: [3]."""
     goal, march, basis, state, place = _next(march, time, end)
-    k, weights = len(march.edges) - 1, march.weights
+    noise, k, weights = _next(noise, time, end).march, len(march.edges) - 1, march.weights
     batches = draw(goal, setup.counts(width), (*setup.seed, 2), setup.dtype, place)
     fresh = draw(goal, setup.counts(width // 4), (*setup.seed, 3), setup.dtype, place)
     systems = linearised(goal, weights, basis, state, batches)
     scales = [row_scales(rows, term) for rows, term in zip(systems, goal.terms, strict=True)]
     assert march.base is not None
     base = shaken(Weights(march.base[1], {}), setup.seed).state
-    shifted = residuals(goal, weights._replace(state=(base, march.runs)), batches)
-    targets = [jnp.stack([-rows.residual, values - rows.residual], axis=2) for rows, values in zip(systems, shifted, strict=True)]
-    coefficients, noise = least_squares([rows.matrix for rows in systems], targets, scales).T
-    checks = linearised(goal, weights, basis, state, fresh)
     nothing = tuple({**run, "train": jax.tree.map(jnp.zeros_like, run["train"])} for run in march.runs)
+    shifted = residuals(goal, weights._replace(state=(base, nothing)), batches)
+    present = residuals(goal, noise.weights, batches)
+    parts = zip(systems, shifted, present, strict=True)
+    targets = [jnp.stack([-rows.residual, after - before], axis=2) for rows, after, before in parts]
+    coefficients, rounding = least_squares([rows.matrix for rows in systems], targets, scales).T
+    checks = linearised(goal, weights, basis, state, fresh)
     alone = residuals(goal, weights._replace(state=(march.base[1], nothing)), fresh)
     before = np.hypot(residual_norm([rows.residual for rows in checks], scales), residual_norm(alone, scales))
-    left = residual_norm([rows.residual + rows.matrix @ coefficients for rows in checks], scales)
+    left = full = residual_norm([rows.residual + rows.matrix @ coefficients for rows in checks], scales)
     runs = _with_coefficients(march.runs, k, coefficients)
-    full = left
     if not setup.problem.is_linear:
         full = residual_norm(residuals(goal, weights._replace(state=(march.base[1], runs)), fresh), scales)
-    ansatz = march.slabs.runs[-1]
-    inside = {**state[0], "train": {"output": _output(noise, len(ansatz.fields))}}
-    rounding = np.sqrt(np.mean(np.asarray(_values(ansatz, inside, batches[0].points)) ** 2, axis=0))
-    slab = Slab(
-        march._replace(runs=runs, edges=(*march.edges, end)), runs[-1]["train"]["coefficients"][k], march.families[-1], 0.0
-    )
-    return slab, rounding, np.array([before, left, full])
+    both = [_solved(march, runs, k, end), _solved(noise, _with_coefficients(noise.runs, k, rounding), k, end)]
+    return both[0], both[1], np.array([before, left, full])
+
+
+def _solved(march: March, runs: tuple, k: int, end: float) -> Slab:
+    march = march._replace(runs=runs, edges=(*march.edges, end))
+    return Slab(march, runs[-1]["train"]["coefficients"][k], march.families[-1], 0.0)
 
 
 def _finite(value: float) -> float:
     return float(value) if np.isfinite(value) else np.inf
-
-
-def _output(coefficients: Array, fields: int) -> dict[str, Array]:
-    table = coefficients.reshape(fields, -1).T
-    return {"kernel": table[:-1], "bias": table[-1]}
 
 
 @partial(jax.jit, static_argnums=0)
@@ -371,7 +317,7 @@ class _Marcher:
         start = self.march.edges[-1]
         began = self.shown.seconds
         end = self.time.end if start + size > self.time.end - 1e-9 * self.whole else start + size
-        known = self.march.families and family == self.march.families[-1]
+        known = self.march.families and family == self.march.families[-1] and not must_change(self.march)
         begun = self.march if known else with_run(self.setup, self.march, self.time, family, self.width)
         slab = solve_slab(self.setup, begun, self.time, self.width, end)
         note = f"{start:.4g} to {end:.4g}, {family}"

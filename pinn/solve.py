@@ -28,6 +28,7 @@ from .sampling import measure_points
 from .slabs import march_through
 from .solution import Solution
 from .training import Outcome, Phase, least_squares, run_phases
+from .wellposed import warn_if_ill_posed
 
 _SHORTEST = 10.0  # seconds left that a network is worth beginning with
 _EXCELLENT = 1e-10  # and one that slabs are not tried after
@@ -73,6 +74,7 @@ def solve(
 
     Warns:
         AccuracyWarning: the tolerance was missed, or the error could not be estimated.
+        WellPosednessWarning: the equations and conditions leave something free.
 
     Example:
         >>> from pinn import Initial, Interval, d
@@ -96,6 +98,7 @@ def solve(
         dtype=dtype,
     )
     clock = Clock(plan.limit)
+    posed = warn_if_ill_posed(problem)
     setup = Setup(problem, plan.exact, seed_of(key), plan.dtype)
     wide = plan.dtype == jnp.float64  # in float32, NumPy constants of user functions must not promote
     with Progress(progress, clock) as shown, jax.enable_x64(wide), jax.default_matmul_precision("highest"):
@@ -103,6 +106,9 @@ def solve(
         history = History(shown)
         outcome, status = _solved(setup, plan, clock, history)
         solution = _solution(setup, plan, outcome, status, clock, history)
+        if posed.ill_posed:
+            reason = f"the data do not fix one solution: left free is {posed.description}"
+            solution = replace(solution, trust=Trust.UNKNOWN, trust_reason=reason)
         shown.say(str(solution))
     _warn(solution, plan)
     return solution
@@ -127,7 +133,7 @@ def _solved(setup: Setup, plan: Plan, clock: Clock, history: History) -> tuple[O
     if plan.widths:
         share = 0.5 if not plan.slabs else 0.25
         first, status = least_squares(setup, plan.widths, plan.tol, clock, history, share)
-        if plan.slabs and not _content(first, plan, _EXCELLENT):
+        if plan.time is not None and not _content(first, plan, _EXCELLENT):
             second = march_through(setup, plan.time, plan.slabs, plan.tol, clock, history)
             if second is not None and second.better_than(first):
                 first, status = second, Status.SETTLED

@@ -57,8 +57,9 @@ def test_features_are_periodic_and_their_bandwidths_are_as_asked():
 
     encoding = Encoding(np.array([0.0, 0.0]), np.array([1.0, 6.0]), (False, True), raw=True)
     kernel, bias = draw_features(encoding, Family(sin, (3.0, 8.0)), (0, 1), 4000, (0,))
-    assert np.all(kernel[1] == np.round(kernel[1]))
-    np.testing.assert_allclose(kernel.std(axis=1), [3.0, 8.0], rtol=0.05)
+    assert set(kernel[1]) == set(range(-16, 17))
+    np.testing.assert_allclose(np.abs(kernel).max(axis=1), [6.0, 16.0], rtol=0.01)
+    np.testing.assert_allclose(kernel.std(axis=1), [2 * 3 / 3**0.5, np.sqrt(16 * 17 / 3)], rtol=0.01)
     assert bias.min() >= 0 and bias.max() <= 2 * np.pi
 
 

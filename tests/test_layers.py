@@ -38,6 +38,7 @@ LINE = (
     "plotting",
     "problem",
     "exact",
+    "timeline",
     "ansatz",
     "approximation",
     "loss",
@@ -57,10 +58,10 @@ LINE = (
 )
 
 MODULES = sorted((ROOT / "pinn").rglob("*.py"))
-PROBLEMS = sorted(path for path in (ROOT / "problems").glob("*.py") if path.name != "__init__.py")
+PROBLEMS = sorted(path for path in (ROOT / "problems").glob("*.py") if not path.name.startswith("_"))
 SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
 
-MATHEMATICS = ("pinn", "jax.numpy", "numpy", "scipy", "math", "collections.abc")
+MATHEMATICS = ("pinn", "jax.numpy", "numpy", "scipy", "math", "functools", "collections.abc", "problems._spectral")
 MOST_LINES, MOST_FUNCTION_LINES = 450, 70
 
 

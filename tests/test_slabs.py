@@ -1,0 +1,248 @@
+"""Marching in time: where it is valid, that nothing is lost from slab to slab, and what comes out."""
+
+from dataclasses import replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp
+
+import pinn
+from pinn import at, d, laplacian
+from pinn.derivatives import nested_jvp, sin
+from pinn.exact import plan_exact
+from pinn.features import Family, Setup
+from pinn.history import Clock, History
+from pinn.slabs import _Marcher, begin, judge, march_through, solve_slab, take, with_run
+from pinn.timeline import timeline
+
+LINE, BOX = pinn.Interval(t=(0, 4)), pinn.Box(t=(0, 2), x=(0, 1))
+WALLS = pinn.Dirichlet(u=0.0, on=BOX.at(x=(0, 1)))
+START = pinn.Initial(u=lambda x: jnp.sin(jnp.pi * x))
+
+
+def swing(**options):
+    return pinn.Problem(
+        fields="u",
+        domain=LINE,
+        residual=lambda u, t: d(u, t, t) + 9 * u,
+        conditions=[pinn.Initial(u=1.0), pinn.InitialVelocity(u=3.0)],
+        reference=lambda t: np.cos(3 * t) + np.sin(3 * t),
+        **options,
+    )
+
+
+def heat(residual=lambda u, t, x: d(u, t) - d(u, x, x), conditions=(START, WALLS), **options):
+    return pinn.Problem(fields="u", domain=BOX, residual=residual, conditions=list(conditions), **options)
+
+
+def setup_of(problem, exact=None):
+    return Setup(problem, plan_exact(problem, exact), (3,), jnp.dtype("float64"))
+
+
+def marched(problem, width=60, count=4, exact=None, family=None):
+    """Slabs of equal lengths."""
+    setup = setup_of(problem, exact)
+    time = timeline(problem, setup.exact)
+    assert time is not None
+    family = family or Family(sin, (2.0,) * problem.domain.dimension)
+    march = begin(setup, time)
+    for k, end in enumerate(np.linspace(time.start, time.end, count + 1)[1:]):
+        changes = k == 0 or (k == 1 and march.goal.exact is not march.first.exact)
+        march = with_run(setup, march, time, family, width) if changes else march
+        march = take(solve_slab(setup, march, time, width, float(end)), time)
+    return setup, time, march
+
+
+def values_of(march, points):
+    return np.asarray(jax.vmap(lambda p: march.first.values(march.weights, p))(jnp.asarray(points)))
+
+
+# --- where slabs are valid
+
+DISK = pinn.Disk(x=0, y=0, radius=1) * pinn.Interval(t=(0, 1))
+MOVING = pinn.Box(t=(0, 1), x=(0, 1)) - pinn.Box(t=(0.5, 1), x=(0.5, 1))
+VALID = {
+    "an oscillator": swing,
+    "heat": heat,
+    "a start in x": lambda: pinn.Problem(
+        fields="y", domain=pinn.Interval(x=(0, 1)), residual=lambda y, x: d(y, x) + y, conditions=[pinn.Initial(y=1.0)]
+    ),
+    "a disk over time": lambda: pinn.Problem(
+        fields="u",
+        domain=DISK,
+        residual=lambda u, x, y, t: d(u, t) - laplacian(u, x, y),
+        conditions=[pinn.Initial(u=1.0), pinn.Neumann(u=0.0, on=DISK.boundary)],
+    ),
+    "periodic in space": lambda: heat(conditions=[pinn.Initial(u=lambda x: jnp.sin(2 * jnp.pi * x)), pinn.Periodic("x")]),
+}
+INVALID = {
+    "held at both ends": lambda: pinn.Problem(
+        fields="y",
+        domain=LINE,
+        residual=lambda y, t: d(y, t, t) + y,
+        conditions=[pinn.Dirichlet(y=1.0, on=LINE.at(t=0)), pinn.Dirichlet(y=0.0, on=LINE.at(t=4))],
+    ),
+    "no time": lambda: pinn.Problem(
+        fields="u",
+        domain=pinn.Box(x=(0, 1), y=(0, 1)),
+        residual=lambda u, x, y: laplacian(u, x, y),
+        conditions=[pinn.Dirichlet(u=0.0, on=pinn.Box(x=(0, 1), y=(0, 1)).boundary)],
+    ),
+    "an unknown parameter": lambda: heat(
+        residual=lambda u, t, x, k: d(u, t) - k * d(u, x, x), parameters={"k": pinn.Parameter(1.0)}
+    ),
+    "data": lambda: heat(conditions=[START, WALLS, pinn.Data(t=[0.5], x=[0.5], u=[0.1])]),
+    "a delay": lambda: heat(residual=lambda u, t, x: d(u, t) - d(u, x, x) + at(u, t=jnp.maximum(t - 0.1, 0.0))),
+    "periodic in time": lambda: heat(conditions=[pinn.Periodic("t"), WALLS]),
+    "a wall for some time": lambda: heat(conditions=[START, pinn.Dirichlet(u=0.0, on=BOX.at(x=(0, 1), where=lambda t: t < 1))]),
+    "a domain that changes": lambda: pinn.Problem(
+        fields="u",
+        domain=MOVING,
+        residual=lambda u, t, x: d(u, t) - d(u, x, x),
+        conditions=[pinn.Dirichlet(u=0.0, on=MOVING.at(t=0))],
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore::pinn.WellPosednessWarning")
+@pytest.mark.parametrize("name", [*VALID, *INVALID])
+def test_where_slabs_are_valid(name):
+    problem = (VALID | INVALID)[name]()
+    assert (timeline(problem, plan_exact(problem, None)) is not None) == (name in VALID)
+
+
+# --- from slab to slab
+
+
+@pytest.mark.parametrize("exact", [None, False], ids=["exact start", "penalty start"])
+def test_value_and_velocity_are_carried_over(exact):
+    """At an edge both sides agree up to rounding, whatever the features of either could represent."""
+    _, _, march = marched(swing(), width=12, count=4, exact=exact)
+    values = partial(march.first.values, march.weights)
+    for edge in march.edges[1:-1]:
+        here, there = (nested_jvp(values, jnp.array([edge + step]), [(0,), (1,)]) for step in (-1e-13, 1e-13))
+        for index, size in (((0,), 1.0), ((1,), 3.0)):
+            assert abs(float(here[index][0] - there[index][0])) < 1e-10 * size
+
+
+def test_fields_that_have_no_time_derivative_are_not_carried():
+    """v follows u at every time; its value at an edge is found anew."""
+    problem = pinn.Problem(
+        fields="u v",
+        domain=LINE,
+        residual=lambda u, v, t: (d(u, t) + v, v - u),
+        conditions=[pinn.Initial(u=1.0)],
+    )
+    _, time, march = marched(problem)
+    assert dict(time.orders) == {"u": 1, "v": 0}
+    t = np.linspace(0, 4, 41)[:, None]
+    np.testing.assert_allclose(values_of(march, t), np.exp(-t) * np.ones(2), atol=1e-9)
+
+
+@pytest.mark.parametrize("exact", [None, False], ids=["exact start", "penalty start"])
+def test_the_oscillator_is_followed(exact):
+    problem = swing()
+    _, _, march = marched(problem, exact=exact)
+    t = np.linspace(0, 4, 101)[:, None]
+    np.testing.assert_allclose(values_of(march, t)[:, 0], problem.reference(t)["u"], atol=1e-8)
+
+
+def test_more_slabs_than_there_is_room_for():
+    problem = swing()
+    _, _, march = marched(problem, width=12, count=70)
+    t = np.linspace(0, 4, 101)[:, None]
+    np.testing.assert_allclose(values_of(march, t)[:, 0], problem.reference(t)["u"], atol=1e-8)
+
+
+def test_features_may_change_between_slabs():
+    problem = swing()
+    setup, time, march = marched(problem, count=2)
+    march = march._replace(edges=march.edges[:2], runs=march.runs)
+    march = with_run(setup, march, time, Family(sin, (1.0,)), 40)
+    march = take(solve_slab(setup, march, time, 40, 3.0), time)
+    t = np.linspace(0, 3, 101)[:, None]
+    np.testing.assert_allclose(values_of(march, t)[:, 0], problem.reference(t)["u"], atol=1e-8)
+
+
+def test_walls_stay_met_exactly():
+    problem = heat(conditions=[START, pinn.Dirichlet(u=lambda t: 0 * t, on=BOX.at(x=0)), pinn.Dirichlet(u=0.0, on=BOX.at(x=1))])
+    _, _, march = marched(problem, width=80, count=3)
+    t = np.linspace(0, 2, 31)
+    walls = [values_of(march, np.stack([t, np.full(31, x)], axis=1)) for x in (0.0, 1.0)]
+    assert max(np.abs(wall).max() for wall in walls) < 1e-14
+    points = np.random.default_rng(0).uniform([0, 0], [2, 1], (200, 2))
+    exact = np.exp(-(np.pi**2) * points[:, 0]) * np.sin(np.pi * points[:, 1])
+    np.testing.assert_allclose(values_of(march, points)[:, 0], exact, atol=1e-4)
+
+
+# --- judging
+
+
+@pytest.mark.parametrize("width", [6, 8, 10])
+def test_the_error_is_carried_too(width):
+    """With few features the error of the first slabs is most of that of the last; the estimate follows it."""
+    problem = swing()
+    setup, _, march = marched(problem, width=width)
+    found = judge(replace(setup, edges=march.edges), march.first, march.weights, Family(sin, (2.2,)), 60)
+    t = np.linspace(0, 4, 2001)[:, None]
+    reference = problem.reference(t)["u"]
+    true = np.linalg.norm(values_of(march, t)[:, 0] - reference) / np.linalg.norm(reference)
+    assert true > 1e-10
+    assert found.trust is pinn.Trust.TRUSTED
+    assert abs(found.errors["u"] / true - 1) < 0.05
+
+
+def test_no_time_is_no_march():
+    problem = swing()
+    setup = setup_of(problem)
+    assert march_through(setup, timeline(problem, setup.exact), (60,), None, Clock(1e-9), History()) is None
+
+
+def test_slabs_grow_where_it_is_easy():
+    """A fast start and a slow rest: lengths follow."""
+    problem = pinn.Problem(
+        fields="u",
+        domain=pinn.Interval(t=(0, 10)),
+        residual=lambda u, t: d(u, t) + 40 * (u - jnp.cos(t)),
+        conditions=[pinn.Initial(u=0.0)],
+    )
+    setup = setup_of(problem)
+    time = timeline(problem, setup.exact)
+    march = _Marcher(setup, time, 40, 1e-9, Clock(100.0), History()).run()
+    assert march is not None
+    lengths = np.diff(march.edges)
+    assert lengths[0] < 0.5 * lengths.max()
+    t = np.linspace(0, 10, 501)
+    exact = (1600 * np.cos(t) + 40 * np.sin(t) - 1600 * np.exp(-40 * t)) / 1601
+    np.testing.assert_allclose(values_of(march, t[:, None])[:, 0], exact, atol=1e-8)
+
+
+# --- by solve
+
+
+def test_many_cycles_of_lotka_volterra():
+    """Features on the whole interval end with an error of 0.8 here."""
+    line = pinn.Interval(t=(0, 10))
+    problem = pinn.Problem(
+        fields="a b",
+        domain=line,
+        residual=lambda a, b, t: {"prey": d(a, t) - 1.5 * a + a * b, "hunters": d(b, t) + 3 * b - a * b},
+        conditions=[pinn.Initial(a=10.0, b=5.0)],
+    )
+    solution = pinn.solve(problem, progress=False)
+    assert len(solution.setup.edges) > 3
+    t = np.linspace(0, 10, 301)
+    run = solve_ivp(
+        lambda t, y: [1.5 * y[0] - y[0] * y[1], y[0] * y[1] - 3 * y[1]], (0, 10), [10, 5], t_eval=t, rtol=1e-12, atol=1e-12,
+        method="DOP853",
+    )  # fmt: skip
+    found = solution(t=t)
+    for values, reference, name in zip(run.y, run.y, "ab", strict=True):
+        error = np.linalg.norm(found[name] - values) / np.linalg.norm(reference)
+        assert error < 1e-8
+        assert error < 5 * solution.error_estimate[name]
+    refined = solution.refine()
+    assert max(refined.error_estimate.values()) < 10 * max(solution.error_estimate.values())
