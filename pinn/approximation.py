@@ -8,7 +8,7 @@ Values that are given, and met by construction, are not part of it: `lifted` giv
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, reduce
 from operator import add
@@ -149,6 +149,16 @@ class Slabs:
         total = reduce(add, terms)
         factors = [as_column(ansatz.exact.factor(name, point, state["box"], besides=self.axis)) for name in self.fields]
         return concatenate([total[i : i + 1] * factor for i, factor in enumerate(factors)])
+
+
+def empty_run(state: State, slabs: int, width: int, carry: int, edges: Sequence[float]) -> State:
+    """The state of a run of slabs whose coefficients are zero; `state` is that of its ansatz."""
+    size, fields, dtype = width + 1, state["scale"].shape[0], state["scale"].dtype
+    tables = {
+        "coefficients": jnp.zeros((slabs, size, fields), dtype),
+        "carried": jnp.zeros((slabs, carry, carry, size, fields), dtype),
+    }
+    return {"train": tables, "frozen": state["frozen"], "edges": jnp.asarray(edges, dtype), "box": state["box"]}
 
 
 def slab_state(run: State, axis: int, k: Any) -> State:

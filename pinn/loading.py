@@ -20,7 +20,7 @@ from jax import Array, export
 
 from . import plotting
 from .ansatz import choose_engine, make_network, wrap
-from .approximation import Approximation, Sum, together
+from .approximation import Approximation, Slabs, Sum, empty_run, together
 from .defaults import Choice, Plan
 from .derivatives import ACTIVATIONS, ENGINES
 from .domains import Domain
@@ -35,6 +35,7 @@ from .networks import Encoding, rebuild
 from .problem import Problem
 from .saving import ARRAYS, CARD, FORMAT, SUMS, VALUES, checksums, domain_from, filled
 from .solution import ErrorReport, FieldError, Found, Solution, points_of
+from .timeline import timeline
 
 _CALLS = ("shape_assertion",)  # what a saved function may call besides XLA's own operations
 _ENGINES = {engine.__name__: engine for engine in ENGINES}
@@ -301,7 +302,9 @@ def _solution(card: Mapping[str, Any], arrays: Mapping[str, np.ndarray], problem
         raise CheckpointError(
             f"the conditions {listing(card['met'])} are built into it; now these would be: {listing(exact.met)}"
         )
-    builder = _Builder(problem.fields, exact, dtype, network)
+    time = timeline(problem, exact)
+    later = exact if time is None else exact.started(time.axis, time.orders, time.initial)
+    builder = _Builder(problem.fields, exact, later, dtype, network)
     approximation, state = builder.approximation(card["approximation"])
     weights = filled("weights", Weights(state, start_unknown(problem, dtype)), arrays)
     corrected = None
@@ -319,7 +322,7 @@ def _solution(card: Mapping[str, Any], arrays: Mapping[str, np.ndarray], problem
         problem=problem,
         goal=objective(problem, approximation, exact),
         weights=weights,
-        setup=Setup(problem, exact, tuple(card["seed"]), dtype),
+        setup=Setup(problem, exact, tuple(card["seed"]), dtype, edges=tuple(card["approximation"].get("edges", ()))),
         family=Family(ACTIVATIONS[card["family"]["activation"]], tuple(card["family"]["bandwidth"])),
         width=card["width"],
         corrected=corrected,
@@ -333,6 +336,7 @@ class _Builder:
 
     fields: tuple[str, ...]
     exact: Exact
+    later: Exact  # of slabs of time after the first
     dtype: Any
     network: Callable | None
 
@@ -342,15 +346,26 @@ class _Builder:
         if "sum" in parts:
             (first, one), (second, two) = map(self.approximation, parts["sum"])
             return Sum(first, second), (one, two)
+        if "slabs" in parts:
+            return self._slabs(parts)
         ansatze, states = zip(*map(self._ansatz, parts["together"]), strict=True)
         return together(self.fields, ansatze), states
 
-    def _ansatz(self, part: Mapping[str, Any]) -> tuple[Any, Any]:
+    def _slabs(self, parts: Mapping[str, Any]) -> tuple[Approximation, Any]:
+        carry, edges, runs, states = parts["carry"], parts["edges"], [], []
+        for part, later in zip(parts["slabs"], parts["later"], strict=True):
+            ansatz, state = self._ansatz(part, self.later if later else self.exact)
+            runs.append(ansatz)
+            states.append(empty_run(state, len(edges) - 1, part["network"]["width"], carry, edges))
+        return Slabs(tuple(runs), parts["axis"], carry), tuple(states)
+
+    def _ansatz(self, part: Mapping[str, Any], exact: Exact | None = None) -> tuple[Any, Any]:
         encoding = Encoding(np.array(part["lower"]), np.array(part["upper"]), tuple(part["periodic"]), part["raw"])
         fields = tuple(part["fields"])
         network = self._network(part["network"], encoding.size, len(fields))
         engine = _ENGINES.get(part["engine"]) or choose_engine(network)
-        return wrap(network, fields, tuple(part["axes"]), encoding, self.exact, jnp.ones(len(fields), self.dtype), engine)
+        met, scale = exact or self.exact, jnp.ones(len(fields), self.dtype)
+        return wrap(network, fields, tuple(part["axes"]), encoding, met, scale, engine)
 
     def _network(self, description: Mapping[str, Any] | None, inputs: int, outputs: int) -> nnx.Module:
         if description is not None:

@@ -29,7 +29,7 @@ import numpy as np
 from jax import Array, export
 
 from .algebra import Difference, Intersection, Product, Union
-from .approximation import Sum, Together
+from .approximation import Slabs, Sum, Together, slab_state
 from .domains import Ball, Box, Disk, Domain, Interval
 from .errors import CheckpointError, SolutionError, listing
 from .fingerprint import fingerprint
@@ -251,24 +251,29 @@ def approximation_parts(approximation: Any, state: Any) -> dict[str, Any] | None
     """How an approximation is built, for JSON; None where this package alone cannot build it again."""
     if isinstance(approximation, Sum):
         return {"sum": [approximation_parts(approximation.first, state[0]), approximation_parts(approximation.second, state[1])]}
+    if isinstance(approximation, Slabs):
+        firsts = [slab_state(run, approximation.axis, 0) for run in state]
+        edges = state[0]["edges"].tolist()
+        runs = [_ansatz_parts(part, first) for part, first in zip(approximation.runs, firsts, strict=True)]
+        later = [part.exact.lifting is not None for part in approximation.runs]
+        return {"slabs": runs, "later": later, "axis": approximation.axis, "carry": approximation.carry, "edges": edges}
     if not isinstance(approximation, Together):
         return None
-    parts = []
-    for part, weights in zip(approximation.parts, state, strict=True):
-        encoding = part.encoding
-        parts.append(
-            {
-                "fields": part.fields,
-                "axes": part.axes,
-                "lower": encoding.lower.tolist(),
-                "upper": encoding.upper.tolist(),
-                "periodic": encoding.periodic,
-                "raw": encoding.raw,
-                "engine": part.engine.__name__,
-                "network": describe(part.network(weights)),
-            }
-        )
-    return {"together": parts}
+    return {"together": [_ansatz_parts(part, weights) for part, weights in zip(approximation.parts, state, strict=True)]}
+
+
+def _ansatz_parts(part: Any, weights: Any) -> dict[str, Any]:
+    encoding = part.encoding
+    return {
+        "fields": part.fields,
+        "axes": part.axes,
+        "lower": encoding.lower.tolist(),
+        "upper": encoding.upper.tolist(),
+        "periodic": encoding.periodic,
+        "raw": encoding.raw,
+        "engine": part.engine.__name__,
+        "network": describe(part.network(weights)),
+    }
 
 
 _SHAPES: dict[str, type[Domain]] = {kind.__name__: kind for kind in (Box, Interval, Ball, Disk)}

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .approximation import Approximation, Slabs, Sum, Together, slab_state, together
+from .approximation import Approximation, Slabs, Sum, Together, empty_run, slab_state, together
 from .estimate import Draw, Estimate, combined, error_points, estimate, residual_norm, shaken
 from .exact import Exact
 from .features import (
@@ -104,22 +104,22 @@ def with_run(setup: Setup, march: March, time: Timeline, family: Family, width: 
     seed = (*setup.seed, 50, 0 if first else len(march.families))
     made, (state,) = feature_ansatz(setup.problem, exact, family, width, seed, setup.dtype)
     room = march.runs[0]["edges"].shape[0] - 1 if march.runs else _ROOM
-    size, fields = width + 1, len(setup.problem.fields)
-    edges = np.full(room + 1, np.inf)
-    edges[: len(march.edges)] = march.edges
-    run = {
-        "train": {
-            "coefficients": jnp.zeros((room, size, fields), setup.dtype),
-            "carried": jnp.zeros((room, time.carry, time.carry, size, fields), setup.dtype),
-        },
-        "frozen": state["frozen"],
-        "edges": jnp.asarray(edges, setup.dtype),
-        "box": state["box"],
-    }
+    edges = [*march.edges, *[np.inf] * (room + 1 - len(march.edges))]
+    run = empty_run(state, room, width, time.carry, edges)
     kept, runs, families = ((), (), ()) if first else (march.slabs.runs, march.runs, march.families)
     slabs = Slabs((*kept, made.parts[0]), time.axis, time.carry)
     goal, begun = (replace_approximation(g, _upon(march.base, slabs)) for g in (march.goal, march.first))
     return march._replace(goal=goal, first=begun, runs=(*runs, run), families=(*families, family))
+
+
+def trimmed(march: March) -> March:
+    """The march with no room for more slabs."""
+    count = len(march.edges) - 1
+
+    def cut(run: dict[str, Any]) -> dict[str, Any]:
+        return {**run, "train": {n: table[:count] for n, table in run["train"].items()}, "edges": run["edges"][: count + 1]}
+
+    return march._replace(runs=tuple(map(cut, march.runs)))
 
 
 def must_change(march: March) -> bool:
@@ -250,6 +250,7 @@ def _error_march(
             march, shaking = (with_run(setup, each, time, family, width) for each in (march, shaking))
         slab, shaken_slab, left = _error_slab(setup, march, shaking, time, width, end)
         march, shaking, norms = take(slab, time), take(shaken_slab, time), np.hypot(norms, left)
+    march = trimmed(march)
     rho, nl = norms[1:] / max(norms[0], 1e-300)
     values, rounding = (np.asarray(_values(each.slabs, each.runs, points)) for each in (march, shaking))
     noise = _ROUNDED * np.sqrt(np.mean(rounding**2, axis=0))
@@ -402,6 +403,7 @@ def march_through(
         march = _Marcher(setup, time, width, target, half, history, clock).run()
         if march is None:
             break
+        march = trimmed(march)
         divided, family = replace(setup, edges=march.edges), march.families[-1].scaled(1.1)
         judged = judge(divided, march.first, march.weights, family, int(1.5 * width))
         note = f"{len(march.edges) - 1} slabs of width {width}"
