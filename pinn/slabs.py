@@ -41,7 +41,6 @@ from .training import Outcome, reached
 _TARGET = 1e-9  # held-out residual of a slab, where no tolerance asks for less
 _SHORTEST = 5.0  # seconds left that a march is worth beginning with
 _COST = 12.0  # seconds of marching and judging a slab, in units of one attempt at it
-_ROUNDED = 0.15  # what rounding leaves of a change of every weight by its epsilon: measured on oscillators
 _ROOM = 64  # slabs that arrays have room for; twice as many, and a compilation more, where that is not enough
 _CONVERGED = 1e-2  # held-out residual of a slab that stands for a solution
 _RUNS = 5  # most changes of features: each costs a compilation
@@ -253,8 +252,7 @@ def _error_march(
     march = trimmed(march)
     rho, nl = norms[1:] / max(norms[0], 1e-300)
     values, rounding = (np.asarray(_values(each.slabs, each.runs, points)) for each in (march, shaking))
-    noise = _ROUNDED * np.sqrt(np.mean(rounding**2, axis=0))
-    return Draw(march.slabs, march.runs, values, noise, _finite(rho), _finite(nl))
+    return Draw(march.slabs, march.runs, values, np.sqrt(np.mean(rounding**2, axis=0)), _finite(rho), _finite(nl))
 
 
 def _error_slab(
