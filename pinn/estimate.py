@@ -119,9 +119,9 @@ def error_points(setup: Setup) -> Array:
 def combined(setup: Setup, goal: Objective, weights: Weights, draws: Sequence[Draw]) -> Estimate:
     """The estimate that two draws make together."""
     found = np.asarray(field_values(goal, weights, error_points(setup)))
-    size = _size(found + draws[0].values)
+    size = root_mean_squares(found + draws[0].values)
     size = np.where(size > 0, size, 1.0)
-    one, two = (_size(d.values) / size for d in draws)
+    one, two = (root_mean_squares(d.values) / size for d in draws)
     rounding = np.maximum(*(d.noise for d in draws)) / size + 4 * float(jnp.finfo(setup.dtype).eps)
     errors = np.hypot(np.maximum(one, two), rounding)
     gap = float(np.max(np.abs(one - two) / errors))
@@ -137,8 +137,8 @@ def _draw(
     setup: Setup, goal: Objective, weights: Weights, family: Family, width: int, exact: Exact, points: Array, index: int
 ) -> Draw:
     found = _defect(setup, goal, weights, family, width, exact, index)
-    values, noise = (np.asarray(_correction(found.basis, state, points)) for state in (found.state, found.noise))
-    return Draw(found.basis, found.state, values, _ROUNDING * _size(noise), found.rho, found.nl)
+    values, noise = (np.asarray(correction_values(found.basis, state, points)) for state in (found.state, found.noise))
+    return Draw(found.basis, found.state, values, _ROUNDING * root_mean_squares(noise), found.rho, found.nl)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -148,11 +148,13 @@ def field_values(goal: Objective, weights: Weights, points: Array) -> Array:
 
 
 @partial(jax.jit, static_argnums=0)
-def _correction(basis: Approximation, state: tuple, points: Array) -> Array:
+def correction_values(basis: Approximation, state: tuple, points: Array) -> Array:
+    """A correction of the fields at points, [n, F]."""
     return by_chunks(lambda p: basis.values(state, p), points)
 
 
-def _size(values: np.ndarray) -> np.ndarray:
+def root_mean_squares(values: np.ndarray) -> np.ndarray:
+    """Over points [n, F], by field: [F]."""
     return np.sqrt(np.mean(values**2, axis=0))
 
 
@@ -194,7 +196,7 @@ def _defect(setup: Setup, goal: Objective, weights: Weights, family: Family, wid
         corrected = objective(problem, Sum(goal.approximation, basis), exact)
         after = residuals(corrected, Weights((weights.state, state), weights.unknown), fresh)
         nl = residual_norm(after, scales) / max(before, 1e-300)
-    return _Defect(basis, state, add_coefficients(basis, empty, noise, share), _finite(rho), _finite(nl))
+    return _Defect(basis, state, add_coefficients(basis, empty, noise, share), finite(rho), finite(nl))
 
 
 def shaken(weights: Weights, seed: Sequence[int]) -> Weights:
@@ -213,7 +215,8 @@ def _shaken_state(state: Any, shake: Callable) -> Any:
     return {**state, "train": jax.tree.map(shake, state["train"])}
 
 
-def _finite(value: float) -> float:
+def finite(value: float) -> float:
+    """The number, infinite where it is undefined."""
     return float(value) if np.isfinite(value) else np.inf
 
 

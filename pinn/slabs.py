@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -19,7 +18,18 @@ import numpy as np
 from jax import Array
 
 from .approximation import Approximation, Slabs, Sum, Together, empty_run, slab_state, together
-from .estimate import Draw, Estimate, combined, error_points, estimate, residual_norm, shaken
+from .estimate import (
+    Draw,
+    Estimate,
+    combined,
+    correction_values,
+    error_points,
+    estimate,
+    finite,
+    residual_norm,
+    root_mean_squares,
+    shaken,
+)
 from .exact import Exact
 from .features import (
     Family,
@@ -34,7 +44,7 @@ from .features import (
     search,
 )
 from .history import Clock, History, Record
-from .loss import Objective, Weights, by_chunks, draw, objective, residuals
+from .loss import Objective, Weights, draw, objective, residuals
 from .timeline import Timeline, timeline
 from .training import Outcome, reached
 
@@ -178,8 +188,7 @@ def solve_slab(setup: Setup, march: March, time: Timeline, width: int, end: floa
     weights = newton(goal, march.weights, basis, state, batches, setup.steps, add)
     fresh = draw(goal, setup.counts(width), (*setup.seed, 7), setup.dtype, place)
     held_out = relative_residual(goal, weights, fresh, linearised(goal, weights, None, (), fresh))
-    coefficients = weights.state[-1]["train"]["coefficients"][k]
-    return Slab(march._replace(runs=weights.state, edges=(*march.edges, end)), coefficients, march.families[-1], held_out)
+    return _solved(march, weights.state, k, end, held_out)
 
 
 def take(slab: Slab, time: Timeline) -> March:
@@ -242,23 +251,27 @@ def _error_march(
     So is what rounding of the weights causes, in a march of its own: early errors may grow.
     """
     setup = replace(setup, seed=(*setup.seed, 900 + index))
+    base = shaken(weights, setup.seed).state
     march = shaking = with_run(setup, begin(setup, time, (goal.approximation, weights.state)), time, family, width)
     norms = np.zeros(3)
     for end in setup.edges[1:]:
         if must_change(march):
             march, shaking = (with_run(setup, each, time, family, width) for each in (march, shaking))
-        slab, shaken_slab, left = _error_slab(setup, march, shaking, time, width, end)
+        slab, shaken_slab, left = _error_slab(setup, march, shaking, base, time, width, end)
         march, shaking, norms = take(slab, time), take(shaken_slab, time), np.hypot(norms, left)
     march = trimmed(march)
     rho, nl = norms[1:] / max(norms[0], 1e-300)
-    values, rounding = (np.asarray(_values(each.slabs, each.runs, points)) for each in (march, shaking))
-    return Draw(march.slabs, march.runs, values, np.sqrt(np.mean(rounding**2, axis=0)), _finite(rho), _finite(nl))
+    values, rounding = (np.asarray(correction_values(each.slabs, each.runs, points)) for each in (march, shaking))
+    return Draw(march.slabs, march.runs, values, root_mean_squares(rounding), finite(rho), finite(nl))
 
 
 def _error_slab(
-    setup: Setup, march: March, noise: March, time: Timeline, width: int, end: float
+    setup: Setup, march: March, noise: March, base: Any, time: Timeline, width: int, end: float
 ) -> tuple[Slab, Slab, np.ndarray]:
-    """One slab of the error and of rounding, and the residual before, linearised after, and in full after: [3]."""
+    """One slab of the error and of rounding, and the residual before, linearised after, and in full after: [3].
+
+    `base` is the state of the solution with every weight changed by a rounding error.
+    """
     goal, march, basis, state, place = _next(march, time, end)
     noise, k, weights = _next(noise, time, end).march, len(march.edges) - 1, march.weights
     batches = draw(goal, setup.counts(width), (*setup.seed, 2), setup.dtype, place)
@@ -266,7 +279,6 @@ def _error_slab(
     systems = linearised(goal, weights, basis, state, batches)
     scales = [row_scales(rows, term) for rows, term in zip(systems, goal.terms, strict=True)]
     assert march.base is not None
-    base = shaken(Weights(march.base[1], {}), setup.seed).state
     nothing = tuple({**run, "train": jax.tree.map(jnp.zeros_like, run["train"])} for run in march.runs)
     shifted = residuals(goal, weights._replace(state=(base, nothing)), batches)
     present = residuals(goal, noise.weights, batches)
@@ -284,18 +296,9 @@ def _error_slab(
     return both[0], both[1], np.array([before, left, full])
 
 
-def _solved(march: March, runs: tuple, k: int, end: float) -> Slab:
+def _solved(march: March, runs: tuple, k: int, end: float, held_out: float = 0.0) -> Slab:
     march = march._replace(runs=runs, edges=(*march.edges, end))
-    return Slab(march, runs[-1]["train"]["coefficients"][k], march.families[-1], 0.0)
-
-
-def _finite(value: float) -> float:
-    return float(value) if np.isfinite(value) else np.inf
-
-
-@partial(jax.jit, static_argnums=0)
-def _values(approximation: Approximation, state: Any, points: Array) -> Array:
-    return by_chunks(lambda p: approximation.values(state, p), points)
+    return Slab(march, runs[-1]["train"]["coefficients"][k], march.families[-1], held_out)
 
 
 # --- marching --------------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from .progress import Progress
 from .sampling import measure_points
 from .slabs import march_through
 from .solution import Solution
-from .training import Outcome, Phase, least_squares, run_phases
+from .training import Outcome, Phase, least_squares, reached, run_phases
 from .wellposed import warn_if_ill_posed
 
 _SHORTEST = 10.0  # seconds left that a network is worth beginning with
@@ -105,10 +105,10 @@ def solve(
         shown.say(f"{problem}\n\n{plan}\n")
         history = History(shown)
         outcome, status = _solved(setup, plan, clock, history)
-        solution = _solution(setup, plan, outcome, status, clock, history)
         if posed.ill_posed:
             reason = f"the data do not fix one solution: left free is {posed.description}"
-            solution = replace(solution, trust=Trust.UNKNOWN, trust_reason=reason)
+            outcome = replace(outcome, estimate=replace(outcome.estimate, trust=Trust.UNKNOWN, reason=reason))
+        solution = _solution(setup, plan, outcome, status, clock, history)
         shown.say(str(solution))
     _warn(solution, plan)
     return solution
@@ -149,8 +149,7 @@ def _solved(setup: Setup, plan: Plan, clock: Clock, history: History) -> tuple[O
 
 
 def _content(outcome: Outcome, plan: Plan, enough: float) -> bool:
-    judged = outcome.estimate
-    return judged.trust is not Trust.UNKNOWN and judged.worst <= (plan.tol / 2 if plan.tol is not None else enough)
+    return reached(outcome.estimate, 2 * enough if plan.tol is None else plan.tol)
 
 
 def _network(setup: Setup, plan: Plan, outcome: Outcome | None) -> tuple[Objective, Weights]:
@@ -178,8 +177,7 @@ def _network(setup: Setup, plan: Plan, outcome: Outcome | None) -> tuple[Objecti
 def _solution(setup: Setup, plan: Plan, outcome: Outcome, status: Status, clock: Clock, history: History) -> Solution:
     judged = outcome.estimate
     if plan.tol is not None and status is not Status.DIVERGED:
-        reached = judged.worst <= plan.tol / 2 and judged.trust is not Trust.UNKNOWN
-        status = Status.REACHED if reached else Status.TIME if status is Status.TIME else Status.MISSED
+        status = Status.REACHED if reached(judged, plan.tol) else Status.TIME if status is Status.TIME else Status.MISSED
     return Solution(
         problem=setup.problem,
         goal=outcome.goal,
