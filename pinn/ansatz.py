@@ -23,8 +23,10 @@ from .derivatives import Engine, Smooth, concatenate, nested_jvp, taylor
 from .errors import NetworkError
 from .exact import Exact
 from .networks import Encoding, Network
+from .steep import climb, tables
 
-State = dict[str, Any]  # {"train": trained weights, "frozen": the rest, "scale": [F], "box": [2, d]}, plain dicts of arrays
+# {"train": trained weights, "frozen": the rest, "scale": [F], "box": [2, d], "steps": [L, 2, J]}, plain dicts of arrays
+State = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,15 +55,30 @@ class Ansatz:
     def encoded(self, state: State, point: Smooth) -> Smooth:
         """What the network sees: the point scaled to the state's box, which a time slab makes smaller than the domain."""
         if len(self.axes) == point.shape[0]:
-            return self.encoding(point, state["box"])
+            return self.encoding(point, state["box"], state["steps"])
         axes = np.array(self.axes)
-        return self.encoding(point[axes], state["box"][:, axes])
+        return self.encoding(point[axes], state["box"][:, axes], state["steps"])
 
     def values(self, state: State, point: Smooth) -> Smooth:
         """φ s N for every field, [F], at one point [d]."""
         out = self.network(state)(self.encoded(state, point)) * state["scale"]
-        factors = [as_column(self.exact.factor(name, point, state["box"])) for name in self.fields]
+        factors = [self.factor(name, state, point) for name in self.fields]
         return concatenate([out[i : i + 1] * factor for i, factor in enumerate(factors)])
+
+    def factor(self, name: str, state: State, point: Smooth, besides: int | None = None) -> Smooth:
+        """φ of a field as a column of one, or 1.0; beside a layer it rises as steeply as the layer does."""
+        value = self.exact.factor(name, point, state["box"], besides, self._shares(state, point))
+        return value if isinstance(value, float) else value[None]
+
+    def _shares(self, state: State, point: Smooth) -> dict[int, Smooth]:
+        shares = {}
+        for steps, place in zip(state["steps"], self.encoding.steep, strict=True):
+            axis = self.axes[place]
+            if not self.encoding.periodic[place]:
+                z = (point[axis : axis + 1] - state["box"][0, axis]) * (2 / state["box"][1, axis]) - 1.0
+                low, high = (climb(jnp.full(1, end, steps.dtype), steps, False) for end in (-1.0, 1.0))
+                shares[axis] = ((climb(z, steps, False) - low) / (high - low))[0]
+        return shares
 
     def basis(self, state: State, point: Smooth) -> dict[str, Smooth]:
         """For each field, the functions [M + 1] that its last layer combines: φ s (hidden, 1)."""
@@ -72,10 +89,7 @@ class Ansatz:
             )
         hidden = network.hidden(self.encoded(state, point))
         functions = concatenate([hidden, jnp.ones(1, hidden.dtype)])
-        alike = {
-            pattern: functions * as_column(self.exact.factor(name, point, state["box"]))
-            for name, pattern in self._patterns().items()
-        }
+        alike = {pattern: functions * self.factor(name, state, point) for name, pattern in self._patterns().items()}
         return {name: alike[self.exact.pattern(name)] * state["scale"][i] for i, name in enumerate(self.fields)}
 
     def _patterns(self) -> dict[str, tuple]:
@@ -84,11 +98,6 @@ class Ansatz:
         for name in self.fields:
             first.setdefault(self.exact.pattern(name), name)
         return {name: pattern for pattern, name in first.items()}
-
-
-def as_column(value: Smooth) -> Smooth:
-    """A factor as a column of one, to be multiplied with values of any number; 1.0 stays what it is."""
-    return value if isinstance(value, float) else value[None]
 
 
 def choose_engine(network: nnx.Module) -> Engine:
@@ -110,11 +119,13 @@ def wrap(
     exact: Exact,
     scale: Array,
     engine: Engine,
+    steps: Array | None = None,
 ) -> tuple[Ansatz, State]:
     """An ansatz around a network, and its weights, the trained ones apart from the frozen."""
     graph, train, frozen = nnx.split(network, nnx.Param, ...)
     box = jnp.asarray([exact.lower, np.subtract(exact.upper, exact.lower)], scale.dtype)
     weights = {"train": nnx.to_pure_dict(train), "frozen": nnx.to_pure_dict(frozen), "scale": scale, "box": box}
+    weights["steps"] = tables((), scale.dtype) if steps is None else steps
     return _ansatz(fields, axes, graph, encoding, exact, engine), weights
 
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import jax.numpy as jnp
 from jax import Array
 
-from .ansatz import Ansatz, as_column
+from .ansatz import Ansatz
 from .derivatives import Engine, Jet, Smooth, concatenate, nested_jvp, taylor
 from .exact import Exact
 from .expression import Expression
@@ -98,7 +98,8 @@ class Slabs:
     τ, and costs no more for the hundredth slab than for the second.
 
     The state is a tuple, for each run {"train": {"coefficients": [K, M + 1, F], "carried": [K, m, m, M + 1, F]}, "frozen",
-    "edges": [K + 1], "box": [2, d]}, K slabs of M features for F fields. ∂ᵗⁱD(t_k, x) = Σ_l carried[k, i, l] ∂^l h/∂τ^l (1, x).
+    "edges": [K + 1], "box": [2, d], "steps": [L, 2, J]}, K slabs of M features for F fields;
+    ∂ᵗⁱD(t_k, x) = Σ_l carried[k, i, l] ∂^l h/∂τ^l (1, x).
 
     Attributes:
         runs: an ansatz for each, of random features, in order.
@@ -147,7 +148,7 @@ class Slabs:
                 part = slopes @ carried[i, order, :-1] + (carried[i, order, -1] if not order else 0.0)
                 terms.append(part if power is None else part * power)
         total = reduce(add, terms)
-        factors = [as_column(ansatz.exact.factor(name, point, state["box"], besides=self.axis)) for name in self.fields]
+        factors = [ansatz.factor(name, state, point, besides=self.axis) for name in self.fields]
         return concatenate([total[i : i + 1] * factor for i, factor in enumerate(factors)])
 
 
@@ -158,7 +159,8 @@ def empty_run(state: State, slabs: int, width: int, carry: int, edges: Sequence[
         "coefficients": jnp.zeros((slabs, size, fields), dtype),
         "carried": jnp.zeros((slabs, carry, carry, size, fields), dtype),
     }
-    return {"train": tables, "frozen": state["frozen"], "edges": jnp.asarray(edges, dtype), "box": state["box"]}
+    rest = {name: state[name] for name in ("frozen", "box", "steps")}
+    return {"train": tables, "edges": jnp.asarray(edges, dtype), **rest}
 
 
 def slab_state(run: State, axis: int, k: Any) -> State:
@@ -167,7 +169,7 @@ def slab_state(run: State, axis: int, k: Any) -> State:
     box = run["box"].at[0, axis].set(edges[k]).at[1, axis].set(edges[k + 1] - edges[k])
     output = {"kernel": coefficients[:-1], "bias": coefficients[-1]}
     scale = jnp.ones_like(output["bias"])
-    return {"train": {"output": output}, "frozen": run["frozen"], "scale": scale, "box": box}
+    return {"train": {"output": output}, "frozen": run["frozen"], "scale": scale, "box": box, "steps": run["steps"]}
 
 
 def read(approximation: Approximation, expression: Expression, state: State, extras: Mapping[str, Array], point: Array) -> Array:

@@ -27,17 +27,9 @@ from jax import Array
 from . import sampling
 from .approximation import Approximation, Sum
 from .exact import Exact
-from .features import (
-    Family,
-    Setup,
-    add_coefficients,
-    candidates,
-    feature_ansatz,
-    least_squares,
-    linearised,
-    row_scales,
-)
-from .loss import Objective, Weights, by_chunks, draw, objective, residuals
+from .families import Family, candidates, feature_ansatz
+from .features import Setup, add_coefficients, least_squares, linearised, row_scales
+from .loss import Objective, Weights, by_chunks, draw, field_values, objective, residuals
 
 _TRUSTED, _ROUGH = 0.1, 0.5
 _POINTS = 4000  # that norms are taken over
@@ -142,12 +134,6 @@ def _draw(
 
 
 @partial(jax.jit, static_argnums=0)
-def field_values(goal: Objective, weights: Weights, points: Array) -> Array:
-    """The fields at points, [n, F]."""
-    return by_chunks(lambda p: goal.values(weights, p), points)
-
-
-@partial(jax.jit, static_argnums=0)
 def correction_values(basis: Approximation, state: tuple, points: Array) -> Array:
     """A correction of the fields at points, [n, F]."""
     return by_chunks(lambda p: basis.values(state, p), points)
@@ -178,7 +164,7 @@ class _Defect:
 def _defect(setup: Setup, goal: Objective, weights: Weights, family: Family, width: int, exact: Exact, index: int) -> _Defect:
     problem, seed, dtype = setup.problem, (*setup.seed, 900 + index), setup.dtype
     basis, empty = feature_ansatz(problem, exact, family, width, (*seed, 1), dtype)
-    batches = draw(goal, setup.counts(width), (*seed, 2), dtype)
+    batches = draw(goal, setup.counts(width), (*seed, 2), dtype, steep=family.steep)
     systems = linearised(goal, weights, basis, empty, batches)
     scales = [row_scales(rows, term) for rows, term in zip(systems, goal.terms, strict=True)]
     shifted = residuals(goal, shaken(weights, seed), batches)
@@ -187,7 +173,7 @@ def _defect(setup: Setup, goal: Objective, weights: Weights, family: Family, wid
     share = jnp.ones((), dtype)
     state = add_coefficients(basis, empty, coefficients, share)
 
-    fresh = draw(goal, setup.counts(width), (*seed, 3), dtype)
+    fresh = draw(goal, setup.counts(width), (*seed, 3), dtype, steep=family.steep)
     checks = linearised(goal, weights, basis, empty, fresh)
     before = residual_norm([rows.residual for rows in checks], scales)
     rho = residual_norm([rows.residual + rows.matrix @ coefficients for rows in checks], scales) / max(before, 1e-300)

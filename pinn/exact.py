@@ -93,8 +93,18 @@ class Exact:
         given = self.ends.get(name, {})
         return tuple((axis, *(value is not None for value in (e.lower, e.upper, e.velocity))) for axis, e in given.items())
 
-    def factor(self, name: str, point: Smooth, box: Array | np.ndarray | None = None, besides: int | None = None) -> Smooth:
-        """φ at a point [d], scaled to the domain or to another `box`, [2, d]: lower ends and widths; `besides` one coordinate."""
+    def factor(
+        self,
+        name: str,
+        point: Smooth,
+        box: Array | np.ndarray | None = None,
+        besides: int | None = None,
+        shares: Mapping[int, Smooth] | None = None,
+    ) -> Smooth:
+        """φ at a point [d], scaled to the domain or to another `box`, [2, d]: lower ends and widths; `besides` one coordinate.
+
+        `shares` are functions to use in place of some coordinates, by axis, from 0 at the lower to 1 at the upper end.
+        """
         if box is None:
             lower, width = self.lower, [b - a for a, b in zip(self.lower, self.upper, strict=True)]
         else:
@@ -103,7 +113,7 @@ class Exact:
         for axis, ends in self.ends.get(name, {}).items():
             if axis == besides:
                 continue
-            s = (point[axis] - lower[axis]) / width[axis]
+            s = shares[axis] if shares and axis in shares else (point[axis] - lower[axis]) / width[axis]
             if ends.upper is None:
                 part = s * s if ends.velocity is not None else s
             else:

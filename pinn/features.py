@@ -7,12 +7,10 @@ matrix A, and the coefficients minimise ‖A c - b‖ by QR. A linear problem ta
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,35 +18,18 @@ import numpy as np
 from jax import Array
 
 from . import sampling
-from .ansatz import wrap
-from .approximation import Approximation, Together, together
-from .derivatives import Activation, Jet, sin, tanh, taylor
+from .approximation import Approximation, Together
+from .derivatives import Jet, sin
 from .exact import Exact
 from .expression import Expression
+from .families import Family, feature_ansatz
 from .loss import Batch, Objective, Weights, draw, objective, residuals, start_unknown
-from .networks import Encoding, Features
 from .operators import Leaf
 from .problem import Problem, Term
 
 _CHUNK = 2048  # points linearised at a time: smaller ones compile twice as long and run no faster
 _RIDGE = 1e-14  # Tikhonov tail, relative to unit columns: decides among solutions that fit equally well
-UNRESOLVED = 0.1  # held-out residual of features that show nothing of a solution
 _EMPHASIS = 10.0  # weight of a condition's rows against those of the equations, both of unit size
-
-
-@dataclass(frozen=True)
-class Family:
-    """How features are drawn: sin or tanh, and a bandwidth for each coordinate, in the scaled domain [-1, 1]^d."""
-
-    activation: Activation
-    bandwidth: tuple[float, ...]
-
-    def __str__(self) -> str:
-        return f"{self.activation.name}, bandwidth {' × '.join(f'{b:.3g}' for b in self.bandwidth)}"
-
-    def scaled(self, factor: float, axis: int | None = None) -> Family:
-        """The same with one bandwidth, or all, multiplied."""
-        return replace(self, bandwidth=tuple(b * factor if axis in (None, i) else b for i, b in enumerate(self.bandwidth)))
 
 
 class Fit(NamedTuple):
@@ -58,65 +39,6 @@ class Fit(NamedTuple):
     approximation: Approximation
     weights: Weights
     held_out: float
-
-
-class Judged(Protocol):
-    """Anything that was made with a family of features, and judged."""
-
-    @property
-    def family(self) -> Family: ...
-
-    @property
-    def held_out(self) -> float: ...
-
-
-Found = TypeVar("Found", bound=Judged)
-
-
-def draw_features(
-    encoding: Encoding, family: Family, axes: Sequence[int], count: int, seed: Sequence[int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel [inputs, count] and bias [count] of random features.
-
-    sin: frequencies uniform in (-2b, 2b), each part of that range equally often, whole numbers along periodic coordinates, and
-    uniform phases. tanh: slopes uniform in (-b, b), centres uniform in a slightly larger box.
-    """
-    rng, width = np.random.default_rng(seed), np.array([family.bandwidth[i] for i in axes])
-    periodic = np.array(encoding.periodic)
-    if family.activation is sin:
-        kernel = [_frequencies(rng, 2 * b, round_, count) for b, round_ in zip(width, periodic, strict=True)]
-        return np.stack(kernel), rng.uniform(0, 2 * np.pi, count)
-    centres = np.where(periodic, np.pi, 1.05) * rng.uniform(-1, 1, (count, len(axes)))
-    circle = [np.cos(centres[:, periodic]), np.sin(centres[:, periodic])]
-    seen = np.concatenate([centres[:, ~periodic], *circle], axis=1)
-    spread = np.concatenate([width[~periodic], width[periodic], width[periodic]])
-    kernel = rng.uniform(-1, 1, seen.shape) * spread
-    return kernel.T, -np.sum(kernel * seen, axis=1)
-
-
-def _frequencies(rng: np.random.Generator, highest: float, whole: bool, count: int) -> np.ndarray:
-    """In random order, so that coordinates combine freely; a wave number that is left out could be in no solution."""
-    if whole:
-        most = math.ceil(highest)
-        return rng.permutation(np.resize(np.arange(-most, most + 1), count)).astype(float)
-    return (2 * (rng.permutation(count) + rng.uniform(size=count)) / count - 1) * highest
-
-
-def feature_ansatz(
-    problem: Problem, exact: Exact, family: Family, count: int, seed: Sequence[int], dtype: Any
-) -> tuple[Together, tuple]:
-    """An approximation of all fields by random features with zero coefficients, and its state."""
-    lower, upper = problem.domain.bounds
-    parts, states = [], []
-    for i, (axes, fields) in enumerate(problem.groups().items()):
-        periodic = tuple(exact.periodic[axis] for axis in axes)
-        encoding = Encoding(lower[list(axes)], upper[list(axes)], periodic, raw=family.activation is sin)
-        kernel, bias = draw_features(encoding, family, axes, count, [*seed, i])
-        network = Features(kernel, bias, len(fields), family.activation, dtype)
-        part, state = wrap(network, fields, axes, encoding, exact, jnp.ones(len(fields), dtype), taylor)
-        parts.append(part)
-        states.append(state)
-    return together(problem.fields, tuple(parts)), tuple(states)
 
 
 # --- one linear system -----------------------------------------------------------------------------------------------
@@ -146,7 +68,7 @@ def term_rows(objective: Objective, term: Term, basis: Together | None, weights:
         leaves = objective.leaves(term, weights, row)
 
         def value(values: Array) -> Array:
-            return expression.value(row.points, values, extras)
+            return row.weight * expression.value(row.points, values, extras)
 
         slopes = jax.jacfwd(value)(leaves)
         matrix = None if basis is None else _change(expression, basis, state, slopes, expression.places(row.points, extras))
@@ -246,14 +168,20 @@ def add_coefficients(basis: Together, state: tuple, coefficients: Array, share: 
 # --- judging a fit ---------------------------------------------------------------------------------------------------
 
 
-def relative_residual(objective: Objective, weights: Weights, batches: Sequence[Batch], systems: Sequence[Rows]) -> float:
+def relative_residual(
+    objective: Objective,
+    weights: Weights,
+    batches: Sequence[Batch],
+    systems: Sequence[Rows],
+    sizes: Mapping[str, float] | None = None,
+) -> float:
     """Root mean square residual at the batches' points, relative to the size of the terms that it is the sum of.
 
     Equations are compared with Σ |∂F/∂u_α u_α|; conditions with the fields' own size, and weighted like their rows. `systems`
-    are the terms linearised there.
+    are the terms linearised there; `sizes` are the fields', where the objective does not know the whole of them.
     """
     total, conditions = 0.0, any(term.place is not None for term in objective.terms)
-    size = field_sizes(objective, weights, batches[0].points) if conditions else {}
+    size = sizes or (field_sizes(objective, weights, batches[0].points) if conditions else {})
     lower, upper = objective.problem.domain.bounds
     for term, rows in zip(objective.terms, systems, strict=True):
         residual = np.sqrt(np.mean(np.square(rows.residual), axis=0))
@@ -291,7 +219,7 @@ def coarse_sizes(setup: Setup) -> dict[str, float]:
     return {name: size if 1e-12 < size < 1e12 else 1.0 for name, size in sizes.items()}
 
 
-# --- solving and searching -------------------------------------------------------------------------------------------
+# --- solving -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -305,6 +233,7 @@ class Setup:
     oversampling: float = 2.5
     steps: int = 12
     edges: tuple[float, ...] = ()  # of the slabs of time, ends included; empty for the whole interval
+    families: tuple[Family, ...] = ()  # of features, one for each slab
 
     def counts(self, width: int) -> dict[str, int]:
         """Points for so many features a field: inside, and on each condition."""
@@ -324,7 +253,7 @@ def fit(setup: Setup, family: Family, width: int, draw_index: int = 0, start: Fi
     basis, state = feature_ansatz(problem, setup.exact, family, width, (*seed, 1), setup.dtype)
     goal = objective(problem, basis, setup.exact)
     weights = Weights(state, start_unknown(problem, setup.dtype))
-    batches = draw(goal, setup.counts(width), (*seed, 2), setup.dtype)
+    batches = draw(goal, setup.counts(width), (*seed, 2), setup.dtype, steep=family.steep)
     if start is not None:
         weights = _about(goal, weights, basis, batches, start)
 
@@ -333,7 +262,7 @@ def fit(setup: Setup, family: Family, width: int, draw_index: int = 0, start: Fi
         return weights._replace(state=added)
 
     weights = newton(goal, weights, basis, state, batches, setup.steps, add)
-    fresh = draw(goal, setup.counts(width), (*setup.seed, 7), setup.dtype)
+    fresh = draw(goal, setup.counts(width), (*setup.seed, 7), setup.dtype, steep=family.steep)
     checks = linearised(goal, weights, basis, weights.state, fresh)
     return Fit(family, basis, weights, relative_residual(goal, weights, fresh, checks))
 
@@ -388,52 +317,3 @@ def newton(
             break
         coefficients, _ = correction(goal, weights, basis, state, batches)
     return weights
-
-
-def candidates(dimension: int) -> list[Family]:
-    """Where the search for a bandwidth starts: equal in all coordinates, from smooth to oscillating."""
-    wide = (1.0, 2.0, 4.0, 8.0, 16.0) if dimension < 3 else (0.5, 1.0, 2.0, 4.0)
-    return [Family(sin, (b,) * dimension) for b in wide] + [Family(tanh, (b,) * dimension) for b in wide[:4]]
-
-
-def elongated(dimension: int) -> list[Family]:
-    """Families that oscillate along one coordinate alone, for where no equal bandwidth resolves anything."""
-    along = [tuple(b if i == axis else 1.5 for i in range(dimension)) for axis in range(dimension) for b in (8.0, 32.0)]
-    return [Family(sin, bandwidth) for bandwidth in along] + [Family(sin, (32.0,) * dimension)]
-
-
-def search(
-    starts: Sequence[Family], make: Callable[[Family], Found], enough: Callable[[], bool], good: float = 1e-14, most: int = 60
-) -> Found:
-    """The family with the smallest held-out residual: the starting families, then coordinate by coordinate.
-
-    `make` fits one; the search ends early once `enough` says so, or a fit is `good`.
-    """
-    tried: dict[Family, Found] = {}
-
-    def attempt(family: Family) -> Found:
-        if family not in tried:
-            tried[family] = make(family)
-        return tried[family]
-
-    first, *others = starts
-    best = attempt(first)
-    for family in others:
-        if best.held_out <= good or enough():
-            return best
-        new = attempt(family)
-        best = new if new.held_out < best.held_out else best
-    axes = list(range(len(best.family.bandwidth)))
-    if best.held_out > UNRESOLVED and len(axes) <= 3:
-        best = min([best, *map(attempt, elongated(len(axes)))], key=lambda found: found.held_out)
-    for factor in (2.0, 2.0, 2**0.5, 2**0.5):
-        before = best
-        for axis, step in itertools.product(axes if len(axes) <= 3 else [None], (factor, 1 / factor)):
-            while best.held_out > good and len(tried) < most and not enough():
-                new = attempt(best.family.scaled(step, axis))
-                if new.held_out >= 0.97 * best.held_out:
-                    break
-                best = new
-        if best.held_out <= good or (best is before and factor < 2):
-            break
-    return best

@@ -27,7 +27,8 @@ from .domains import Domain
 from .errors import CheckpointError, PinnError, SolutionError, listing
 from .estimate import Estimate, Trust
 from .exact import Exact, plan_exact
-from .features import Family, Setup
+from .families import Family
+from .features import Setup
 from .fingerprint import check_same, fingerprint
 from .history import History, Record, Status
 from .loss import Weights, objective, start_unknown
@@ -35,6 +36,7 @@ from .networks import Encoding, rebuild
 from .problem import Problem
 from .saving import ARRAYS, CARD, FORMAT, SUMS, VALUES, checksums, domain_from, filled
 from .solution import ErrorReport, FieldError, Found, Solution, points_of
+from .steep import STEPS, Steep
 from .timeline import timeline
 
 _CALLS = ("shape_assertion",)  # what a saved function may call besides XLA's own operations
@@ -318,16 +320,23 @@ def _solution(card: Mapping[str, Any], arrays: Mapping[str, np.ndarray], problem
             approximation=Sum(approximation, error),
             weights=Weights((weights.state, filled("correction", state, arrays)), weights.unknown),
         )
+    distinct = [_family(each) for each in card["families"]]
+    edges, families = tuple(card["approximation"].get("edges", ())), tuple(distinct[i] for i in card["family_of_slab"])
     return Solution(
         problem=problem,
         goal=objective(problem, approximation, exact),
         weights=weights,
-        setup=Setup(problem, exact, tuple(card["seed"]), dtype, edges=tuple(card["approximation"].get("edges", ()))),
-        family=Family(ACTIVATIONS[card["family"]["activation"]], tuple(card["family"]["bandwidth"])),
+        setup=Setup(problem, exact, tuple(card["seed"]), dtype, edges=edges, families=families),
+        family=_family(card["family"]),
         width=card["width"],
         corrected=corrected,
         **account,
     )
+
+
+def _family(card: Mapping[str, Any]) -> Family:
+    steep = [Steep(s["axis"], tuple(s["centres"]), tuple(s["widths"]), s["periodic"], s["broad"]) for s in card["steep"]]
+    return Family(ACTIVATIONS[card["activation"]], tuple(card["bandwidth"]), tuple(steep))
 
 
 @dataclass(frozen=True)
@@ -360,12 +369,15 @@ class _Builder:
         return Slabs(tuple(runs), parts["axis"], carry), tuple(states)
 
     def _ansatz(self, part: Mapping[str, Any], exact: Exact | None = None) -> tuple[Any, Any]:
-        encoding = Encoding(np.array(part["lower"]), np.array(part["upper"]), tuple(part["periodic"]), part["raw"])
+        encoding = Encoding(
+            np.array(part["lower"]), np.array(part["upper"]), tuple(part["periodic"]), part["raw"], tuple(part["steep"])
+        )
         fields = tuple(part["fields"])
         network = self._network(part["network"], encoding.size, len(fields))
         engine = _ENGINES.get(part["engine"]) or choose_engine(network)
         met, scale = exact or self.exact, jnp.ones(len(fields), self.dtype)
-        return wrap(network, fields, tuple(part["axes"]), encoding, met, scale, engine)
+        steps = jnp.ones((len(encoding.steep), 2, STEPS), self.dtype)
+        return wrap(network, fields, tuple(part["axes"]), encoding, met, scale, engine, steps)
 
     def _network(self, description: Mapping[str, Any] | None, inputs: int, outputs: int) -> nnx.Module:
         if description is not None:

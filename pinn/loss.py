@@ -18,19 +18,28 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from .algebra import Domain
 from .approximation import Approximation, State, lifted, read
+from .boundaries import Surface
 from .exact import Exact
 from .problem import Problem, Term
+from .steep import Steep
+from .values import Points
 
 _CHUNK = 256  # rows
+_NEAR = 0.7  # share of the points that steep coordinates draw to them
 
 
 class Batch(NamedTuple):
-    """The points of one term, [n, d], what else its expression asks for there, and its leaves of the values met exactly."""
+    """The points of one term, [n, d], what else its expression asks for there, and its leaves of the values met exactly.
+
+    `weight`, [n], multiplies residuals: the volume that a point stands for, where points are denser in some places.
+    """
 
     points: Array
     columns: dict[str, Array]
     given: Array  # [n, L]
+    weight: Array
 
 
 class Weights(NamedTuple):
@@ -65,7 +74,7 @@ class Objective:
     def residual(self, term: Term, weights: Weights, row: Batch) -> Array:
         """The term's components at one row of its batch, [K]."""
         extras = self.extras(weights.unknown, row.points.dtype) | row.columns
-        return term.expression.value(row.points, self.leaves(term, weights, row), extras)
+        return row.weight * term.expression.value(row.points, self.leaves(term, weights, row), extras)
 
     def values(self, weights: Weights, point: Array) -> Array:
         """The fields [F] at one point [d]."""
@@ -92,23 +101,64 @@ def physical(problem: Problem, unknown: Mapping[str, Array]) -> dict[str, Array]
 
 
 def draw(
-    goal: Objective, counts: Mapping[str, int], seed: Sequence[int], dtype: Any, slab: tuple[int, float, float] | None = None
+    goal: Objective,
+    counts: Mapping[str, int],
+    seed: Sequence[int],
+    dtype: Any,
+    slab: tuple[int, float, float] | None = None,
+    steep: Sequence[Steep] = (),
 ) -> tuple[Batch, ...]:
     """Points for each term: `counts` by the term's name, where "condition" stands for any that is not named.
 
-    With `slab`, (axis, start, end), that coordinate of every point is moved from the whole domain into the slab.
+    With `slab`, (axis, start, end), that coordinate of every point is moved from the whole domain into the slab. With `steep`
+    coordinates most points are moved to where those climb.
     """
     batches = []
     for i, term in enumerate(goal.terms):
         count = counts.get(term.name, counts["equation"] if term.place is None else counts["condition"])
         points, columns = term.sample(goal.problem.domain, count, [*seed, i])
+        weight = np.ones(len(points))
+        if steep and not isinstance(term.place, Points):
+            points, weight = _towards_layers(goal.problem.domain, term, points, steep, [*seed, i])
         if slab is not None:
             axis, start, end = slab
             lower, upper = (ends[axis] for ends in goal.problem.domain.bounds)
             points[:, axis] = start + (points[:, axis] - lower) * ((end - start) / (upper - lower))
         inputs = jnp.asarray(points, dtype), {name: jnp.asarray(column, dtype) for name, column in columns.items()}
-        batches.append(Batch(*inputs, _given(goal.problem, goal.exact, term, *inputs)))
+        batches.append(Batch(*inputs, _given(goal.problem, goal.exact, term, *inputs), jnp.asarray(weight, dtype)))
     return tuple(batches)
+
+
+def _parted(term: Term) -> bool:
+    return not isinstance(term.place, Surface) or any(patch.where is not None for patch in term.place.patches)
+
+
+def _towards_layers(
+    domain: Domain, term: Term, points: np.ndarray, steep: Sequence[Steep], seed: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Some of the points moved along steep coordinates, each from evenly spread in z to evenly spread in y(z), and weights.
+
+    A point on a face stays there; one that would leave the domain, or its part of the boundary, is left where it was. With the
+    volume that it stands for as its weight, a residual of a layer counts by what it adds up to, not by its height.
+    """
+    lower, upper = domain.bounds
+    moved = points.copy()
+    for each in steep:
+        ends = lower[each.axis], upper[each.axis]
+        unit = (points[:, each.axis] - ends[0]) / (ends[1] - ends[0])
+        chosen = np.random.default_rng((*seed, each.axis)).uniform(size=len(points)) < _NEAR
+        chosen &= (unit > 0) & (unit < 1) if term.place is not None else True
+        scaled = each.placed(unit[chosen]) / (2 * each.half) + 0.5
+        moved[chosen, each.axis] = ends[0] + (ends[1] - ends[0]) * scaled
+    if term.place is None:
+        stay = np.ones(len(points), bool) if domain.is_box else domain.contains(moved)
+    else:
+        stay = np.full(len(points), domain.is_box and not _parted(term))
+    moved, density = np.where(stay[:, None], moved, points), np.ones(len(points))
+    for each in steep:
+        place = (moved[:, each.axis] - lower[each.axis]) / (upper[each.axis] - lower[each.axis])
+        density *= 1 - _NEAR + _NEAR * each.slope((2 * place - 1) * each.half)
+    return moved, 1 / density if term.place is None else np.ones(len(points))
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
@@ -124,6 +174,39 @@ def residuals(objective: Objective, weights: Weights, batches: Sequence[Batch]) 
         by_chunks(lambda row, term=term: objective.residual(term, weights, row), batch)
         for term, batch in zip(objective.terms, batches, strict=True)
     )
+
+
+@partial(jax.jit, static_argnums=0)
+def field_values(goal: Objective, weights: Weights, points: Array) -> Array:
+    """The fields at points, [n, F]."""
+    return by_chunks(lambda p: goal.values(weights, p), points)
+
+
+@partial(jax.jit, static_argnums=0)
+def read_leaves(objective: Objective, state: State, batches: Sequence[Batch]) -> tuple[Array, ...]:
+    """What every term reads of the approximation alone at its points, each [n, L]."""
+
+    def one(term: Term, row: Batch) -> Array:
+        extras = objective.extras({}, row.points.dtype) | row.columns
+        return read(objective.approximation, term.expression, state, extras, row.points)
+
+    return tuple(by_chunks(partial(one, term), batch) for term, batch in zip(objective.terms, batches, strict=True))
+
+
+@partial(jax.jit, static_argnums=0)
+def given_residuals(objective: Objective, batches: Sequence[Batch]) -> tuple[Array, ...]:
+    """The residuals of every term where the given leaves are all there is, each [n, K]."""
+
+    def one(term: Term, row: Batch) -> Array:
+        extras = objective.extras({}, row.points.dtype) | row.columns
+        return row.weight * term.expression.value(row.points, row.given, extras)
+
+    return tuple(by_chunks(partial(one, term), batch) for term, batch in zip(objective.terms, batches, strict=True))
+
+
+def with_given(batches: Sequence[Batch], *leaves: Sequence[Array]) -> tuple[Batch, ...]:
+    """The batches with more leaves given."""
+    return tuple(batch._replace(given=sum(more, batch.given)) for batch, *more in zip(batches, *leaves, strict=True))
 
 
 def by_chunks(one: Callable, batch: Any) -> Any:

@@ -22,6 +22,7 @@ from jax import Array
 
 from .derivatives import ACTIVATIONS, Activation, Smooth, concatenate, sin, tanh
 from .errors import NetworkError, ProblemWarning
+from .steep import climb
 
 Initializer = Callable[[np.random.Generator, int, int], np.ndarray]
 
@@ -319,11 +320,20 @@ class Encoding:
         lower, upper: the bounding box, each [d].
         periodic: per coordinate.
         raw: θ instead of (cos θ, sin θ).
+        steep: the coordinates that a steep one stands beside, at the end of the encoding; see `steep.climb`.
     """
 
-    def __init__(self, lower: np.ndarray, upper: np.ndarray, periodic: tuple[bool, ...], raw: bool = False):
+    def __init__(
+        self,
+        lower: np.ndarray,
+        upper: np.ndarray,
+        periodic: tuple[bool, ...],
+        raw: bool = False,
+        steep: tuple[int, ...] = (),
+    ):
         self.lower, self.upper, self.periodic, self.raw = np.asarray(lower), np.asarray(upper), tuple(periodic), raw
-        self._key = (tuple(self.lower), tuple(self.upper), self.periodic, raw)
+        self.steep = tuple(steep)
+        self._key = (tuple(self.lower), tuple(self.upper), self.periodic, raw, self.steep)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Encoding) and self._key == other._key
@@ -333,21 +343,33 @@ class Encoding:
 
     @property
     def size(self) -> int:
-        return len(self.periodic) + (0 if self.raw else sum(self.periodic))
+        seen = [*self.periodic, *(self.periodic[axis] for axis in self.steep)]
+        return len(seen) + (0 if self.raw else sum(seen))
 
     def column(self, axis: int) -> int:
         """Where a coordinate that is not periodic stands in the encoding."""
         return axis if self.raw else sum(not round_ for round_ in self.periodic[:axis])
 
-    def __call__(self, point: Smooth, box: Array | None = None) -> Smooth:
-        """The encoding of a point [d], scaled to the bounding box or to another `box`, [2, d]: lower ends and widths."""
+    def __call__(self, point: Smooth, box: Array | None = None, steps: Array | None = None) -> Smooth:
+        """The encoding of a point [d], scaled to the bounding box or to another `box`, [2, d]: lower ends and widths.
+
+        `steps` are those of the steep coordinates, [L, 2, J].
+        """
         lower, width = (self.lower, self.upper - self.lower) if box is None else (box[0], box[1])
         lower, width = lower.astype(point.dtype), width.astype(point.dtype)
         half_turns = np.where(self.periodic, 2 * np.pi, 2.0).astype(point.dtype)
         centred = (point - (lower + width / 2)) * (half_turns / width)
+        steep = []
+        if steps is not None:
+            steep = [climb(centred[a : a + 1], steps[i], self.periodic[a]) for i, a in enumerate(self.steep)]
         if self.raw or not any(self.periodic):
-            return centred
+            return concatenate([centred, *steep]) if steep else centred
         plain = np.flatnonzero(~np.array(self.periodic))
         angle = centred[np.flatnonzero(self.periodic)]
         parts = [centred[plain]] if len(plain) else []
-        return concatenate([*parts, sin(angle + np.pi / 2), sin(angle)])
+        steep = [
+            part
+            for axis, y in zip(self.steep, steep, strict=True)
+            for part in ([sin(y + np.pi / 2), sin(y)] if self.periodic[axis] else [y])
+        ]
+        return concatenate([*parts, sin(angle + np.pi / 2), sin(angle), *steep])

@@ -16,7 +16,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from importlib import metadata
@@ -217,7 +217,9 @@ def _card(solution: Any, correction: tuple[Any, Any] | None) -> dict[str, Any]:
         "met": setup.exact.met,
         "approximation": approximation_parts(solution.goal.approximation, solution.weights.state),
         "correction": correction and {"rounded": solution.corrected.rounded, "approximation": approximation_parts(*correction)},
-        "family": {"activation": solution.family.activation.name, "bandwidth": solution.family.bandwidth},
+        "family": _family_parts(solution.family),
+        "families": [_family_parts(family) for family in dict.fromkeys(solution.setup.families)],
+        "family_of_slab": _places(solution.setup.families),
         "width": solution.width,
     }
 
@@ -228,6 +230,16 @@ def _correction(solution: Any) -> tuple[Any, Any] | None:
     if corrected is None or not isinstance(corrected.approximation, Sum):
         return None
     return corrected.approximation.second, corrected.weights.state[1]
+
+
+def _places(families: Sequence[Any]) -> list[int]:
+    distinct = list(dict.fromkeys(families))
+    return [distinct.index(family) for family in families]
+
+
+def _family_parts(family: Any) -> dict[str, Any]:
+    steep = [vars(each) for each in family.steep]
+    return {"activation": family.activation.name, "bandwidth": family.bandwidth, "steep": steep}
 
 
 def _version(package: str) -> str:
@@ -271,6 +283,7 @@ def _ansatz_parts(part: Any, weights: Any) -> dict[str, Any]:
         "upper": encoding.upper.tolist(),
         "periodic": encoding.periodic,
         "raw": encoding.raw,
+        "steep": encoding.steep,
         "engine": part.engine.__name__,
         "network": describe(part.network(weights)),
     }

@@ -8,11 +8,9 @@ their points, so that one compilation serves them all; `approximation.Slabs` car
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -31,30 +29,14 @@ from .estimate import (
     shaken,
 )
 from .exact import Exact
-from .features import (
-    Family,
-    Setup,
-    candidates,
-    feature_ansatz,
-    least_squares,
-    linearised,
-    newton,
-    relative_residual,
-    row_scales,
-    search,
-)
-from .history import Clock, History, Record
-from .loss import Objective, Weights, draw, objective, residuals
+from .families import Family, feature_ansatz
+from .features import Setup, add_coefficients, field_sizes, least_squares, linearised, newton, relative_residual, row_scales
+from .loss import Batch, Objective, Weights, draw, given_residuals, objective, read_leaves, residuals, with_given
+from .steep import Steep
 from .timeline import Timeline, timeline
-from .training import Outcome, reached
 
-_TARGET = 1e-9  # held-out residual of a slab, where no tolerance asks for less
-_SHORTEST = 5.0  # seconds left that a march is worth beginning with
-_COST = 12.0  # seconds of marching and judging a slab, in units of one attempt at it
 _ROOM = 64  # slabs that arrays have room for; twice as many, and a compilation more, where that is not enough
-_CONVERGED = 1e-2  # held-out residual of a slab that stands for a solution
-_RUNS = 5  # most changes of features: each costs a compilation
-_LEAST = 2.0**-10  # shortest slab, relative to the whole time
+RICHER = 1.1  # bandwidth of the features for the error, in those of the solution
 
 
 class March(NamedTuple):
@@ -63,10 +45,11 @@ class March(NamedTuple):
     Attributes:
         goal, first: the objective of a slab that is not the first, and of the first, which the initial conditions belong to.
         base: what the slabs are added to, and its state; None where they stand alone.
-        runs: the state of the slabs.
+        runs: the state of the slabs; those after the `active` one are room for more.
         edges: of the slabs so far, with the start.
-        families: of features, one for each run.
+        families: of features, one for each slab so far.
         held_out: the largest held-out residual of any slab.
+        family: of the active run.
     """
 
     goal: Objective
@@ -76,6 +59,8 @@ class March(NamedTuple):
     edges: tuple[float, ...]
     families: tuple[Family, ...]
     held_out: float
+    active: int = -1
+    family: Family | None = None
 
     @property
     def weights(self) -> Weights:
@@ -89,8 +74,8 @@ class March(NamedTuple):
         return slabs
 
     @property
-    def family(self) -> Family:
-        return self.families[-1]
+    def points_near(self) -> tuple[Steep, ...]:
+        return self.family.steep if self.family is not None else ()
 
 
 def begin(setup: Setup, time: Timeline, base: tuple[Approximation, Any] | None = None) -> March:
@@ -110,20 +95,30 @@ def with_run(setup: Setup, march: March, time: Timeline, family: Family, width: 
     """The same with features of another family for the slabs to come."""
     first = len(march.edges) == 1
     exact = march.first.exact if first else march.goal.exact
-    seed = (*setup.seed, 50, 0 if first else len(march.families))
-    made, (state,) = feature_ansatz(setup.problem, exact, family, width, seed, setup.dtype)
+    active = 0 if first else march.active + 1
+    made, (state,) = feature_ansatz(setup.problem, exact, family, width, (*setup.seed, 50, active), setup.dtype)
     room = march.runs[0]["edges"].shape[0] - 1 if march.runs else _ROOM
     edges = [*march.edges, *[np.inf] * (room + 1 - len(march.edges))]
-    run = empty_run(state, room, width, time.carry, edges)
-    kept, runs, families = ((), (), ()) if first else (march.slabs.runs, march.runs, march.families)
-    slabs = Slabs((*kept, made.parts[0]), time.axis, time.carry)
-    goal, begun = (replace_approximation(g, _upon(march.base, slabs)) for g in (march.goal, march.first))
-    return march._replace(goal=goal, first=begun, runs=(*runs, run), families=(*families, family))
+    run, ansatz = empty_run(state, room, width, time.carry, edges), made.parts[0]
+    kept, runs = ((), ()) if first else (march.slabs.runs, march.runs)
+    if active < len(kept) and kept[active] == ansatz:
+        runs = (*runs[:active], run, *runs[active + 1 :])
+    else:  # twice the room: what is compiled serves until it is used up
+        copies = max(1, active)
+        kept, runs = (*kept[:active], *[ansatz] * copies), (*runs[:active], *[run] * copies)
+    return _with_slabs(march, kept, runs)._replace(active=active, family=family)
+
+
+def _with_slabs(march: March, ansatze: tuple, runs: tuple) -> March:
+    slabs = Slabs(ansatze, march.slabs.axis, march.slabs.carry)
+    goal, first = (replace_approximation(g, _upon(march.base, slabs)) for g in (march.goal, march.first))
+    return march._replace(goal=goal, first=first, runs=runs)
 
 
 def trimmed(march: March) -> March:
-    """The march with no room for more slabs."""
-    count = len(march.edges) - 1
+    """The march with no room for more runs or slabs."""
+    count, used = len(march.edges) - 1, march.active + 1
+    march = _with_slabs(march, march.slabs.runs[:used], march.runs[:used])
 
     def cut(run: dict[str, Any]) -> dict[str, Any]:
         return {**run, "train": {n: table[:count] for n, table in run["train"].items()}, "edges": run["edges"][: count + 1]}
@@ -146,49 +141,70 @@ class Slab(NamedTuple):
 
     march: March
     coefficients: Array
-    family: Family
     held_out: float
+
+    @property
+    def family(self) -> Family:
+        return self.march.families[-1]
 
 
 class _Next(NamedTuple):
-    """What solving the next slab needs: its objective, the march that knows its end, its features, where its points go."""
+    """The next slab: the march that knows its end, the objective of its own features, their state, where its points go."""
 
-    goal: Objective
     march: March
-    basis: Together
+    goal: Objective
     state: tuple
     place: tuple[int, float, float]
+
+    @property
+    def basis(self) -> Together:
+        basis = self.goal.approximation
+        assert isinstance(basis, Together)
+        return basis
+
+    def solved(self, state: tuple, held_out: float = 0.0) -> Slab:
+        """The slab with the coefficients of this state, [M, F] and [F]."""
+        march, k = self.march, len(self.march.edges) - 1
+        output, run = state[0]["train"]["output"], self.march.runs[self.march.active]
+        coefficients = jnp.concatenate([output["kernel"], output["bias"][None]])
+        table = run["train"]["coefficients"].at[k].set(coefficients)
+        run = {**run, "train": {**run["train"], "coefficients": table}}
+        runs = (*march.runs[: march.active], run, *march.runs[march.active + 1 :])
+        assert march.family is not None
+        edges, families = (*march.edges, self.place[2]), (*march.families, march.family)
+        return Slab(march._replace(runs=runs, edges=edges, families=families), coefficients, held_out)
 
 
 def _next(march: March, time: Timeline, end: float) -> _Next:
     k, start = len(march.edges) - 1, march.edges[-1]
-    goal = march.goal if k else march.first
+    whole = march.goal if k else march.first
     march = march._replace(runs=tuple({**run, "edges": run["edges"].at[k + 1].set(end)} for run in march.runs))
-    basis = together(goal.problem.fields, (march.slabs.runs[-1],))
-    return _Next(goal, march, basis, (slab_state(march.runs[-1], time.axis, k),), (time.axis, start, end))
+    goal = replace_approximation(whole, together(whole.problem.fields, (march.slabs.runs[march.active],)))
+    return _Next(march, goal, (slab_state(march.runs[march.active], time.axis, k),), (time.axis, start, end))
 
 
-def _with_coefficients(runs: tuple, k: int, coefficients: Array) -> tuple:
-    """The runs with coefficients [P], field after field, added to slab k of the last one."""
-    *others, run = runs
-    table = run["train"]["coefficients"]
-    table = table.at[k].add(coefficients.reshape(table.shape[2], -1).T)
-    return (*others, {**run, "train": {**run["train"], "coefficients": table}})
+def solve_slab(setup: Setup, march: March, time: Timeline, width: int, end: float, near: tuple[Steep, ...] = ()) -> Slab:
+    """Solve the next slab, to `end`, with the features of the active run, on points that `near` draws to layers.
 
+    What is carried over is known at the points: the slab's own features are all that the solve sees.
+    """
+    slab = _next(march, time, end)
+    goal, carried = slab.goal, replace_approximation(slab.goal, march.slabs)
 
-def solve_slab(setup: Setup, march: March, time: Timeline, width: int, end: float) -> Slab:
-    """Solve the next slab, to `end`, with the features of the last run."""
-    goal, march, basis, state, place = _next(march, time, end)
-    k = len(march.edges) - 1
+    def points(index: int) -> tuple[Batch, ...]:
+        batches = draw(goal, setup.counts(width), (*setup.seed, index), setup.dtype, slab.place, near)
+        return with_given(batches, read_leaves(carried, slab.march.runs, batches))
 
     def add(weights: Weights, coefficients: Array, share: float) -> Weights:
-        return weights._replace(state=_with_coefficients(weights.state, k, share * coefficients))
+        share_ = jnp.asarray(share, coefficients.dtype)
+        return weights._replace(state=add_coefficients(slab.basis, weights.state, coefficients, share_))
 
-    batches = draw(goal, setup.counts(width), (*setup.seed, 2), setup.dtype, place)
-    weights = newton(goal, march.weights, basis, state, batches, setup.steps, add)
-    fresh = draw(goal, setup.counts(width), (*setup.seed, 7), setup.dtype, place)
-    held_out = relative_residual(goal, weights, fresh, linearised(goal, weights, None, (), fresh))
-    return _solved(march, weights.state, k, end, held_out)
+    weights = newton(goal, Weights(slab.state, {}), slab.basis, slab.state, points(2), setup.steps, add)
+    solved, fresh = slab.solved(weights.state), points(7)
+    penalties = any(term.place is not None for term in goal.terms)
+    sizes = field_sizes(carried, solved.march.weights, fresh[0].points) if penalties else None
+    held_out = relative_residual(goal, weights, fresh, linearised(goal, weights, None, (), fresh), sizes)
+    return solved._replace(held_out=held_out)
 
 
 def take(slab: Slab, time: Timeline) -> March:
@@ -197,7 +213,7 @@ def take(slab: Slab, time: Timeline) -> March:
     dt = march.edges[-1] - march.edges[-2]
     slabs, runs = march.slabs, []
     for i, (ansatz, run) in enumerate(zip(slabs.runs, march.runs, strict=True)):
-        new = slab.coefficients if i == len(slabs.runs) - 1 else None
+        new = slab.coefficients if i == march.active else None
         carried = _carried(run["train"]["carried"][k], new, ansatz.exact, time, slabs.fields, dt)
         run = _doubled(run) if k + 1 == run["train"]["carried"].shape[0] else run
         table = run["train"]["carried"].at[k + 1].set(carried)
@@ -234,28 +250,27 @@ def _doubled(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def judge(setup: Setup, goal: Objective, weights: Weights, family: Family, width: int) -> Estimate:
-    """The error estimate: over the whole domain at once, or slab by slab where the setup has edges."""
+    """The error estimate: over the whole domain at once, or slab by slab where the setup has edges, with their families."""
     if not setup.edges:
-        return estimate(setup, goal, weights, family, width, setup.exact)
+        return estimate(setup, goal, weights, family.scaled(RICHER), width, setup.exact)
     time = timeline(setup.problem, setup.exact)
     assert time is not None
     points = error_points(setup)
-    return combined(setup, goal, weights, [_error_march(setup, goal, weights, time, family, width, points, i) for i in (0, 1)])
+    return combined(setup, goal, weights, [_error_march(setup, goal, weights, time, width, points, i) for i in (0, 1)])
 
 
-def _error_march(
-    setup: Setup, goal: Objective, weights: Weights, time: Timeline, family: Family, width: int, points: Array, index: int
-) -> Draw:
+def _error_march(setup: Setup, goal: Objective, weights: Weights, time: Timeline, width: int, points: Array, index: int) -> Draw:
     """The error equation J(u) e = -F(u) solved slab by slab, the error at the end of one carried to the next.
 
     So is what rounding of the weights causes, in a march of its own: early errors may grow.
     """
     setup = replace(setup, seed=(*setup.seed, 900 + index))
     base = shaken(weights, setup.seed).state
-    march = shaking = with_run(setup, begin(setup, time, (goal.approximation, weights.state)), time, family, width)
+    march = shaking = begin(setup, time, (goal.approximation, weights.state))
     norms = np.zeros(3)
-    for end in setup.edges[1:]:
-        if must_change(march):
+    for family, end in zip(setup.families, setup.edges[1:], strict=True):
+        family = family.scaled(RICHER)
+        if family != march.family or must_change(march):
             march, shaking = (with_run(setup, each, time, family, width) for each in (march, shaking))
         slab, shaken_slab, left = _error_slab(setup, march, shaking, base, time, width, end)
         march, shaking, norms = take(slab, time), take(shaken_slab, time), np.hypot(norms, left)
@@ -272,147 +287,29 @@ def _error_slab(
 
     `base` is the state of the solution with every weight changed by a rounding error.
     """
-    goal, march, basis, state, place = _next(march, time, end)
-    noise, k, weights = _next(noise, time, end).march, len(march.edges) - 1, march.weights
-    batches = draw(goal, setup.counts(width), (*setup.seed, 2), setup.dtype, place)
-    fresh = draw(goal, setup.counts(width // 4), (*setup.seed, 3), setup.dtype, place)
-    systems = linearised(goal, weights, basis, state, batches)
-    scales = [row_scales(rows, term) for rows, term in zip(systems, goal.terms, strict=True)]
+    slab, shaking = _next(march, time, end), _next(noise, time, end)
+    goal, near = slab.goal, march.points_near
     assert march.base is not None
-    nothing = tuple({**run, "train": jax.tree.map(jnp.zeros_like, run["train"])} for run in march.runs)
-    shifted = residuals(goal, weights._replace(state=(base, nothing)), batches)
-    present = residuals(goal, noise.weights, batches)
-    parts = zip(systems, shifted, present, strict=True)
-    targets = [jnp.stack([-rows.residual, after - before], axis=2) for rows, after, before in parts]
+    judged, errors = (replace_approximation(goal, each) for each in (march.base[0], march.slabs))
+    state, weights = march.base[1], Weights(slab.state, {})
+
+    batches = draw(goal, setup.counts(width), (*setup.seed, 2), setup.dtype, slab.place, near)
+    found, moved = (read_leaves(judged, each, batches) for each in (state, base))
+    carried, rounded = (read_leaves(errors, each.march.runs, batches) for each in (slab, shaking))
+    systems = linearised(goal, weights, slab.basis, slab.state, with_given(batches, found, carried))
+    scales = [row_scales(rows, term) for rows, term in zip(systems, goal.terms, strict=True)]
+    after, before = given_residuals(goal, with_given(batches, moved)), given_residuals(goal, with_given(batches, found, rounded))
+    targets = [jnp.stack([-rows.residual, a - b], axis=2) for rows, a, b in zip(systems, after, before, strict=True)]
     coefficients, rounding = least_squares([rows.matrix for rows in systems], targets, scales).T
-    checks = linearised(goal, weights, basis, state, fresh)
-    alone = residuals(goal, weights._replace(state=(march.base[1], nothing)), fresh)
-    before = np.hypot(residual_norm([rows.residual for rows in checks], scales), residual_norm(alone, scales))
+    new, shaken_new = (add_coefficients(slab.basis, slab.state, c, jnp.ones((), c.dtype)) for c in (coefficients, rounding))
+
+    fresh = draw(goal, setup.counts(width // 4), (*setup.seed, 3), setup.dtype, slab.place, near)
+    fresh = with_given(fresh, read_leaves(judged, state, fresh))
+    alone = given_residuals(goal, fresh)
+    fresh = with_given(fresh, read_leaves(errors, slab.march.runs, fresh))
+    checks = linearised(goal, weights, slab.basis, slab.state, fresh)
+    whole = np.hypot(residual_norm([rows.residual for rows in checks], scales), residual_norm(alone, scales))
     left = full = residual_norm([rows.residual + rows.matrix @ coefficients for rows in checks], scales)
-    runs = _with_coefficients(march.runs, k, coefficients)
     if not setup.problem.is_linear:
-        full = residual_norm(residuals(goal, weights._replace(state=(march.base[1], runs)), fresh), scales)
-    both = [_solved(march, runs, k, end), _solved(noise, _with_coefficients(noise.runs, k, rounding), k, end)]
-    return both[0], both[1], np.array([before, left, full])
-
-
-def _solved(march: March, runs: tuple, k: int, end: float, held_out: float = 0.0) -> Slab:
-    march = march._replace(runs=runs, edges=(*march.edges, end))
-    return Slab(march, runs[-1]["train"]["coefficients"][k], march.families[-1], held_out)
-
-
-# --- marching --------------------------------------------------------------------------------------------------------
-
-
-class _Marcher:
-    """The decisions of a march: how long the next slab is, and when its features change."""
-
-    def __init__(
-        self, setup: Setup, time: Timeline, width: int, target: float, clock: Clock, history: History, shown: Clock | None = None
-    ):
-        self.setup, self.time, self.width, self.target, self.clock, self.history = setup, time, width, target, clock, history
-        self.shown = shown or clock
-        self.quickest = np.inf
-        self.march, self.whole = begin(setup, time), time.end - time.start
-
-    def attempt(self, family: Family, size: float) -> Slab:
-        start = self.march.edges[-1]
-        began = self.shown.seconds
-        end = self.time.end if start + size > self.time.end - 1e-9 * self.whole else start + size
-        known = self.march.families and family == self.march.families[-1] and not must_change(self.march)
-        begun = self.march if known else with_run(self.setup, self.march, self.time, family, self.width)
-        slab = solve_slab(self.setup, begun, self.time, self.width, end)
-        note = f"{start:.4g} to {end:.4g}, {family}"
-        self.history.add(Record("slabs", len(self.history), self.shown.seconds, held_out=slab.held_out, note=note))
-        self.quickest = min(self.quickest, self.shown.seconds - began)
-        return slab
-
-    def look(self, starts: Sequence[Family], size: float, most: int) -> Slab:
-        """The best features for a slab of this size."""
-        half = 0.5 * (self.clock.limit or 0)
-        return search(
-            starts,
-            lambda family: self.attempt(family, size),
-            enough=lambda: self.clock.left < half,
-            good=0.3 * self.target,
-            most=most,
-        )
-
-    def first(self) -> tuple[Family, float]:
-        """Features and size to begin with: shorter slabs while they help."""
-        size = self.whole / 8
-        best = self.look(candidates(self.setup.problem.domain.dimension), size, 24)
-        while best.held_out > self.target and size > _LEAST * self.whole:
-            scaled = best.family.scaled(0.25, self.time.axis)
-            starts = [scaled, scaled.scaled(2.0, self.time.axis)]
-            starts = candidates(len(scaled.bandwidth)) if best.held_out > _CONVERGED else starts
-            new = self.look(starts, size / 4, 16)
-            if new.held_out > 0.5 * best.held_out and best.held_out < _CONVERGED:
-                break
-            best, size = new, size / 4
-        return best.family, max(size, self.affordable())
-
-    def affordable(self) -> float:
-        """The shortest slab that leaves time to march to the end and to judge what came out."""
-        return _COST * self.quickest * self.whole / max(self.shown.left, 1e-9)
-
-    def next(self, family: Family, size: float) -> tuple[Slab, float] | None:
-        """One more slab that meets the target, or the best that can be had, and the size for the one after it."""
-        left = self.time.end - self.march.edges[-1]
-        size = left / math.ceil(left / size - 0.1)
-        slab = self.attempt(family, size)
-        while slab.held_out > self.target:
-            if self.clock.left < 0 or (size < _LEAST * self.whole and slab.held_out > _CONVERGED):
-                return None
-            if slab.held_out < _CONVERGED and size / 2 < self.affordable():
-                break
-            shorter = self.attempt(family, size / 2)
-            if shorter.held_out < 0.3 * slab.held_out or slab.held_out > _CONVERGED:
-                slab, size = shorter, size / 2
-                continue
-            if len(self.march.families) < _RUNS:
-                near = [family.scaled(f, i) for i in range(len(family.bandwidth)) for f in (0.7, 1.4)]
-                other = self.look(near, size, 10)
-                slab = other if other.held_out < 0.5 * slab.held_out else slab
-            self.target = max(self.target, 1.5 * slab.held_out)
-        return slab, 1.6 * size if slab.held_out < 0.03 * self.target else size
-
-    def run(self) -> March | None:
-        family, size = self.first()
-        while self.march.edges[-1] < self.time.end:
-            found = self.next(family, size)
-            if found is None:
-                return None
-            slab, size = found
-            self.march, family = take(slab, self.time), slab.family
-        return self.march
-
-
-def march_through(
-    setup: Setup, time: Timeline, widths: Sequence[int], tol: float | None, clock: Clock, history: History
-) -> Outcome | None:
-    """Slabs from start to end, wider while the estimated error falls; None where none was finished in time.
-
-    Half of the time that is left goes to the march, the other half to judging it.
-    """
-    best = None
-    for width in widths:
-        if clock.left < _SHORTEST:
-            break
-        target = _TARGET if tol is None else max(min(0.01 * tol, 1e-3), _TARGET)
-        began, half = clock.seconds, Clock(None if clock.limit is None else clock.left / 2)
-        march = _Marcher(setup, time, width, target, half, history, clock).run()
-        if march is None:
-            break
-        march = trimmed(march)
-        divided, family = replace(setup, edges=march.edges), march.families[-1].scaled(1.1)
-        judged = judge(divided, march.first, march.weights, family, int(1.5 * width))
-        note = f"{len(march.edges) - 1} slabs of width {width}"
-        history.add(Record("estimate", len(history), clock.seconds, held_out=march.held_out, estimate=judged.worst, note=note))
-        latest = Outcome(march.first, march.weights, family, width, judged, march.edges)
-        last, best = best, latest if best is None or latest.better_than(best) else best
-        if reached(judged, tol) or judged.rounded or clock.left < 3 * (clock.seconds - began):
-            break
-        if last is not None and judged.worst > 0.5 * last.estimate.worst:
-            break
-    return best
+        full = residual_norm(residuals(goal, Weights(new, {}), fresh), scales)
+    return slab.solved(new), shaking.solved(shaken_new), np.array([whole, left, full])

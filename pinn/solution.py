@@ -21,11 +21,12 @@ from .domains import Domain
 from .errors import ProblemWarning, SolutionError, listing, suggestion
 from .estimate import Estimate, Trust
 from .expression import Expression
-from .features import Family, Setup
+from .families import Family
+from .features import Setup
 from .history import History, Status
 from .loss import Objective, Weights, draw, objective, physical
 from .problem import Problem
-from .slabs import judge
+from .slabs import RICHER, judge
 
 _ERROR_POINTS = 10_000
 
@@ -209,19 +210,19 @@ class Solution:
                 "This solution has no error correction to add. Solve the problem again, or load it with the problem."
             )
         goal = objective(self.problem, self.corrected.approximation, self.setup.exact)
-        family = self.family.scaled(1.1)
         width = int(1.5 * self.width)
         setup = replace(self.setup, seed=(*self.setup.seed, 31))
-        judged = judge(setup, goal, self.corrected.weights, family, width)
+        judged = judge(setup, goal, self.corrected.weights, self.family, width)
+        richer = tuple(family.scaled(RICHER) for family in setup.families)
         return replace(
             self,
             goal=goal,
             weights=self.corrected.weights,
-            setup=setup,
+            setup=replace(setup, families=richer),
             error_estimate=judged.errors,
             trust=judged.trust,
             trust_reason=judged.reason,
-            family=family,
+            family=self.family.scaled(RICHER),
             width=width,
             corrected=judged,
         )

@@ -21,11 +21,11 @@ from .estimate import Trust, choose_family, estimate
 from .features import Setup, coarse_sizes, field_sizes
 from .history import Clock, History, Record, Status
 from .loss import Objective, Weights, objective, start_unknown
+from .marching import march_through
 from .networks import Encoding
 from .problem import Problem
 from .progress import Progress
 from .sampling import measure_points
-from .slabs import march_through
 from .solution import Solution
 from .training import Outcome, Phase, least_squares, reached, run_phases
 from .wellposed import warn_if_ill_posed
@@ -182,7 +182,7 @@ def _solution(setup: Setup, plan: Plan, outcome: Outcome, status: Status, clock:
         problem=setup.problem,
         goal=outcome.goal,
         weights=outcome.weights,
-        setup=replace(setup, edges=outcome.edges),
+        setup=replace(setup, edges=outcome.edges, families=outcome.families),
         status=status,
         error_estimate=judged.errors,
         trust=judged.trust,

@@ -10,7 +10,8 @@ import pinn
 from pinn.derivatives import sin, tanh
 from pinn.estimate import estimate
 from pinn.exact import plan_exact
-from pinn.features import Family, Setup, feature_ansatz, field_sizes, fit, least_squares, linearised, relative_residual, term_rows
+from pinn.families import Family, feature_ansatz
+from pinn.features import Setup, field_sizes, fit, least_squares, linearised, relative_residual, term_rows
 from pinn.loss import Weights, draw, objective, residuals, start_unknown
 from pinn.networks import Encoding
 
@@ -53,10 +54,10 @@ def test_rows_are_the_derivative_of_the_residuals_by_the_coefficients(make, acti
 
 
 def test_features_are_periodic_and_their_bandwidths_are_as_asked():
-    from pinn.features import draw_features
+    from pinn.families import draw_features
 
     encoding = Encoding(np.array([0.0, 0.0]), np.array([1.0, 6.0]), (False, True), raw=True)
-    kernel, bias = draw_features(encoding, Family(sin, (3.0, 8.0)), (0, 1), 4000, (0,))
+    kernel, bias = draw_features(encoding, Family(sin, (3.0, 8.0)), 4000, (0,))
     assert set(kernel[1]) == set(range(-16, 17))
     np.testing.assert_allclose(np.abs(kernel).max(axis=1), [6.0, 16.0], rtol=0.01)
     np.testing.assert_allclose(kernel.std(axis=1), [2 * 3 / 3**0.5, np.sqrt(16 * 17 / 3)], rtol=0.01)

@@ -25,7 +25,8 @@ from pinn.domains import Ball
 from pinn.errors import CheckpointError, NetworkError, ProblemWarning, SolutionError
 from pinn.estimate import Estimate
 from pinn.exact import plan_exact
-from pinn.features import Family, Setup, feature_ansatz
+from pinn.families import Family, feature_ansatz
+from pinn.features import Setup
 from pinn.fingerprint import check_same, fingerprint
 from pinn.history import History, Record
 from pinn.loss import Weights, objective

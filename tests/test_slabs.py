@@ -13,9 +13,11 @@ import pinn
 from pinn import at, d, laplacian
 from pinn.derivatives import nested_jvp, sin
 from pinn.exact import plan_exact
-from pinn.features import Family, Setup
+from pinn.families import Family
+from pinn.features import Setup
 from pinn.history import Clock, History
-from pinn.slabs import _Marcher, begin, judge, march_through, solve_slab, take, with_run
+from pinn.marching import Marcher, march_through
+from pinn.slabs import begin, judge, solve_slab, take, with_run
 from pinn.timeline import timeline
 
 LINE, BOX = pinn.Interval(t=(0, 4)), pinn.Box(t=(0, 2), x=(0, 1))
@@ -160,7 +162,7 @@ def test_more_slabs_than_there_is_room_for():
 def test_features_may_change_between_slabs():
     problem = swing()
     setup, time, march = marched(problem, count=2)
-    march = march._replace(edges=march.edges[:2], runs=march.runs)
+    march = march._replace(edges=march.edges[:2], families=march.families[:1])
     march = with_run(setup, march, time, Family(sin, (1.0,)), 40)
     march = take(solve_slab(setup, march, time, 40, 3.0), time)
     t = np.linspace(0, 3, 101)[:, None]
@@ -186,7 +188,8 @@ def test_the_error_is_carried_too(width):
     """With few features the error of the first slabs is most of that of the last; the estimate follows it."""
     problem = swing()
     setup, _, march = marched(problem, width=width)
-    found = judge(replace(setup, edges=march.edges), march.first, march.weights, Family(sin, (2.2,)), 60)
+    divided = replace(setup, edges=march.edges, families=march.families)
+    found = judge(divided, march.first, march.weights, march.families[0], 60)
     t = np.linspace(0, 4, 2001)[:, None]
     reference = problem.reference(t)["u"]
     true = np.linalg.norm(values_of(march, t)[:, 0] - reference) / np.linalg.norm(reference)
@@ -211,7 +214,7 @@ def test_slabs_grow_where_it_is_easy():
     )
     setup = setup_of(problem)
     time = timeline(problem, setup.exact)
-    march = _Marcher(setup, time, 40, 1e-9, Clock(100.0), History()).run()
+    march = Marcher(setup, time, 40, 1e-9, Clock(100.0), History()).run()
     assert march is not None
     lengths = np.diff(march.edges)
     assert lengths[0] < 0.5 * lengths.max()
@@ -248,3 +251,4 @@ def test_many_cycles_of_lotka_volterra(tmp_path):
     loaded = pinn.load(tmp_path / "cycles", problem)
     assert np.array_equal(loaded(t=t)["a"], found["a"])
     assert loaded.setup.edges == solution.setup.edges
+    assert loaded.setup.families == solution.setup.families

@@ -1,0 +1,186 @@
+"""Families of random features: how they are drawn, and the search for the one that suits a problem."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar
+
+import jax.numpy as jnp
+import numpy as np
+
+from .ansatz import wrap
+from .approximation import Together, together
+from .derivatives import Activation, sin, tanh, taylor
+from .exact import Exact
+from .networks import Encoding, Features
+from .problem import Problem
+from .steep import Steep, tables
+
+_BESIDE = 2.0  # most bandwidth of a coordinate that has a steep one beside it
+UNRESOLVED = 0.1  # held-out residual of features that show nothing of a solution
+
+
+@dataclass(frozen=True)
+class Family:
+    """How features are drawn: sin or tanh, and a bandwidth for each coordinate, in the scaled domain [-1, 1]^d.
+
+    Steep coordinates come after the others, with bandwidths of their own.
+    """
+
+    activation: Activation
+    bandwidth: tuple[float, ...]
+    steep: tuple[Steep, ...] = ()
+
+    def __str__(self) -> str:
+        plain = len(self.bandwidth) - len(self.steep)
+        shown = f"{self.activation.name}, bandwidth {' × '.join(f'{b:.3g}' for b in self.bandwidth[:plain])}"
+        return shown + "".join(f", {b:.3g} in a steep one" for b in self.bandwidth[plain:])
+
+    def scaled(self, factor: float, axis: int | None = None) -> Family:
+        """The same with one bandwidth, or all, multiplied."""
+        return replace(self, bandwidth=tuple(b * factor if axis in (None, i) else b for i, b in enumerate(self.bandwidth)))
+
+    def for_axes(self, axes: Sequence[int]) -> Family:
+        """The same for a field that depends on these coordinates only."""
+        plain = len(self.bandwidth) - len(self.steep)
+        kept = [i for i, steep in enumerate(self.steep) if steep.axis in axes]
+        bandwidth = [self.bandwidth[i] for i in axes] + [self.bandwidth[plain + i] for i in kept]
+        return Family(self.activation, tuple(bandwidth), tuple(self.steep[i] for i in kept))
+
+
+class Judged(Protocol):
+    """Anything that was made with a family of features, and judged."""
+
+    @property
+    def family(self) -> Family: ...
+
+    @property
+    def held_out(self) -> float: ...
+
+
+Found = TypeVar("Found", bound=Judged)
+
+
+def draw_features(encoding: Encoding, family: Family, count: int, seed: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Kernel [inputs, count] and bias [count] of random features.
+
+    sin: frequencies uniform in (-2b, 2b), each part of that range equally often, whole numbers along periodic coordinates, and
+    uniform phases. tanh: slopes uniform in (-b, b), centres uniform in a slightly larger box.
+    """
+    rng, width = np.random.default_rng(seed), np.array(family.bandwidth)
+    periodic = np.array([*encoding.periodic, *(steep.periodic for steep in family.steep)])
+    if family.activation is sin:
+        kernel = [_frequencies(rng, 2 * b, round_, count) for b, round_ in zip(width, periodic, strict=True)]
+        return np.stack(kernel), rng.uniform(0, 2 * np.pi, count)
+    centres = np.where(periodic, np.pi, 1.05) * rng.uniform(-1, 1, (count, len(width)))
+    blocks, spreads, plain = [], [], len(encoding.periodic)
+    for part in (slice(0, plain), *(slice(i, i + 1) for i in range(plain, len(width)))):
+        centre, round_, each = centres[:, part], periodic[part], width[part]
+        blocks += [centre[:, ~round_], np.cos(centre[:, round_]), np.sin(centre[:, round_])]
+        spreads += [each[~round_], each[round_], each[round_]]
+    seen, spread = np.concatenate(blocks, axis=1), np.concatenate(spreads)
+    kernel = rng.uniform(-1, 1, seen.shape) * spread
+    return kernel.T, -np.sum(kernel * seen, axis=1)
+
+
+def _frequencies(rng: np.random.Generator, highest: float, whole: bool, count: int) -> np.ndarray:
+    """In random order, so that coordinates combine freely; a wave number that is left out could be in no solution."""
+    if whole:
+        most = math.ceil(highest)
+        return rng.permutation(np.resize(np.arange(-most, most + 1), count)).astype(float)
+    return (2 * (rng.permutation(count) + rng.uniform(size=count)) / count - 1) * highest
+
+
+def feature_ansatz(
+    problem: Problem, exact: Exact, family: Family, count: int, seed: Sequence[int], dtype: Any
+) -> tuple[Together, tuple]:
+    """An approximation of all fields by random features with zero coefficients, and its state."""
+    lower, upper = problem.domain.bounds
+    parts, states = [], []
+    for i, (axes, fields) in enumerate(problem.groups().items()):
+        periodic, own = tuple(exact.periodic[axis] for axis in axes), family.for_axes(axes)
+        places = tuple(axes.index(steep.axis) for steep in own.steep)
+        encoding = Encoding(lower[list(axes)], upper[list(axes)], periodic, family.activation is sin, places)
+        kernel, bias = draw_features(encoding, own, count, [*seed, i])
+        network = Features(kernel, bias, len(fields), family.activation, dtype)
+        steps = tables(own.steep, dtype)
+        part, state = wrap(network, fields, axes, encoding, exact, jnp.ones(len(fields), dtype), taylor, steps)
+        parts.append(part)
+        states.append(state)
+    return together(problem.fields, tuple(parts)), tuple(states)
+
+
+def candidates(dimension: int) -> list[Family]:
+    """Where the search for a bandwidth starts: equal in all coordinates, from smooth to oscillating."""
+    wide = (1.0, 2.0, 4.0, 8.0, 16.0) if dimension < 3 else (0.5, 1.0, 2.0, 4.0)
+    return [Family(sin, (b,) * dimension) for b in wide] + [Family(tanh, (b,) * dimension) for b in wide[:4]]
+
+
+def elongated(dimension: int) -> list[Family]:
+    """Families that oscillate along one coordinate alone, for where no equal bandwidth resolves anything."""
+    along = [tuple(b if i == axis else 1.5 for i in range(dimension)) for axis in range(dimension) for b in (8.0, 32.0)]
+    return [Family(sin, bandwidth) for bandwidth in along] + [Family(sin, (32.0,) * dimension)]
+
+
+def steepened(family: Family, steep: Sequence[Steep]) -> list[Family]:
+    """Families that see layers in steep coordinates, and what is beside them as smooth."""
+    plain = len(family.bandwidth) - len(family.steep)
+    axes = {each.axis for each in steep}
+    beside = tuple(min(b, _BESIDE) if i in axes else b for i, b in enumerate(family.bandwidth[:plain]))
+    kinds = [(tuple(steep), 6.0), (tuple(each.broadened() for each in steep), 12.0)]
+    return [Family(activation, beside + (b,) * len(steep), kind) for activation in (sin, tanh) for kind, b in kinds]
+
+
+def following(family: Family, steep: Sequence[Steep]) -> Family:
+    """The same family with its steep coordinates, sharp or broad as they are, where the layers are now."""
+    broad = any(each.broad for each in family.steep)
+    return replace(family, steep=tuple(each.broadened() if broad else each for each in steep))
+
+
+def neighbours(family: Family) -> list[Family]:
+    """The same with one bandwidth changed, and with the other activation."""
+    scaled = [family.scaled(factor, axis) for axis in range(len(family.bandwidth)) for factor in (0.7, 1.4, 2.0)]
+    others = [replace(family, activation=tanh if family.activation is sin else sin)]
+    if family.steep and not family.steep[0].broad:
+        others.append(replace(family, steep=tuple(each.broadened() for each in family.steep)))
+    return [*scaled, *others]
+
+
+def search(
+    starts: Sequence[Family], make: Callable[[Family], Found], enough: Callable[[], bool], good: float = 1e-14, most: int = 60
+) -> Found:
+    """The family with the smallest held-out residual: the starting families, then coordinate by coordinate.
+
+    `make` fits one; the search ends early once `enough` says so, or a fit is `good`.
+    """
+    tried: dict[Family, Found] = {}
+
+    def attempt(family: Family) -> Found:
+        if family not in tried:
+            tried[family] = make(family)
+        return tried[family]
+
+    first, *others = starts
+    best = attempt(first)
+    for family in others:
+        if best.held_out <= good or enough():
+            return best
+        new = attempt(family)
+        best = new if new.held_out < best.held_out else best
+    axes = list(range(len(best.family.bandwidth)))
+    if best.held_out > UNRESOLVED and len(axes) <= 3:
+        best = min([best, *map(attempt, elongated(len(axes)))], key=lambda found: found.held_out)
+    for factor in (2.0, 2.0, 2**0.5, 2**0.5):
+        before = best
+        for axis, step in itertools.product(axes if len(axes) <= 3 else [None], (factor, 1 / factor)):
+            while best.held_out > good and len(tried) < most and not enough():
+                new = attempt(best.family.scaled(step, axis))
+                if new.held_out >= 0.97 * best.held_out:
+                    break
+                best = new
+        if best.held_out <= good or (best is before and factor < 2):
+            break
+    return best

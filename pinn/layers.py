@@ -1,0 +1,85 @@
+"""Where a solution has layers: the curvature along each coordinate, and the steep coordinates that it asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from . import sampling
+from .loss import Objective, Weights, field_values
+from .steep import Steep, steep_coordinate
+
+_LINES = 12
+_NODES = 2000
+_PEAKED = 2.0  # curvature of a layer, in square roots, relative to the mean
+_SAME = 1.5  # how far the slopes of two steep coordinates may be apart before one is out of date
+
+
+def steep_coordinates(
+    goal: Objective, weights: Weights, dtype: Any, known: Sequence[Steep] = (), at: tuple[int, float] | None = None
+) -> tuple[Steep, ...]:
+    """A steep coordinate for each axis along which the solution has layers.
+
+    The density of its steps is Σ_f max_lines sqrt|∂²u_f/∂z²| / sqrt(size of u_f), over lines through the domain.
+
+    Args:
+        goal, weights, dtype: the solution, and its precision.
+        known: steep coordinates that it was made with, which tell where to look closely.
+        at: (axis, value), for lines within a moment of time.
+    """
+    domain, exact = goal.problem.domain, goal.exact
+    lower, upper = domain.bounds
+    lines = sampling.interior(domain, 1 if domain.dimension == 1 + (at is not None) else _LINES, 0)
+    if at is not None:
+        lines[:, at[0]] = at[1]
+    found = []
+    for axis in range(domain.dimension):
+        if at is not None and axis == at[0]:
+            continue
+        near = next((each for each in known if each.axis == axis), None)
+        half = np.pi if exact.periodic[axis] else 1.0
+        z = np.linspace(-half, half, _NODES + 1) if near is None else near.nodes(_NODES)
+        z = np.interp(np.linspace(0, 1, 2 * _NODES), np.linspace(0, 1, len(z)), z)  # always as many, to compile once
+        points = np.repeat(lines[:, None], len(z), axis=1)
+        points[:, :, axis] = lower[axis] + (upper[axis] - lower[axis]) * (z / (2 * half) + 0.5)
+        flat = jnp.asarray(points.reshape(-1, domain.dimension), dtype)
+        values = np.asarray(field_values(goal, weights, flat), np.float64).reshape(len(lines), len(z), -1)
+        inside = domain.contains(points.reshape(-1, domain.dimension)).reshape(len(lines), len(z))
+        density = _density(z, values, inside | domain.is_box, exact.periodic[axis])
+        if density.max() > _PEAKED * _mean(z, density):
+            found.append(steep_coordinate(axis, z, density, exact.periodic[axis]))
+    return tuple(found)
+
+
+def _density(z: NDArray, values: NDArray, inside: NDArray, periodic: bool) -> NDArray:
+    """Σ_f max_lines sqrt|∂²u_f/∂z²| / sqrt(size of u_f), from values [lines, n, F]: [n]."""
+    step = np.diff(z)
+    slope = np.diff(values, axis=1) / step[:, None]
+    bend = np.abs(np.diff(slope, axis=1) / ((step[1:] + step[:-1]) / 2)[:, None])
+    ends = 2 * np.abs(slope[:, :1] - slope[:, -1:]) / (step[0] + step[-1]) if periodic else bend[:, :1]
+    bend = np.concatenate([ends, bend, ends if periodic else bend[:, -1:]], axis=1) * inside[:, :, None]
+    size = np.maximum(np.sqrt(np.mean(values**2, axis=(0, 1))), 1e-300)
+    density = np.sum(np.sqrt(bend.max(axis=0) / size), axis=1)
+    around = np.pad(density, 2, mode="edge")
+    return np.mean([around[i : i + len(z)] for i in range(5)], axis=0)
+
+
+def _mean(z: NDArray, density: NDArray) -> float:
+    return float(np.sum((density[1:] + density[:-1]) / 2 * np.diff(z)) / (z[-1] - z[0]))
+
+
+def out_of_date(old: Sequence[Steep], new: Sequence[Steep]) -> bool:
+    """Whether steep coordinates no longer climb where new ones would."""
+    if {each.axis for each in old} != {each.axis for each in new}:
+        return True
+    for one, other in zip(sorted(old, key=lambda s: s.axis), sorted(new, key=lambda s: s.axis), strict=True):
+        other = other.broadened() if one.broad else other
+        z = other.placed(np.linspace(0.02, 0.98, 200))
+        ratio = (other.slope(z) + 0.1) / (one.slope(z) + 0.1)
+        if np.max(ratio) > _SAME:
+            return True
+    return False

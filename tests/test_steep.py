@@ -1,0 +1,154 @@
+"""Steep coordinates: their derivatives, where points go, how layers are found, and what they are worth."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import pinn
+from pinn import d
+from pinn.derivatives import nested_grad, sin, tanh, taylor
+from pinn.exact import plan_exact
+from pinn.families import Family, feature_ansatz, steepened
+from pinn.features import Setup, fit
+from pinn.layers import out_of_date, steep_coordinates
+from pinn.loss import Weights, draw, objective
+from pinn.networks import Encoding
+from pinn.steep import climb, steep_coordinate, tables
+
+Z = np.linspace(-1, 1, 4001)
+THETA = np.linspace(-np.pi, np.pi, 4001)
+
+
+def of_layer(width, at=0.0, periodic=False):
+    z = THETA if periodic else Z
+    return steep_coordinate(0, z, np.cosh(np.clip((z - at) / width, -200, 200)) ** -1.0, periodic)
+
+
+@pytest.mark.parametrize("periodic", [False, True])
+@pytest.mark.parametrize("raw", [False, True])
+def test_derivatives_agree_with_those_of_jax(periodic, raw):
+    steep = of_layer(0.1, 0.2, periodic)
+    encoding = Encoding(np.array([0.0, -1.0]), np.array([1.0, 3.0]), (False, periodic), raw, (1,))
+    box, steps = jnp.array([[0.0, -1.0], [1.0, 4.0]]), tables((steep,), jnp.float64)
+    weights = jnp.asarray(np.random.default_rng(0).normal(size=(encoding.size, 3)))
+
+    def function(point):
+        return sin(encoding(point, box, steps) @ weights)
+
+    indices = [(0, 0), (1, 0), (0, 1), (1, 1), (0, 2), (0, 3)]
+    for point in (jnp.array([0.3, 1.1]), jnp.array([0.9, 1.45]), jnp.array([0.1, 2.9])):
+        fast, slow = taylor(function, point, indices), nested_grad(function, point, indices)
+        for index in indices:
+            np.testing.assert_allclose(fast[index], slow[index], rtol=1e-9, atol=1e-9 * 40 ** sum(index))
+
+
+def test_a_periodic_one_is_periodic():
+    steep = of_layer(0.05, 3.0, periodic=True)
+    table = tables((steep,), jnp.float64)[0]
+
+    def y(theta):
+        return climb(jnp.array([theta]), table, True)[0]
+
+    assert float(y(-np.pi + 0.7 + 2 * np.pi) - y(-np.pi + 0.7)) == pytest.approx(2 * np.pi, abs=1e-12)
+    assert float(jax.grad(y)(np.pi)) == pytest.approx(float(jax.grad(y)(-np.pi)), rel=1e-12)
+
+
+@pytest.mark.parametrize("periodic", [False, True])
+def test_the_slope_is_that_of_the_coordinate(periodic):
+    steep = of_layer(0.02, -0.3, periodic)
+    table = tables((steep,), jnp.float64)[0]
+    z = np.array([-0.9, -0.31, -0.3, 0.0, 0.8])
+    slopes = [float(jax.grad(lambda q: climb(q[None], table, periodic)[0])(jnp.asarray(each))) for each in z]
+    np.testing.assert_allclose(steep.slope(z), slopes, rtol=1e-10)
+
+
+def test_points_go_where_it_climbs():
+    steep = of_layer(0.01, 0.5)
+    z = steep.placed(np.linspace(0, 1, 2001))
+    assert np.all(np.diff(z) > 0)
+    assert abs(z[0] + 1) < 1e-12 and abs(z[-1] - 1) < 1e-12
+    climbed = np.array([float(climb(jnp.array([each]), tables((steep,), jnp.float64)[0], False)[0]) for each in z[::100]])
+    np.testing.assert_allclose(np.diff(climbed), np.diff(climbed).mean(), rtol=0.02)
+    assert np.mean(np.abs(z - 0.5) < 0.05) > 0.6
+
+
+def front(width, **options):
+    box = pinn.Box(t=(0, 1), x=(-1, 1))
+    return pinn.Problem(
+        fields="u",
+        domain=box,
+        residual=lambda u, t, x: d(u, t) + 0 * d(u, x) - 0 * d(u, x, x),
+        conditions=[pinn.Initial(u=lambda x: jnp.tanh((x - 0.3) / width) + x)],
+        **options,
+    )
+
+
+def start_of(problem):
+    """An approximation that is its initial values at all times."""
+    exact = plan_exact(problem, None)
+    family = Family(sin, (1.0,) * problem.domain.dimension)
+    basis, state = feature_ansatz(problem, exact, family, 4, (0,), jnp.float64)
+    return objective(problem, basis, exact), Weights(state, {})
+
+
+def test_layers_are_found_where_they_are():
+    goal, weights = start_of(front(0.05))
+    (steep,) = steep_coordinates(goal, weights, jnp.float64, at=(0, 0.0))
+    assert steep.axis == 1
+    assert 0.1 < np.median(steep.centres) < 0.5
+    again = steep_coordinates(goal, weights, jnp.float64, (steep,), (0, 0.0))
+    assert not out_of_date((steep,), again)
+    sharper = steep_coordinates(*start_of(front(0.03)), jnp.float64, at=(0, 0.0))
+    assert out_of_date((steep,), sharper)
+    assert out_of_date((), (steep,))
+
+
+def test_a_sine_has_no_layer():
+    box = pinn.Box(t=(0, 1), x=(-1, 1))
+    waves = pinn.Problem(
+        fields="u",
+        domain=box,
+        residual=lambda u, t, x: d(u, t) - 0 * d(u, x),
+        conditions=[pinn.Initial(u=lambda x: jnp.sin(7 * x))],
+    )
+    assert steep_coordinates(*start_of(waves), jnp.float64, at=(0, 0.0)) == ()
+
+
+def test_drawn_points_follow_steep_coordinates_and_stay_on_their_faces():
+    box = pinn.Box(x=(0, 2), y=(0, 1))
+    problem = pinn.Problem(
+        fields="u", domain=box, residual=lambda u, x, y: pinn.laplacian(u, x, y),
+        conditions=[pinn.Dirichlet(u=0.0, on=box.boundary)],
+    )  # fmt: skip
+    goal = objective(problem, start_of(front(0.1))[0].approximation, plan_exact(problem, False))
+    inside, walls = draw(goal, {"equation": 1000, "condition": 400}, (0,), jnp.float64, steep=(of_layer(0.01, 0.5),))
+    assert np.mean(np.abs(np.asarray(inside.points)[:, 0] - 1.5) < 0.1) > 0.5
+    on = np.asarray(walls.points)
+    assert np.all((on[:, 0] == 0) | (on[:, 0] == 2) | (on[:, 1] == 0) | (on[:, 1] == 1))
+    assert np.sum(on[:, 0] == 0) > 50
+    assert np.mean(np.abs(on[:, 0] - 1.5) < 0.1) > 0.3
+
+
+@pytest.mark.parametrize("activation", [sin, tanh])
+def test_a_boundary_layer_is_resolved(activation):
+    """ε u'' + u' = 0 with a layer of width 1e-3: 150 features give 1e-7 with a steep coordinate, nothing without."""
+    line = pinn.Interval(x=(0, 1))
+    problem = pinn.Problem(
+        fields="u", domain=line, residual=lambda u, x: 1e-3 * d(u, x, x) + d(u, x),
+        conditions=[pinn.Dirichlet(u=0.0, on=line.at(x=0)), pinn.Dirichlet(u=1.0, on=line.at(x=1))],
+    )  # fmt: skip
+    setup = Setup(problem, plan_exact(problem, None), (0,), jnp.float64)
+    steep = of_layer(4e-3, -1.0)
+    family = next(each for each in steepened(Family(activation, (2.0,)), (steep,)) if each.activation is activation)
+    x = jnp.linspace(0, 1, 3001)[:, None]
+    exact = (1 - np.exp(-np.asarray(x)[:, 0] / 1e-3)) / (1 - np.exp(-1e3))
+
+    def error(found):
+        goal = objective(problem, found.approximation, setup.exact)
+        return np.linalg.norm(np.asarray(jax.vmap(lambda p: goal.values(found.weights, p))(x))[:, 0] - exact) / np.linalg.norm(
+            exact
+        )
+
+    assert error(fit(setup, family, 150)) < 1e-7
+    assert error(fit(setup, Family(activation, (16.0,)), 150)) > 1e-2
