@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, reduce
+from functools import lru_cache, partial, reduce
 from operator import add
 from typing import Any, Protocol
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -105,11 +106,13 @@ class Slabs:
         runs: an ansatz for each, of random features, in order.
         axis: of time.
         carry: m, the most derivatives that any field hands over.
+        own: False for what is carried over alone, without the slabs' own features.
     """
 
     runs: tuple[Ansatz, ...]
     axis: int
     carry: int
+    own: bool = True
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -121,16 +124,35 @@ class Slabs:
 
     def values(self, state: State, point: Smooth) -> Smooth:
         now = (point.value if isinstance(point, Jet) else point)[self.axis]
-        total = None
+        return reduce(add, [self._of_alike(ansatz, runs, now, point) for ansatz, runs in self._alike(state)])
+
+    def _alike(self, state: State) -> list[tuple[Ansatz, list[State]]]:
+        """Runs of one structure and width are evaluated together, which compiles once for all of them."""
+        alike: dict[tuple, list[State]] = {}
         for ansatz, run in zip(self.runs, state, strict=True):
-            edges = run["edges"]
-            k = jnp.clip(jnp.sum(now > edges) - 1, 0, edges.shape[0] - 2)
-            part = slab_state(run, self.axis, k)
-            values = ansatz.values(part, point)
-            if self.carry:
-                values = values + self._carried(ansatz, part, run["train"]["carried"][k], point)
-            total = values if total is None else total + values
-        return total
+            alike.setdefault((ansatz, run["train"]["coefficients"].shape), []).append(run)
+        return [(ansatz, runs) for (ansatz, _), runs in alike.items()]
+
+    def _of_alike(self, ansatz: Ansatz, runs: list[State], now: Array, point: Smooth) -> Smooth:
+        if len(runs) == 1:
+            return self._of_run(ansatz, runs[0], now, point)
+
+        def parts(run: State) -> Any:
+            values = self._of_run(ansatz, run, now, point)
+            return values.parts if isinstance(values, Jet) else values
+
+        summed = jax.tree.map(partial(jnp.sum, axis=0), jax.vmap(parts)(jax.tree.map(lambda *tables: jnp.stack(tables), *runs)))
+        return Jet(summed, point.indices) if isinstance(point, Jet) else summed
+
+    def _of_run(self, ansatz: Ansatz, run: State, now: Array, point: Smooth) -> Smooth:
+        edges = run["edges"]
+        k = jnp.clip(jnp.sum(now > edges) - 1, 0, edges.shape[0] - 2)
+        part = slab_state(run, self.axis, k)
+        values = self._carried(ansatz, part, run["train"]["carried"][k], point) if self.carry else None
+        if self.own:
+            new = ansatz.values(part, point)
+            values = new if values is None else values + new
+        return values
 
     def _carried(self, ansatz: Ansatz, state: State, carried: Array, point: Smooth) -> Smooth:
         features = ansatz.network(state)

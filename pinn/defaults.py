@@ -105,7 +105,7 @@ def recommend(
     features = not phases and network is None and not problem.parameters
     time = timeline(problem, exact) if features else None
     widths = ((200, 300) if time is not None and not problem.is_linear else (200, 300, 600, 1200, 2400)) if features else ()
-    slabs = () if time is None else (100, 200) if problem.domain.dimension == 1 else (300, 600, 1000)
+    slabs = () if time is None else (100, 200) if problem.domain.dimension == 1 else (300, 450, 700, 1000)
     counts = _counts(problem, points)
     choices = [
         Choice("equation", _equation(problem), "from the traced residual"),

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -29,7 +28,7 @@ from .approximation import Approximation, Sum
 from .exact import Exact
 from .families import Family, candidates, feature_ansatz
 from .features import Setup, add_coefficients, least_squares, linearised, row_scales
-from .loss import Objective, Weights, by_chunks, draw, field_values, objective, residuals
+from .loss import Objective, Weights, draw, field_values, objective, residuals, values_at
 
 _TRUSTED, _ROUGH = 0.1, 0.5
 _POINTS = 4000  # that norms are taken over
@@ -129,14 +128,8 @@ def _draw(
     setup: Setup, goal: Objective, weights: Weights, family: Family, width: int, exact: Exact, points: Array, index: int
 ) -> Draw:
     found = _defect(setup, goal, weights, family, width, exact, index)
-    values, noise = (np.asarray(correction_values(found.basis, state, points)) for state in (found.state, found.noise))
+    values, noise = (np.asarray(values_at(found.basis, state, points)) for state in (found.state, found.noise))
     return Draw(found.basis, found.state, values, _ROUNDING * root_mean_squares(noise), found.rho, found.nl)
-
-
-@partial(jax.jit, static_argnums=0)
-def correction_values(basis: Approximation, state: tuple, points: Array) -> Array:
-    """A correction of the fields at points, [n, F]."""
-    return by_chunks(lambda p: basis.values(state, p), points)
 
 
 def root_mean_squares(values: np.ndarray) -> np.ndarray:
@@ -169,7 +162,7 @@ def _defect(setup: Setup, goal: Objective, weights: Weights, family: Family, wid
     scales = [row_scales(rows, term) for rows, term in zip(systems, goal.terms, strict=True)]
     shifted = residuals(goal, shaken(weights, seed), batches)
     targets = [jnp.stack([-rows.residual, values - rows.residual], axis=2) for rows, values in zip(systems, shifted, strict=True)]
-    coefficients, noise = least_squares([rows.matrix for rows in systems], targets, scales).T
+    coefficients, noise = least_squares([rows.matrix for rows in systems], targets, scales)[0].T
     share = jnp.ones((), dtype)
     state = add_coefficients(basis, empty, coefficients, share)
 

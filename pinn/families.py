@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -20,6 +20,7 @@ from .problem import Problem
 from .steep import Steep, tables
 
 _BESIDE = 2.0  # most bandwidth of a coordinate that has a steep one beside it
+RICHER = 1.1  # bandwidth of the features for an error, in those of the solution
 UNRESOLVED = 0.1  # held-out residual of features that show nothing of a solution
 
 
@@ -49,6 +50,17 @@ class Family:
         kept = [i for i, steep in enumerate(self.steep) if steep.axis in axes]
         bandwidth = [self.bandwidth[i] for i in axes] + [self.bandwidth[plain + i] for i in kept]
         return Family(self.activation, tuple(bandwidth), tuple(self.steep[i] for i in kept))
+
+
+class Drawn(NamedTuple):
+    """A family, and how many features of it for each field."""
+
+    family: Family
+    width: int
+
+    def richer(self) -> Drawn:
+        """For the error of what these made."""
+        return Drawn(self.family.scaled(RICHER), int(1.25 * self.width))
 
 
 class Judged(Protocol):
@@ -134,15 +146,21 @@ def steepened(family: Family, steep: Sequence[Steep]) -> list[Family]:
     return [Family(activation, beside + (b,) * len(steep), kind) for activation in (sin, tanh) for kind, b in kinds]
 
 
+def oscillating(family: Family, fixed: int) -> list[Family]:
+    """Sines of many wave lengths along every axis but one, and nothing steep."""
+    plain = len(family.bandwidth) - len(family.steep)
+    return [Family(sin, tuple(family.bandwidth[i] if i == fixed else b for i in range(plain))) for b in (12.0, 24.0)]
+
+
 def following(family: Family, steep: Sequence[Steep]) -> Family:
     """The same family with its steep coordinates, sharp or broad as they are, where the layers are now."""
     broad = any(each.broad for each in family.steep)
     return replace(family, steep=tuple(each.broadened() if broad else each for each in steep))
 
 
-def neighbours(family: Family) -> list[Family]:
-    """The same with one bandwidth changed, and with the other activation."""
-    scaled = [family.scaled(factor, axis) for axis in range(len(family.bandwidth)) for factor in (0.7, 1.4, 2.0)]
+def neighbours(family: Family, fixed: int) -> list[Family]:
+    """The same with one bandwidth changed, but not that of the `fixed` axis, and with the other activation."""
+    scaled = [family.scaled(factor, axis) for axis in range(len(family.bandwidth)) if axis != fixed for factor in (0.7, 1.4, 2.0)]
     others = [replace(family, activation=tanh if family.activation is sin else sin)]
     if family.steep and not family.steep[0].broad:
         others.append(replace(family, steep=tuple(each.broadened() for each in family.steep)))

@@ -22,13 +22,14 @@ from .approximation import Approximation, Together
 from .derivatives import Jet, sin
 from .exact import Exact
 from .expression import Expression
-from .families import Family, feature_ansatz
-from .loss import Batch, Objective, Weights, draw, objective, residuals, start_unknown
+from .families import Drawn, Family, feature_ansatz
+from .loss import Batch, Objective, Weights, draw, field_values, objective, residuals, start_unknown
 from .operators import Leaf
 from .problem import Problem, Term
 
 _CHUNK = 2048  # points linearised at a time: smaller ones compile twice as long and run no faster
 _RIDGE = 1e-14  # Tikhonov tail, relative to unit columns: decides among solutions that fit equally well
+_REACHED = 1.2  # sum of squares after a Newton step, in that of its linear model, that no further step can lower much
 _EMPHASIS = 10.0  # weight of a condition's rows against those of the equations, both of unit size
 
 
@@ -98,8 +99,8 @@ def _change(expression: Expression, basis: Together, state: tuple, slopes: Array
 
 
 @jax.jit
-def least_squares(matrices: Sequence[Array], targets: Sequence[Array], scales: Sequence[Array]) -> Array:
-    """Coefficients [P, R] that minimise Σ ‖scale (matrix c - target)‖² over terms.
+def least_squares(matrices: Sequence[Array], targets: Sequence[Array], scales: Sequence[Array]) -> tuple[Array, Array]:
+    """Coefficients [P, R] that minimise Σ ‖scale (matrix c - target)‖² over terms, and that least sum of squares, [R].
 
     The matrices are [n, K, P], the targets [n, K, R], the scales [K].
 
@@ -117,7 +118,7 @@ def least_squares(matrices: Sequence[Array], targets: Sequence[Array], scales: S
     tail = ridge * jnp.sqrt(width * 1.0) * jnp.eye(width, stacked.shape[1], dtype=stacked.dtype)
     triangle = jnp.linalg.qr(jnp.concatenate([stacked / norms[None, :], tail]), mode="r")
     solved = jax.scipy.linalg.solve_triangular(triangle[:width, :width], triangle[:width, width:])
-    return solved / norms[:width, None]
+    return solved / norms[:width, None], jnp.sum(triangle[width:, width:] ** 2, axis=0)
 
 
 def row_scales(rows: Rows, term: Term) -> Array:
@@ -128,12 +129,16 @@ def row_scales(rows: Rows, term: Term) -> Array:
 
 def correction(
     objective: Objective, weights: Weights, basis: Together, state: tuple, batches: Sequence[Batch]
-) -> tuple[Array, tuple[Rows, ...]]:
-    """Coefficients [P] of new functions that cancel the linearised residuals, and the rows that they came from."""
+) -> tuple[Array, float, tuple[Rows, ...]]:
+    """Coefficients [P] of new functions that cancel the linearised residuals.
+
+    Also the sum of squares, scaled, that is left of those residuals, and the rows that all came from.
+    """
     systems = linearised(objective, weights, basis, state, batches)
     targets = [-rows.residual[:, :, None] for rows in systems]
     scales = [row_scales(rows, term) for rows, term in zip(systems, objective.terms, strict=True)]
-    return least_squares([rows.matrix for rows in systems], targets, scales)[:, 0], systems
+    coefficients, left = least_squares([rows.matrix for rows in systems], targets, scales)
+    return coefficients[:, 0], float(left[0]), systems
 
 
 def linearised(
@@ -181,7 +186,7 @@ def relative_residual(
     are the terms linearised there; `sizes` are the fields', where the objective does not know the whole of them.
     """
     total, conditions = 0.0, any(term.place is not None for term in objective.terms)
-    size = sizes or (field_sizes(objective, weights, batches[0].points) if conditions else {})
+    size = sizes or (field_sizes(objective.problem, field_values(objective, weights, batches[0].points)) if conditions else {})
     lower, upper = objective.problem.domain.bounds
     for term, rows in zip(objective.terms, systems, strict=True):
         residual = np.sqrt(np.mean(np.square(rows.residual), axis=0))
@@ -197,16 +202,10 @@ def relative_residual(
     return float(np.sqrt(total)) if np.isfinite(total) else np.inf
 
 
-@partial(jax.jit, static_argnums=0)
-def _mean_square_fields(objective: Objective, weights: Weights, points: Array) -> Array:
-    values = jax.vmap(lambda p: objective.values(weights, p))(points)
-    return jnp.mean(values**2, axis=0)
-
-
-def field_sizes(objective: Objective, weights: Weights, points: Array) -> dict[str, float]:
-    """Root mean square of each field over the points."""
-    sizes = np.sqrt(np.asarray(_mean_square_fields(objective, weights, points)))
-    return dict(zip(objective.approximation.fields, sizes.tolist(), strict=True))
+def field_sizes(problem: Problem, values: Array) -> dict[str, float]:
+    """Root mean square of each field, from values [n, F]."""
+    sizes = np.sqrt(np.mean(np.square(np.asarray(values)), axis=0))
+    return dict(zip(problem.fields, sizes.tolist(), strict=True))
 
 
 def coarse_sizes(setup: Setup) -> dict[str, float]:
@@ -215,7 +214,7 @@ def coarse_sizes(setup: Setup) -> dict[str, float]:
     rough = fit(replace(setup, steps=0), family, 100)
     goal = objective(setup.problem, rough.approximation, setup.exact)
     points = sampling.interior(setup.problem.domain, 500, (*setup.seed, 5))
-    sizes = field_sizes(goal, rough.weights, jnp.asarray(points, setup.dtype))
+    sizes = field_sizes(setup.problem, field_values(goal, rough.weights, jnp.asarray(points, setup.dtype)))
     return {name: size if 1e-12 < size < 1e12 else 1.0 for name, size in sizes.items()}
 
 
@@ -233,7 +232,7 @@ class Setup:
     oversampling: float = 2.5
     steps: int = 12
     edges: tuple[float, ...] = ()  # of the slabs of time, ends included; empty for the whole interval
-    families: tuple[Family, ...] = ()  # of features, one for each slab
+    drawn: tuple[Drawn, ...] = ()  # the features of each slab
 
     def counts(self, width: int) -> dict[str, int]:
         """Points for so many features a field: inside, and on each condition."""
@@ -276,7 +275,7 @@ def _about(goal: Objective, weights: Weights, basis: Together, batches: Sequence
         (jnp.einsum("nkl,nl->nk", rows.slopes, rows.leaves - batch.given) - rows.residual)[:, :, None]
         for rows, batch in zip(systems, batches, strict=True)
     ]
-    coefficients = least_squares([rows.matrix for rows in systems], targets, scales)[:, 0]
+    coefficients = least_squares([rows.matrix for rows in systems], targets, scales)[0][:, 0]
     return weights._replace(state=add_coefficients(basis, weights.state, coefficients, jnp.ones((), coefficients.dtype)))
 
 
@@ -294,7 +293,7 @@ def newton(
     `add(weights, coefficients, share)` gives the weights with `share` of new coefficients [P] added; the rows of `basis` with
     its `state` do not depend on the coefficients.
     """
-    coefficients, systems = correction(goal, weights, basis, state, batches)
+    coefficients, least, systems = correction(goal, weights, basis, state, batches)
     if goal.problem.is_linear or not steps:
         return add(weights, coefficients, 1.0)
     scales = [np.asarray(row_scales(rows, term)) for rows, term in zip(systems, goal.terms, strict=True)]
@@ -313,7 +312,7 @@ def newton(
         else:
             break
         weights, gain, now = trial, new / now, new
-        if share == 1.0 and gain > 0.5:
+        if share == 1.0 and (gain > 0.5 or now < _REACHED * least):
             break
-        coefficients, _ = correction(goal, weights, basis, state, batches)
+        coefficients, least, _ = correction(goal, weights, basis, state, batches)
     return weights

@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-import jax.numpy as jnp
 import numpy as np
+from jax import Array
 from numpy.typing import NDArray
 
 from . import sampling
-from .loss import Objective, Weights, field_values
+from .problem import Problem
 from .steep import Steep, steep_coordinate
 
 _LINES = 12
-_NODES = 2000
+_NODES = 512
 _PEAKED = 2.0  # curvature of a layer, in square roots, relative to the mean
 _SAME = 1.5  # how far the slopes of two steep coordinates may be apart before one is out of date
 
 
 def steep_coordinates(
-    goal: Objective, weights: Weights, dtype: Any, known: Sequence[Steep] = (), at: tuple[int, float] | None = None
+    problem: Problem,
+    periodic: Sequence[bool],
+    values: Callable[[NDArray], Array],
+    known: Sequence[Steep] = (),
+    at: tuple[int, float] | None = None,
 ) -> tuple[Steep, ...]:
     """A steep coordinate for each axis along which the solution has layers.
 
     The density of its steps is Σ_f max_lines sqrt|∂²u_f/∂z²| / sqrt(size of u_f), over lines through the domain.
 
     Args:
-        goal, weights, dtype: the solution, and its precision.
+        problem, periodic: where, and along which coordinates the solution is periodic.
+        values: the solution at points: [n, d] -> [n, F].
         known: steep coordinates that it was made with, which tell where to look closely.
         at: (axis, value), for lines within a moment of time.
     """
-    domain, exact = goal.problem.domain, goal.exact
+    domain = problem.domain
     lower, upper = domain.bounds
     lines = sampling.interior(domain, 1 if domain.dimension == 1 + (at is not None) else _LINES, 0)
     if at is not None:
@@ -41,17 +45,17 @@ def steep_coordinates(
         if at is not None and axis == at[0]:
             continue
         near = next((each for each in known if each.axis == axis), None)
-        half = np.pi if exact.periodic[axis] else 1.0
+        half = np.pi if periodic[axis] else 1.0
         z = np.linspace(-half, half, _NODES + 1) if near is None else near.nodes(_NODES)
-        z = np.interp(np.linspace(0, 1, 2 * _NODES), np.linspace(0, 1, len(z)), z)  # always as many, to compile once
+        z = np.interp(np.linspace(0, 1, 3 * _NODES), np.linspace(0, 1, len(z)), z)  # always as many, to compile once
         points = np.repeat(lines[:, None], len(z), axis=1)
         points[:, :, axis] = lower[axis] + (upper[axis] - lower[axis]) * (z / (2 * half) + 0.5)
-        flat = jnp.asarray(points.reshape(-1, domain.dimension), dtype)
-        values = np.asarray(field_values(goal, weights, flat), np.float64).reshape(len(lines), len(z), -1)
-        inside = domain.contains(points.reshape(-1, domain.dimension)).reshape(len(lines), len(z))
-        density = _density(z, values, inside | domain.is_box, exact.periodic[axis])
+        flat = points.reshape(-1, domain.dimension)
+        found_values = np.asarray(values(flat), np.float64).reshape(len(lines), len(z), -1)
+        inside = domain.contains(flat).reshape(len(lines), len(z)) | domain.is_box
+        density = _density(z, found_values, inside, periodic[axis])
         if density.max() > _PEAKED * _mean(z, density):
-            found.append(steep_coordinate(axis, z, density, exact.periodic[axis]))
+            found.append(steep_coordinate(axis, z, density, periodic[axis]))
     return tuple(found)
 
 

@@ -27,7 +27,7 @@ from .domains import Domain
 from .errors import CheckpointError, PinnError, SolutionError, listing
 from .estimate import Estimate, Trust
 from .exact import Exact, plan_exact
-from .families import Family
+from .families import Drawn, Family
 from .features import Setup
 from .fingerprint import check_same, fingerprint
 from .history import History, Record, Status
@@ -320,13 +320,13 @@ def _solution(card: Mapping[str, Any], arrays: Mapping[str, np.ndarray], problem
             approximation=Sum(approximation, error),
             weights=Weights((weights.state, filled("correction", state, arrays)), weights.unknown),
         )
-    distinct = [_family(each) for each in card["families"]]
-    edges, families = tuple(card["approximation"].get("edges", ())), tuple(distinct[i] for i in card["family_of_slab"])
+    distinct = [Drawn(_family(each), each["width"]) for each in card["drawn"]]
+    edges, drawn = tuple(card["approximation"].get("edges", ())), tuple(distinct[i] for i in card["drawn_of_slab"])
     return Solution(
         problem=problem,
         goal=objective(problem, approximation, exact),
         weights=weights,
-        setup=Setup(problem, exact, tuple(card["seed"]), dtype, edges=edges, families=families),
+        setup=Setup(problem, exact, tuple(card["seed"]), dtype, edges=edges, drawn=drawn),
         family=_family(card["family"]),
         width=card["width"],
         corrected=corrected,

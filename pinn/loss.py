@@ -183,6 +183,19 @@ def field_values(goal: Objective, weights: Weights, points: Array) -> Array:
 
 
 @partial(jax.jit, static_argnums=0)
+def values_at(approximation: Approximation, state: State, points: Array) -> Array:
+    """The fields of an approximation alone at points, [n, F]."""
+    return by_chunks(lambda p: approximation.values(state, p), points)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def given_values(problem: Problem, exact: Exact, points: Array) -> Array:
+    """The values met by construction at points, [n, F]."""
+    constants = {name: jnp.asarray(value, points.dtype) for name, value in problem.known().items()}
+    return by_chunks(lambda p: exact.values(problem.fields, p, constants), points)
+
+
+@partial(jax.jit, static_argnums=0)
 def read_leaves(objective: Objective, state: State, batches: Sequence[Batch]) -> tuple[Array, ...]:
     """What every term reads of the approximation alone at its points, each [n, L]."""
 
@@ -210,9 +223,12 @@ def with_given(batches: Sequence[Batch], *leaves: Sequence[Array]) -> tuple[Batc
 
 
 def by_chunks(one: Callable, batch: Any) -> Any:
-    """`one` of every row: in chunks that stay in the cache, where they divide the rows evenly."""
+    """`one` of every row, in chunks that stay in the cache; the last row is repeated where they do not divide the rows evenly."""
     count = jax.tree.leaves(batch)[0].shape[0]
-    return jax.lax.map(one, batch, batch_size=_CHUNK) if count > _CHUNK and count % _CHUNK == 0 else jax.vmap(one)(batch)
+    if count <= _CHUNK:
+        return jax.vmap(one)(batch)
+    filled = jax.tree.map(lambda column: jnp.pad(column, [(0, -count % _CHUNK)] + [(0, 0)] * (column.ndim - 1), "edge"), batch)
+    return jax.tree.map(lambda column: column[:count], jax.lax.map(one, filled, batch_size=_CHUNK))
 
 
 def mean_squares(values: Sequence[Array]) -> Array:

@@ -218,8 +218,8 @@ def _card(solution: Any, correction: tuple[Any, Any] | None) -> dict[str, Any]:
         "approximation": approximation_parts(solution.goal.approximation, solution.weights.state),
         "correction": correction and {"rounded": solution.corrected.rounded, "approximation": approximation_parts(*correction)},
         "family": _family_parts(solution.family),
-        "families": [_family_parts(family) for family in dict.fromkeys(solution.setup.families)],
-        "family_of_slab": _places(solution.setup.families),
+        "drawn": [_family_parts(drawn.family) | {"width": drawn.width} for drawn in dict.fromkeys(solution.setup.drawn)],
+        "drawn_of_slab": _places(solution.setup.drawn),
         "width": solution.width,
     }
 
@@ -232,9 +232,9 @@ def _correction(solution: Any) -> tuple[Any, Any] | None:
     return corrected.approximation.second, corrected.weights.state[1]
 
 
-def _places(families: Sequence[Any]) -> list[int]:
-    distinct = list(dict.fromkeys(families))
-    return [distinct.index(family) for family in families]
+def _places(drawn: Sequence[Any]) -> list[int]:
+    distinct = list(dict.fromkeys(drawn))
+    return [distinct.index(each) for each in drawn]
 
 
 def _family_parts(family: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import reduce
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -20,7 +21,6 @@ from .estimate import (
     Draw,
     Estimate,
     combined,
-    correction_values,
     error_points,
     estimate,
     finite,
@@ -29,14 +29,25 @@ from .estimate import (
     shaken,
 )
 from .exact import Exact
-from .families import Family, feature_ansatz
+from .families import RICHER, Drawn, Family, feature_ansatz
 from .features import Setup, add_coefficients, field_sizes, least_squares, linearised, newton, relative_residual, row_scales
-from .loss import Batch, Objective, Weights, draw, given_residuals, objective, read_leaves, residuals, with_given
+from .loss import (
+    Batch,
+    Objective,
+    Weights,
+    draw,
+    given_residuals,
+    given_values,
+    objective,
+    read_leaves,
+    residuals,
+    values_at,
+    with_given,
+)
 from .steep import Steep
 from .timeline import Timeline, timeline
 
 _ROOM = 64  # slabs that arrays have room for; twice as many, and a compilation more, where that is not enough
-RICHER = 1.1  # bandwidth of the features for the error, in those of the solution
 
 
 class March(NamedTuple):
@@ -45,11 +56,11 @@ class March(NamedTuple):
     Attributes:
         goal, first: the objective of a slab that is not the first, and of the first, which the initial conditions belong to.
         base: what the slabs are added to, and its state; None where they stand alone.
-        runs: the state of the slabs; those after the `active` one are room for more.
+        runs: the state of the slabs.
         edges: of the slabs so far, with the start.
-        families: of features, one for each slab so far.
+        drawn: the features of each slab so far.
         held_out: the largest held-out residual of any slab.
-        family: of the active run.
+        features: of the last run.
     """
 
     goal: Objective
@@ -57,10 +68,9 @@ class March(NamedTuple):
     base: tuple[Approximation, Any] | None
     runs: tuple
     edges: tuple[float, ...]
-    families: tuple[Family, ...]
+    drawn: tuple[Drawn, ...]
     held_out: float
-    active: int = -1
-    family: Family | None = None
+    features: Drawn | None = None
 
     @property
     def weights(self) -> Weights:
@@ -72,10 +82,6 @@ class March(NamedTuple):
         slabs = whole.second if isinstance(whole, Sum) and self.base is not None else whole
         assert isinstance(slabs, Slabs)
         return slabs
-
-    @property
-    def points_near(self) -> tuple[Steep, ...]:
-        return self.family.steep if self.family is not None else ()
 
 
 def begin(setup: Setup, time: Timeline, base: tuple[Approximation, Any] | None = None) -> March:
@@ -91,39 +97,54 @@ def _upon(base: tuple[Approximation, Any] | None, slabs: Slabs) -> Approximation
     return slabs if base is None else Sum(base[0], slabs)
 
 
-def with_run(setup: Setup, march: March, time: Timeline, family: Family, width: int) -> March:
-    """The same with features of another family for the slabs to come."""
+def with_run(setup: Setup, march: March, time: Timeline, features: Drawn) -> March:
+    """The same with other features for the slabs to come."""
     first = len(march.edges) == 1
     exact = march.first.exact if first else march.goal.exact
-    active = 0 if first else march.active + 1
-    made, (state,) = feature_ansatz(setup.problem, exact, family, width, (*setup.seed, 50, active), setup.dtype)
-    room = march.runs[0]["edges"].shape[0] - 1 if march.runs else _ROOM
-    edges = [*march.edges, *[np.inf] * (room + 1 - len(march.edges))]
-    run, ansatz = empty_run(state, room, width, time.carry, edges), made.parts[0]
     kept, runs = ((), ()) if first else (march.slabs.runs, march.runs)
-    if active < len(kept) and kept[active] == ansatz:
-        runs = (*runs[:active], run, *runs[active + 1 :])
-    else:  # twice the room: what is compiled serves until it is used up
-        copies = max(1, active)
-        kept, runs = (*kept[:active], *[ansatz] * copies), (*runs[:active], *[run] * copies)
-    return _with_slabs(march, kept, runs)._replace(active=active, family=family)
-
-
-def _with_slabs(march: March, ansatze: tuple, runs: tuple) -> March:
-    slabs = Slabs(ansatze, march.slabs.axis, march.slabs.carry)
-    goal, first = (replace_approximation(g, _upon(march.base, slabs)) for g in (march.goal, march.first))
-    return march._replace(goal=goal, first=first, runs=runs)
+    made, (state,) = feature_ansatz(setup.problem, exact, *features, (*setup.seed, 50, len(runs)), setup.dtype)
+    room = runs[0]["edges"].shape[0] - 1 if runs else _ROOM
+    edges = [*march.edges, *[np.inf] * (room + 1 - len(march.edges))]
+    run = empty_run(state, room, features.width, time.carry, edges)
+    slabs = Slabs((*kept, made.parts[0]), time.axis, time.carry)
+    goal, begun = (replace_approximation(g, _upon(march.base, slabs)) for g in (march.goal, march.first))
+    return march._replace(goal=goal, first=begun, runs=(*runs, run), features=features)
 
 
 def trimmed(march: March) -> March:
-    """The march with no room for more runs or slabs."""
-    count, used = len(march.edges) - 1, march.active + 1
-    march = _with_slabs(march, march.slabs.runs[:used], march.runs[:used])
+    """The march with no room for more slabs."""
+    count = len(march.edges) - 1
 
     def cut(run: dict[str, Any]) -> dict[str, Any]:
         return {**run, "train": {n: table[:count] for n, table in run["train"].items()}, "edges": run["edges"][: count + 1]}
 
     return march._replace(runs=tuple(map(cut, march.runs)))
+
+
+def within_slab(approximation: Approximation, state: Any, k: int) -> list[tuple[Approximation, Any]]:
+    """The summands of an approximation that are not zero in slab k, a run each: what is compiled for one serves all alike."""
+    if isinstance(approximation, Sum):
+        return within_slab(approximation.first, state[0], k) + within_slab(approximation.second, state[1], k)
+    if not isinstance(approximation, Slabs):
+        return [(approximation, state)]
+    found = []
+    for ansatz, run in zip(approximation.runs, state, strict=True):
+        own, handed = (bool(np.any(np.asarray(run["train"][name][k]) != 0)) for name in ("coefficients", "carried"))
+        if own or handed:
+            found.append((replace(approximation, runs=(ansatz,), own=own), (run,)))
+    return found
+
+
+def slab_leaves(goal: Objective, approximation: Approximation, state: Any, k: int, batches: tuple[Batch, ...]) -> list[Any]:
+    """What the terms read of an approximation in slab k, summand by summand."""
+    return [read_leaves(replace_approximation(goal, part), own, batches) for part, own in within_slab(approximation, state, k)]
+
+
+def values_at_end(march: March, points: Array) -> Array:
+    """The fields where the march has come to, [n, F]."""
+    parts = within_slab(march.slabs, march.runs, len(march.edges) - 2)
+    given = given_values(march.first.problem, march.first.exact, points)
+    return reduce(jnp.add, (values_at(part, state, points) for part, state in parts), given)
 
 
 def must_change(march: March) -> bool:
@@ -144,8 +165,12 @@ class Slab(NamedTuple):
     held_out: float
 
     @property
+    def features(self) -> Drawn:
+        return self.march.drawn[-1]
+
+    @property
     def family(self) -> Family:
-        return self.march.families[-1]
+        return self.features.family
 
 
 class _Next(NamedTuple):
@@ -165,35 +190,35 @@ class _Next(NamedTuple):
     def solved(self, state: tuple, held_out: float = 0.0) -> Slab:
         """The slab with the coefficients of this state, [M, F] and [F]."""
         march, k = self.march, len(self.march.edges) - 1
-        output, run = state[0]["train"]["output"], self.march.runs[self.march.active]
+        output, (*others, run) = state[0]["train"]["output"], self.march.runs
         coefficients = jnp.concatenate([output["kernel"], output["bias"][None]])
         table = run["train"]["coefficients"].at[k].set(coefficients)
-        run = {**run, "train": {**run["train"], "coefficients": table}}
-        runs = (*march.runs[: march.active], run, *march.runs[march.active + 1 :])
-        assert march.family is not None
-        edges, families = (*march.edges, self.place[2]), (*march.families, march.family)
-        return Slab(march._replace(runs=runs, edges=edges, families=families), coefficients, held_out)
+        runs = (*others, {**run, "train": {**run["train"], "coefficients": table}})
+        assert march.features is not None
+        edges, drawn = (*march.edges, self.place[2]), (*march.drawn, march.features)
+        return Slab(march._replace(runs=runs, edges=edges, drawn=drawn), coefficients, held_out)
 
 
 def _next(march: March, time: Timeline, end: float) -> _Next:
     k, start = len(march.edges) - 1, march.edges[-1]
     whole = march.goal if k else march.first
     march = march._replace(runs=tuple({**run, "edges": run["edges"].at[k + 1].set(end)} for run in march.runs))
-    goal = replace_approximation(whole, together(whole.problem.fields, (march.slabs.runs[march.active],)))
-    return _Next(march, goal, (slab_state(march.runs[march.active], time.axis, k),), (time.axis, start, end))
+    goal = replace_approximation(whole, together(whole.problem.fields, (march.slabs.runs[-1],)))
+    return _Next(march, goal, (slab_state(march.runs[-1], time.axis, k),), (time.axis, start, end))
 
 
-def solve_slab(setup: Setup, march: March, time: Timeline, width: int, end: float, near: tuple[Steep, ...] = ()) -> Slab:
+def solve_slab(setup: Setup, march: March, time: Timeline, end: float, near: tuple[Steep, ...] = ()) -> Slab:
     """Solve the next slab, to `end`, with the features of the active run, on points that `near` draws to layers.
 
     What is carried over is known at the points: the slab's own features are all that the solve sees.
     """
     slab = _next(march, time, end)
-    goal, carried = slab.goal, replace_approximation(slab.goal, march.slabs)
+    assert march.features is not None
+    goal, k, width = slab.goal, len(march.edges) - 1, march.features.width
 
     def points(index: int) -> tuple[Batch, ...]:
         batches = draw(goal, setup.counts(width), (*setup.seed, index), setup.dtype, slab.place, near)
-        return with_given(batches, read_leaves(carried, slab.march.runs, batches))
+        return with_given(batches, *slab_leaves(goal, march.slabs, slab.march.runs, k, batches))
 
     def add(weights: Weights, coefficients: Array, share: float) -> Weights:
         share_ = jnp.asarray(share, coefficients.dtype)
@@ -202,7 +227,7 @@ def solve_slab(setup: Setup, march: March, time: Timeline, width: int, end: floa
     weights = newton(goal, Weights(slab.state, {}), slab.basis, slab.state, points(2), setup.steps, add)
     solved, fresh = slab.solved(weights.state), points(7)
     penalties = any(term.place is not None for term in goal.terms)
-    sizes = field_sizes(carried, solved.march.weights, fresh[0].points) if penalties else None
+    sizes = field_sizes(march.first.problem, values_at_end(solved.march, fresh[0].points)) if penalties else None
     held_out = relative_residual(goal, weights, fresh, linearised(goal, weights, None, (), fresh), sizes)
     return solved._replace(held_out=held_out)
 
@@ -213,7 +238,7 @@ def take(slab: Slab, time: Timeline) -> March:
     dt = march.edges[-1] - march.edges[-2]
     slabs, runs = march.slabs, []
     for i, (ansatz, run) in enumerate(zip(slabs.runs, march.runs, strict=True)):
-        new = slab.coefficients if i == march.active else None
+        new = slab.coefficients if i == len(slabs.runs) - 1 else None
         carried = _carried(run["train"]["carried"][k], new, ansatz.exact, time, slabs.fields, dt)
         run = _doubled(run) if k + 1 == run["train"]["carried"].shape[0] else run
         table = run["train"]["carried"].at[k + 1].set(carried)
@@ -250,16 +275,16 @@ def _doubled(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def judge(setup: Setup, goal: Objective, weights: Weights, family: Family, width: int) -> Estimate:
-    """The error estimate: over the whole domain at once, or slab by slab where the setup has edges, with their families."""
+    """The error estimate: over the whole domain at once, or slab by slab where the setup has edges, with their features."""
     if not setup.edges:
-        return estimate(setup, goal, weights, family.scaled(RICHER), width, setup.exact)
+        return estimate(setup, goal, weights, family.scaled(RICHER), int(1.5 * width), setup.exact)
     time = timeline(setup.problem, setup.exact)
     assert time is not None
     points = error_points(setup)
-    return combined(setup, goal, weights, [_error_march(setup, goal, weights, time, width, points, i) for i in (0, 1)])
+    return combined(setup, goal, weights, [_error_march(setup, goal, weights, time, points, i) for i in (0, 1)])
 
 
-def _error_march(setup: Setup, goal: Objective, weights: Weights, time: Timeline, width: int, points: Array, index: int) -> Draw:
+def _error_march(setup: Setup, goal: Objective, weights: Weights, time: Timeline, points: Array, index: int) -> Draw:
     """The error equation J(u) e = -F(u) solved slab by slab, the error at the end of one carried to the next.
 
     So is what rounding of the weights causes, in a march of its own: early errors may grow.
@@ -268,45 +293,45 @@ def _error_march(setup: Setup, goal: Objective, weights: Weights, time: Timeline
     base = shaken(weights, setup.seed).state
     march = shaking = begin(setup, time, (goal.approximation, weights.state))
     norms = np.zeros(3)
-    for family, end in zip(setup.families, setup.edges[1:], strict=True):
-        family = family.scaled(RICHER)
-        if family != march.family or must_change(march):
-            march, shaking = (with_run(setup, each, time, family, width) for each in (march, shaking))
-        slab, shaken_slab, left = _error_slab(setup, march, shaking, base, time, width, end)
+    for drawn, end in zip(setup.drawn, setup.edges[1:], strict=True):
+        if drawn.richer() != march.features or must_change(march):
+            march, shaking = (with_run(setup, each, time, drawn.richer()) for each in (march, shaking))
+        slab, shaken_slab, left = _error_slab(setup, march, shaking, base, time, end)
         march, shaking, norms = take(slab, time), take(shaken_slab, time), np.hypot(norms, left)
     march = trimmed(march)
     rho, nl = norms[1:] / max(norms[0], 1e-300)
-    values, rounding = (np.asarray(correction_values(each.slabs, each.runs, points)) for each in (march, shaking))
+    values, rounding = (np.asarray(values_at(each.slabs, each.runs, points)) for each in (march, shaking))
     return Draw(march.slabs, march.runs, values, root_mean_squares(rounding), finite(rho), finite(nl))
 
 
-def _error_slab(
-    setup: Setup, march: March, noise: March, base: Any, time: Timeline, width: int, end: float
-) -> tuple[Slab, Slab, np.ndarray]:
+def _error_slab(setup: Setup, march: March, noise: March, base: Any, time: Timeline, end: float) -> tuple[Slab, Slab, np.ndarray]:
     """One slab of the error and of rounding, and the residual before, linearised after, and in full after: [3].
 
     `base` is the state of the solution with every weight changed by a rounding error.
     """
     slab, shaking = _next(march, time, end), _next(noise, time, end)
-    goal, near = slab.goal, march.points_near
-    assert march.base is not None
-    judged, errors = (replace_approximation(goal, each) for each in (march.base[0], march.slabs))
-    state, weights = march.base[1], Weights(slab.state, {})
+    assert march.base is not None and march.features is not None
+    goal, width, near = slab.goal, march.features.width, march.features.family.steep
+    judged, state = march.base
+    weights, k = Weights(slab.state, {}), len(march.edges) - 1
+
+    def read(approximation: Approximation, state: Any, batches: tuple[Batch, ...]) -> list[Any]:
+        return slab_leaves(goal, approximation, state, k, batches)
 
     batches = draw(goal, setup.counts(width), (*setup.seed, 2), setup.dtype, slab.place, near)
-    found, moved = (read_leaves(judged, each, batches) for each in (state, base))
-    carried, rounded = (read_leaves(errors, each.march.runs, batches) for each in (slab, shaking))
-    systems = linearised(goal, weights, slab.basis, slab.state, with_given(batches, found, carried))
+    found, carried = read(judged, state, batches), read(march.slabs, slab.march.runs, batches)
+    systems = linearised(goal, weights, slab.basis, slab.state, with_given(batches, *found, *carried))
     scales = [row_scales(rows, term) for rows, term in zip(systems, goal.terms, strict=True)]
-    after, before = given_residuals(goal, with_given(batches, moved)), given_residuals(goal, with_given(batches, found, rounded))
+    after = given_residuals(goal, with_given(batches, *read(judged, base, batches)))
+    before = given_residuals(goal, with_given(batches, *found, *read(march.slabs, shaking.march.runs, batches)))
     targets = [jnp.stack([-rows.residual, a - b], axis=2) for rows, a, b in zip(systems, after, before, strict=True)]
-    coefficients, rounding = least_squares([rows.matrix for rows in systems], targets, scales).T
+    coefficients, rounding = least_squares([rows.matrix for rows in systems], targets, scales)[0].T
     new, shaken_new = (add_coefficients(slab.basis, slab.state, c, jnp.ones((), c.dtype)) for c in (coefficients, rounding))
 
     fresh = draw(goal, setup.counts(width // 4), (*setup.seed, 3), setup.dtype, slab.place, near)
-    fresh = with_given(fresh, read_leaves(judged, state, fresh))
+    fresh = with_given(fresh, *read(judged, state, fresh))
     alone = given_residuals(goal, fresh)
-    fresh = with_given(fresh, read_leaves(errors, slab.march.runs, fresh))
+    fresh = with_given(fresh, *read(march.slabs, slab.march.runs, fresh))
     checks = linearised(goal, weights, slab.basis, slab.state, fresh)
     whole = np.hypot(residual_norm([rows.residual for rows in checks], scales), residual_norm(alone, scales))
     left = full = residual_norm([rows.residual + rows.matrix @ coefficients for rows in checks], scales)

@@ -21,12 +21,12 @@ from .domains import Domain
 from .errors import ProblemWarning, SolutionError, listing, suggestion
 from .estimate import Estimate, Trust
 from .expression import Expression
-from .families import Family
+from .families import RICHER, Family
 from .features import Setup
 from .history import History, Status
 from .loss import Objective, Weights, draw, objective, physical
 from .problem import Problem
-from .slabs import RICHER, judge
+from .slabs import judge
 
 _ERROR_POINTS = 10_000
 
@@ -210,20 +210,19 @@ class Solution:
                 "This solution has no error correction to add. Solve the problem again, or load it with the problem."
             )
         goal = objective(self.problem, self.corrected.approximation, self.setup.exact)
-        width = int(1.5 * self.width)
         setup = replace(self.setup, seed=(*self.setup.seed, 31))
-        judged = judge(setup, goal, self.corrected.weights, self.family, width)
-        richer = tuple(family.scaled(RICHER) for family in setup.families)
+        judged = judge(setup, goal, self.corrected.weights, self.family, self.width)
+        richer = tuple(drawn.richer() for drawn in setup.drawn)
         return replace(
             self,
             goal=goal,
             weights=self.corrected.weights,
-            setup=replace(setup, families=richer),
+            setup=replace(setup, drawn=richer),
             error_estimate=judged.errors,
             trust=judged.trust,
             trust_reason=judged.reason,
             family=self.family.scaled(RICHER),
-            width=width,
+            width=int(1.5 * self.width),
             corrected=judged,
         )
 

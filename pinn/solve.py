@@ -20,7 +20,7 @@ from .errors import AccuracyWarning, ProblemError
 from .estimate import Trust, choose_family, estimate
 from .features import Setup, coarse_sizes, field_sizes
 from .history import Clock, History, Record, Status
-from .loss import Objective, Weights, objective, start_unknown
+from .loss import Objective, Weights, field_values, objective, start_unknown
 from .marching import march_through
 from .networks import Encoding
 from .problem import Problem
@@ -157,7 +157,7 @@ def _network(setup: Setup, plan: Plan, outcome: Outcome | None) -> tuple[Objecti
     problem, dtype = setup.problem, setup.dtype
     if outcome is not None:
         points = jnp.asarray(measure_points(problem.domain, 2000), dtype)
-        sizes = field_sizes(outcome.goal, outcome.weights, points)
+        sizes = field_sizes(problem, field_values(outcome.goal, outcome.weights, points))
     else:
         sizes = coarse_sizes(setup)
     lower, upper = problem.domain.bounds
@@ -182,7 +182,7 @@ def _solution(setup: Setup, plan: Plan, outcome: Outcome, status: Status, clock:
         problem=setup.problem,
         goal=outcome.goal,
         weights=outcome.weights,
-        setup=replace(setup, edges=outcome.edges, families=outcome.families),
+        setup=replace(setup, edges=outcome.edges, drawn=outcome.drawn),
         status=status,
         error_estimate=judged.errors,
         trust=judged.trust,

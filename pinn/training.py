@@ -16,7 +16,7 @@ from jax import Array
 
 from .errors import MethodError
 from .estimate import Estimate, Trust, estimate
-from .families import UNRESOLVED, Family, candidates, search
+from .families import UNRESOLVED, Drawn, Family, candidates, search
 from .features import Fit, Setup, fit, linearised, relative_residual
 from .history import Clock, History, Record, Status
 from .loss import Batch, Objective, Weights, draw, mean_squares, objective, residuals, rows
@@ -58,7 +58,7 @@ class Phase:
 class Outcome:
     """A trained approximation, and its estimated error; `family` and `width` are the features that judged it or made it.
 
-    `edges` are those of its slabs of time, if it has any, and `families` their features.
+    `edges` are those of its slabs of time, if it has any, and `drawn` their features.
     """
 
     goal: Objective
@@ -67,7 +67,7 @@ class Outcome:
     width: int
     estimate: Estimate
     edges: tuple[float, ...] = ()
-    families: tuple[Family, ...] = ()
+    drawn: tuple[Drawn, ...] = ()
 
     def better_than(self, other: Outcome) -> bool:
         """An estimate that means something before one that does not, then the smaller."""

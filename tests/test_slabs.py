@@ -13,7 +13,7 @@ import pinn
 from pinn import at, d, laplacian
 from pinn.derivatives import nested_jvp, sin
 from pinn.exact import plan_exact
-from pinn.families import Family
+from pinn.families import Drawn, Family
 from pinn.features import Setup
 from pinn.history import Clock, History
 from pinn.marching import Marcher, march_through
@@ -53,8 +53,8 @@ def marched(problem, width=60, count=4, exact=None, family=None):
     march = begin(setup, time)
     for k, end in enumerate(np.linspace(time.start, time.end, count + 1)[1:]):
         changes = k == 0 or (k == 1 and march.goal.exact is not march.first.exact)
-        march = with_run(setup, march, time, family, width) if changes else march
-        march = take(solve_slab(setup, march, time, width, float(end)), time)
+        march = with_run(setup, march, time, Drawn(family, width)) if changes else march
+        march = take(solve_slab(setup, march, time, float(end)), time)
     return setup, time, march
 
 
@@ -162,9 +162,9 @@ def test_more_slabs_than_there_is_room_for():
 def test_features_may_change_between_slabs():
     problem = swing()
     setup, time, march = marched(problem, count=2)
-    march = march._replace(edges=march.edges[:2], families=march.families[:1])
-    march = with_run(setup, march, time, Family(sin, (1.0,)), 40)
-    march = take(solve_slab(setup, march, time, 40, 3.0), time)
+    march = march._replace(edges=march.edges[:2], drawn=march.drawn[:1])
+    march = with_run(setup, march, time, Drawn(Family(sin, (1.0,)), 40))
+    march = take(solve_slab(setup, march, time, 3.0), time)
     t = np.linspace(0, 3, 101)[:, None]
     np.testing.assert_allclose(values_of(march, t)[:, 0], problem.reference(t)["u"], atol=1e-8)
 
@@ -188,8 +188,8 @@ def test_the_error_is_carried_too(width):
     """With few features the error of the first slabs is most of that of the last; the estimate follows it."""
     problem = swing()
     setup, _, march = marched(problem, width=width)
-    divided = replace(setup, edges=march.edges, families=march.families)
-    found = judge(divided, march.first, march.weights, march.families[0], 60)
+    divided = replace(setup, edges=march.edges, drawn=tuple(Drawn(each.family, 40) for each in march.drawn))
+    found = judge(divided, march.first, march.weights, march.drawn[0].family, 40)
     t = np.linspace(0, 4, 2001)[:, None]
     reference = problem.reference(t)["u"]
     true = np.linalg.norm(values_of(march, t)[:, 0] - reference) / np.linalg.norm(reference)
@@ -214,7 +214,7 @@ def test_slabs_grow_where_it_is_easy():
     )
     setup = setup_of(problem)
     time = timeline(problem, setup.exact)
-    march = Marcher(setup, time, 40, 1e-9, Clock(100.0), History()).run()
+    march = Marcher(setup, time, (40,), 1e-9, Clock(100.0), History()).run()
     assert march is not None
     lengths = np.diff(march.edges)
     assert lengths[0] < 0.5 * lengths.max()
@@ -251,4 +251,4 @@ def test_many_cycles_of_lotka_volterra(tmp_path):
     loaded = pinn.load(tmp_path / "cycles", problem)
     assert np.array_equal(loaded(t=t)["a"], found["a"])
     assert loaded.setup.edges == solution.setup.edges
-    assert loaded.setup.families == solution.setup.families
+    assert loaded.setup.drawn == solution.setup.drawn
