@@ -9,12 +9,11 @@ Values that are given, and met by construction, are not part of it: `lifted` giv
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache, partial, reduce
+from dataclasses import dataclass, replace
+from functools import lru_cache, reduce
 from operator import add
 from typing import Any, Protocol
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -124,25 +123,7 @@ class Slabs:
 
     def values(self, state: State, point: Smooth) -> Smooth:
         now = (point.value if isinstance(point, Jet) else point)[self.axis]
-        return reduce(add, [self._of_alike(ansatz, runs, now, point) for ansatz, runs in self._alike(state)])
-
-    def _alike(self, state: State) -> list[tuple[Ansatz, list[State]]]:
-        """Runs of one structure and width are evaluated together, which compiles once for all of them."""
-        alike: dict[tuple, list[State]] = {}
-        for ansatz, run in zip(self.runs, state, strict=True):
-            alike.setdefault((ansatz, run["train"]["coefficients"].shape), []).append(run)
-        return [(ansatz, runs) for (ansatz, _), runs in alike.items()]
-
-    def _of_alike(self, ansatz: Ansatz, runs: list[State], now: Array, point: Smooth) -> Smooth:
-        if len(runs) == 1:
-            return self._of_run(ansatz, runs[0], now, point)
-
-        def parts(run: State) -> Any:
-            values = self._of_run(ansatz, run, now, point)
-            return values.parts if isinstance(values, Jet) else values
-
-        summed = jax.tree.map(partial(jnp.sum, axis=0), jax.vmap(parts)(jax.tree.map(lambda *tables: jnp.stack(tables), *runs)))
-        return Jet(summed, point.indices) if isinstance(point, Jet) else summed
+        return reduce(add, [self._of_run(ansatz, run, now, point) for ansatz, run in zip(self.runs, state, strict=True)])
 
     def _of_run(self, ansatz: Ansatz, run: State, now: Array, point: Smooth) -> Smooth:
         edges = run["edges"]
@@ -192,6 +173,15 @@ def slab_state(run: State, axis: int, k: Any) -> State:
     output = {"kernel": coefficients[:-1], "bias": coefficients[-1]}
     scale = jnp.ones_like(output["bias"])
     return {"train": {"output": output}, "frozen": run["frozen"], "scale": scale, "box": box, "steps": run["steps"]}
+
+
+def summands(approximation: Approximation, state: State) -> list[tuple[Approximation, State]]:
+    """What an approximation is the sum of, a run of slabs at a time: what is compiled for one run serves all alike."""
+    if isinstance(approximation, Sum):
+        return summands(approximation.first, state[0]) + summands(approximation.second, state[1])
+    if isinstance(approximation, Slabs):
+        return [(replace(approximation, runs=(a,)), (run,)) for a, run in zip(approximation.runs, state, strict=True)]
+    return [(approximation, state)]
 
 
 def read(approximation: Approximation, expression: Expression, state: State, extras: Mapping[str, Array], point: Array) -> Array:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache, partial, reduce
 from typing import Any, NamedTuple
 
 import jax
@@ -19,9 +19,10 @@ import numpy as np
 from jax import Array
 
 from .algebra import Domain
-from .approximation import Approximation, State, lifted, read
+from .approximation import Approximation, State, lifted, read, summands
 from .boundaries import Surface
 from .exact import Exact
+from .expression import Expression
 from .problem import Problem, Term
 from .steep import Steep
 from .values import Points
@@ -63,8 +64,7 @@ class Objective:
 
     def extras(self, unknown: Mapping[str, Array], dtype: jnp.dtype) -> dict[str, Array]:
         """Constants and parameters, as residuals receive them."""
-        known = {name: jnp.asarray(value, dtype) for name, value in self.problem.constants.items()}
-        return known | physical(self.problem, unknown)
+        return _extras(self.problem, unknown, dtype)
 
     def leaves(self, term: Term, weights: Weights, row: Batch) -> Array:
         """What the term reads of the fields at one row of its batch, [L]."""
@@ -100,6 +100,10 @@ def physical(problem: Problem, unknown: Mapping[str, Array]) -> dict[str, Array]
     return {name: jnp.exp(value) if problem.parameters[name].positive else value for name, value in unknown.items()}
 
 
+def _extras(problem: Problem, unknown: Mapping[str, Array], dtype: Any) -> dict[str, Array]:
+    return {name: jnp.asarray(value, dtype) for name, value in problem.constants.items()} | physical(problem, unknown)
+
+
 def draw(
     goal: Objective,
     counts: Mapping[str, int],
@@ -125,7 +129,7 @@ def draw(
             lower, upper = (ends[axis] for ends in goal.problem.domain.bounds)
             points[:, axis] = start + (points[:, axis] - lower) * ((end - start) / (upper - lower))
         inputs = jnp.asarray(points, dtype), {name: jnp.asarray(column, dtype) for name, column in columns.items()}
-        batches.append(Batch(*inputs, _given(goal.problem, goal.exact, term, *inputs), jnp.asarray(weight, dtype)))
+        batches.append(batch_at(goal, term.expression, *inputs, jnp.asarray(weight, dtype)))
     return tuple(batches)
 
 
@@ -161,10 +165,18 @@ def _towards_layers(
     return moved, 1 / density if term.place is None else np.ones(len(points))
 
 
+def batch_at(
+    goal: Objective, expression: Expression, points: Array, columns: dict[str, Array], weight: Array | None = None
+) -> Batch:
+    """The batch of an expression at points."""
+    given = _given(goal.problem, goal.exact, expression, points, columns)
+    return Batch(points, columns, given, jnp.ones(len(points), points.dtype) if weight is None else weight)
+
+
 @partial(jax.jit, static_argnums=(0, 1, 2))
-def _given(problem: Problem, exact: Exact, term: Term, points: Array, columns: dict[str, Array]) -> Array:
+def _given(problem: Problem, exact: Exact, expression: Expression, points: Array, columns: dict[str, Array]) -> Array:
     constants = {name: jnp.asarray(value, points.dtype) for name, value in problem.known().items()}
-    return jax.vmap(lambda p, c: lifted(exact, term.expression, problem.fields, constants | c, p))(points, columns)
+    return jax.vmap(lambda p, c: lifted(exact, expression, problem.fields, constants | c, p))(points, columns)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -176,10 +188,9 @@ def residuals(objective: Objective, weights: Weights, batches: Sequence[Batch]) 
     )
 
 
-@partial(jax.jit, static_argnums=0)
 def field_values(goal: Objective, weights: Weights, points: Array) -> Array:
-    """The fields at points, [n, F]."""
-    return by_chunks(lambda p: goal.values(weights, p), points)
+    """The fields at points, [n, F], summand by summand."""
+    return given_values(goal, weights.unknown, points) + summed_values(goal.approximation, weights.state, points)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -188,38 +199,64 @@ def values_at(approximation: Approximation, state: State, points: Array) -> Arra
     return by_chunks(lambda p: approximation.values(state, p), points)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def given_values(problem: Problem, exact: Exact, points: Array) -> Array:
+def given_values(goal: Objective, unknown: Mapping[str, Array], points: Array) -> Array:
     """The values met by construction at points, [n, F]."""
-    constants = {name: jnp.asarray(value, points.dtype) for name, value in problem.known().items()}
-    return by_chunks(lambda p: exact.values(problem.fields, p, constants), points)
+    return _given_values(goal.problem, goal.exact, dict(unknown), points)
 
 
-@partial(jax.jit, static_argnums=0)
-def read_leaves(objective: Objective, state: State, batches: Sequence[Batch]) -> tuple[Array, ...]:
-    """What every term reads of the approximation alone at its points, each [n, L]."""
-
-    def one(term: Term, row: Batch) -> Array:
-        extras = objective.extras({}, row.points.dtype) | row.columns
-        return read(objective.approximation, term.expression, state, extras, row.points)
-
-    return tuple(by_chunks(partial(one, term), batch) for term, batch in zip(objective.terms, batches, strict=True))
+@partial(jax.jit, static_argnums=(0, 1))
+def _given_values(problem: Problem, exact: Exact, unknown: dict[str, Array], points: Array) -> Array:
+    extras = _extras(problem, unknown, points.dtype)
+    return by_chunks(lambda p: exact.values(problem.fields, p, extras), points)
 
 
-@partial(jax.jit, static_argnums=0)
-def given_residuals(objective: Objective, batches: Sequence[Batch]) -> tuple[Array, ...]:
+def expression_values(goal: Objective, expression: Expression, weights: Weights, batch: Batch) -> Array:
+    """An expression of the fields at the points of its batch, [n, K], read summand by summand."""
+    parts = summands(goal.approximation, weights.state)
+    leaves = [(leaves_of(goal, part, expression, weights.unknown, state, batch),) for part, state in parts]
+    return _expression_values(goal, expression, weights.unknown, *with_given((batch,), *leaves))
+
+
+def read_leaves(goal: Objective, approximation: Approximation, state: State, batches: Sequence[Batch]) -> tuple[Array, ...]:
+    """What every term reads of an approximation alone at its points, each [n, L]."""
+    pairs = zip(goal.terms, batches, strict=True)
+    return tuple(leaves_of(goal, approximation, term.expression, {}, state, batch) for term, batch in pairs)
+
+
+def given_residuals(goal: Objective, batches: Sequence[Batch]) -> tuple[Array, ...]:
     """The residuals of every term where the given leaves are all there is, each [n, K]."""
+    return tuple(_expression_values(goal, term.expression, {}, batch) for term, batch in zip(goal.terms, batches, strict=True))
 
-    def one(term: Term, row: Batch) -> Array:
-        extras = objective.extras({}, row.points.dtype) | row.columns
-        return row.weight * term.expression.value(row.points, row.given, extras)
 
-    return tuple(by_chunks(partial(one, term), batch) for term, batch in zip(objective.terms, batches, strict=True))
+def leaves_of(
+    goal: Objective, part: Approximation, expression: Expression, unknown: Mapping[str, Array], state: State, batch: Batch
+) -> Array:
+    """What an expression reads of an approximation alone at the points of its batch, [n, L]."""
+    return _leaves_of(goal.problem, part, expression, dict(unknown), state, batch)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _leaves_of(
+    problem: Problem, part: Approximation, expression: Expression, unknown: dict[str, Array], state: State, batch: Batch
+) -> Array:
+    extras = _extras(problem, unknown, batch.points.dtype)
+    return by_chunks(lambda row: read(part, expression, state, extras | row.columns, row.points), batch)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _expression_values(goal: Objective, expression: Expression, unknown: dict[str, Array], batch: Batch) -> Array:
+    extras = goal.extras(unknown, batch.points.dtype)
+    return by_chunks(lambda row: row.weight * expression.value(row.points, row.given, extras | row.columns), batch)
 
 
 def with_given(batches: Sequence[Batch], *leaves: Sequence[Array]) -> tuple[Batch, ...]:
     """The batches with more leaves given."""
     return tuple(batch._replace(given=sum(more, batch.given)) for batch, *more in zip(batches, *leaves, strict=True))
+
+
+def summed_values(approximation: Approximation, state: State, points: Array) -> Array:
+    """The fields of an approximation alone at points, [n, F], summand by summand."""
+    return reduce(jnp.add, (values_at(*part, points) for part in summands(approximation, state)))
 
 
 def by_chunks(one: Callable, batch: Any) -> Any:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .approximation import Approximation, Slabs, Sum, Together, empty_run, slab_state, together
+from .approximation import Approximation, Slabs, Sum, Together, empty_run, slab_state, summands, together
 from .estimate import (
     Draw,
     Estimate,
@@ -41,6 +41,7 @@ from .loss import (
     objective,
     read_leaves,
     residuals,
+    summed_values,
     values_at,
     with_given,
 )
@@ -123,27 +124,27 @@ def trimmed(march: March) -> March:
 
 def within_slab(approximation: Approximation, state: Any, k: int) -> list[tuple[Approximation, Any]]:
     """The summands of an approximation that are not zero in slab k, a run each: what is compiled for one serves all alike."""
-    if isinstance(approximation, Sum):
-        return within_slab(approximation.first, state[0], k) + within_slab(approximation.second, state[1], k)
-    if not isinstance(approximation, Slabs):
-        return [(approximation, state)]
     found = []
-    for ansatz, run in zip(approximation.runs, state, strict=True):
-        own, handed = (bool(np.any(np.asarray(run["train"][name][k]) != 0)) for name in ("coefficients", "carried"))
-        if own or handed:
-            found.append((replace(approximation, runs=(ansatz,), own=own), (run,)))
+    for part, own in summands(approximation, state):
+        if isinstance(part, Slabs):
+            tables = own[0]["train"]
+            new, handed = (bool(np.any(np.asarray(tables[name][k]) != 0)) for name in ("coefficients", "carried"))
+            if not (new or handed):
+                continue
+            part = replace(part, own=new)
+        found.append((part, own))
     return found
 
 
 def slab_leaves(goal: Objective, approximation: Approximation, state: Any, k: int, batches: tuple[Batch, ...]) -> list[Any]:
     """What the terms read of an approximation in slab k, summand by summand."""
-    return [read_leaves(replace_approximation(goal, part), own, batches) for part, own in within_slab(approximation, state, k)]
+    return [read_leaves(goal, part, own, batches) for part, own in within_slab(approximation, state, k)]
 
 
 def values_at_end(march: March, points: Array) -> Array:
     """The fields where the march has come to, [n, F]."""
     parts = within_slab(march.slabs, march.runs, len(march.edges) - 2)
-    given = given_values(march.first.problem, march.first.exact, points)
+    given = given_values(march.first, {}, points)
     return reduce(jnp.add, (values_at(part, state, points) for part, state in parts), given)
 
 
@@ -300,7 +301,7 @@ def _error_march(setup: Setup, goal: Objective, weights: Weights, time: Timeline
         march, shaking, norms = take(slab, time), take(shaken_slab, time), np.hypot(norms, left)
     march = trimmed(march)
     rho, nl = norms[1:] / max(norms[0], 1e-300)
-    values, rounding = (np.asarray(values_at(each.slabs, each.runs, points)) for each in (march, shaking))
+    values, rounding = (np.asarray(summed_values(each.slabs, each.runs, points)) for each in (march, shaking))
     return Draw(march.slabs, march.runs, values, root_mean_squares(rounding), finite(rho), finite(nl))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from jax import Array
 from jax.core import Tracer
 
 from . import sampling
-from .approximation import lifted, read
 from .domains import Domain
 from .errors import ProblemWarning, SolutionError, listing, suggestion
 from .estimate import Estimate, Trust
@@ -24,7 +23,7 @@ from .expression import Expression
 from .families import RICHER, Family
 from .features import Setup
 from .history import History, Status
-from .loss import Objective, Weights, draw, objective, physical
+from .loss import Objective, Weights, batch_at, draw, expression_values, field_values, objective, physical
 from .problem import Problem
 from .slabs import judge
 
@@ -130,7 +129,7 @@ class Solution:
             SolutionError: a coordinate that is missing or does not exist.
         """
         points, shape, traced = points_of(self.problem.domain, self.setup.dtype, coordinates)
-        values = _values(self.goal, self.weights, points)
+        values = field_values(self.goal, self.weights, points)
         columns = {name: values[:, i].reshape(shape) for i, name in enumerate(self.problem.fields)}
         out = columns if traced else {name: np.asarray(column)[()] for name, column in columns.items()}
         return out if len(out) > 1 else out[self.problem.fields[0]]
@@ -186,7 +185,7 @@ class Solution:
     def errors(self) -> ErrorReport:
         """Relative L2 and largest error where the reference is finite, residuals, and the misfit of every condition."""
         points = sampling.measure_points(self.problem.domain, _ERROR_POINTS)
-        found = np.asarray(_values(self.goal, self.weights, jnp.asarray(points, self.setup.dtype)))
+        found = np.asarray(field_values(self.goal, self.weights, jnp.asarray(points, self.setup.dtype)))
         known = self.problem.reference(points) if self.problem.reference is not None else {}
         fields = {}
         for name, reference in known.items():
@@ -245,7 +244,7 @@ class Solution:
 
     def _evaluated(self, function: Callable, points: Array, shape: tuple[int, ...], traced: bool) -> Any:
         expression = _expression(self.problem, function)
-        values = _components(self.goal, expression, self.weights, points)
+        values = expression_values(self.goal, expression, self.weights, batch_at(self.goal, expression, points, {}))
         columns = [values[:, k].reshape(shape) for k in range(len(expression.components))]
         columns = columns if traced else [np.asarray(column)[()] for column in columns]
         if not any(expression.components):
@@ -259,7 +258,7 @@ class Solution:
         residual: dict[str, float] = {}
         conditions: dict[str, float] = {}
         for term, batch in zip(whole.terms, batches, strict=True):
-            values = np.asarray(_term(whole, term, self.weights, batch))
+            values = np.asarray(expression_values(whole, term.expression, self.weights, batch))
             if term.place is None:
                 size = np.sqrt(np.mean(values**2, axis=0))
                 residual = dict(zip(term.expression.components, size.tolist(), strict=True))
@@ -296,24 +295,3 @@ def points_of(domain: Domain, dtype: Any, coordinates: Mapping[str, Any]) -> tup
 @lru_cache(maxsize=128)
 def _expression(problem: Problem, function: Callable) -> Expression:
     return Expression(function, problem.domain.coordinates, problem.depends, problem.known())
-
-
-@partial(jax.jit, static_argnums=0)
-def _values(goal: Objective, weights: Weights, points: Array) -> Array:
-    return jax.vmap(lambda p: goal.values(weights, p))(points)
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _components(goal: Objective, expression: Expression, weights: Weights, points: Array) -> Array:
-    extras = goal.extras(weights.unknown, points.dtype)
-
-    def one(point: Array) -> Array:
-        given = lifted(goal.exact, expression, goal.approximation.fields, extras, point)
-        return expression.value(point, given + read(goal.approximation, expression, weights.state, extras, point), extras)
-
-    return jax.vmap(one)(points)
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _term(goal: Objective, term: Any, weights: Weights, batch: Any) -> Array:
-    return jax.vmap(lambda row: goal.residual(term, weights, row))(batch)
