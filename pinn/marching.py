@@ -17,7 +17,7 @@ import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
-from .families import Drawn, Family, candidates, following, neighbours, oscillating, search, steepened
+from .families import UNRESOLVED, Drawn, Family, candidates, following, neighbours, oscillating, search, steepened
 from .features import Setup
 from .history import Clock, History, Record
 from .layers import out_of_date, steep_coordinates
@@ -28,7 +28,7 @@ from .training import Outcome, reached
 
 _TARGET = 1e-9  # held-out residual of a slab, where no tolerance asks for less
 _SHORTEST = 5.0  # seconds left that a march is worth beginning with
-_JUDGING = 2.0  # seconds of judging a slab, in those of one attempt at it
+_JUDGING = 6.0  # seconds of judging a slab, in those of one attempt at it
 _CONVERGED = 1e-2  # held-out residual of a slab that stands for a solution
 _PATIENCE = 3  # slabs that met the target before a longer one is tried, or that missed it before a shorter one is tried again
 _WORSE = 4.0  # times the held-out residual after a search that another one is worth while for; cubed if it was in vain
@@ -89,7 +89,7 @@ class Marcher:
         known = [seconds * (width / other) ** 2 for other, seconds in self.seconds.items() if other <= width]
         each = self.seconds.get(width, max(known, default=0.0))
         ahead = (self.time.end - self.march.edges[-1]) / size * each
-        return (1 + _JUDGING) * ahead + _JUDGING * self.spent < 0.9 * self.clock.left
+        return (1 + _JUDGING) * ahead + _JUDGING * self.spent < 0.7 * self.clock.left
 
     # --- layers
 
@@ -139,7 +139,7 @@ class Marcher:
             near = [best.family, best.family.scaled(0.5, self.time.axis)]
             new = self.look(starts if best.held_out > _CONVERGED else near, width, size / 4, 16)
             new = self.magnified(new, size / 4)
-            if new.held_out > 0.5 * best.held_out and best.held_out < _CONVERGED:
+            if new.held_out > 0.5 * best.held_out and best.held_out < UNRESOLVED:
                 break
             best, size = new, size / 4
         return best.features, size
@@ -159,16 +159,18 @@ class Marcher:
     def next(self, features: Drawn, size: float) -> tuple[Slab, float] | None:
         """One more slab that meets the target, or the best that can be had, and the size for the one after it."""
         left = self.time.end - self.march.edges[-1]
+        while size < left / 4 and not self.affords(size, features.width):
+            size *= 1.5
         size = left / math.ceil(left / size - 0.1)
         slab, before = self.attempt(features, size), size
         if slab.held_out > 0.1 * self.target and self.tempting(slab.family):
             slab = min(slab, self.changed(features, size), key=lambda each: each.held_out)
-        while slab.held_out > self.target and (not self.rest or slab.held_out > _CONVERGED):
-            if self.clock.left < 0 or (size < _LEAST * self.whole and slab.held_out > _CONVERGED):
+        while slab.held_out > self.target and (not self.rest or slab.held_out > UNRESOLVED):
+            if self.clock.left < 0 or (size < _LEAST * self.whole and slab.held_out > UNRESOLVED):
                 return None
-            if self.affords(size / 2, slab.features.width) or slab.held_out > _CONVERGED:
+            if self.affords(size / 2, slab.features.width) or slab.held_out > UNRESOLVED:
                 shorter = self.attempt(slab.features, size / 2)
-                if shorter.held_out < 0.3 * slab.held_out or slab.held_out > _CONVERGED:
+                if shorter.held_out < 0.3 * slab.held_out or slab.held_out > UNRESOLVED:
                     slab, size = shorter, size / 2
                     continue
             if slab.held_out > self.searched:
@@ -178,6 +180,8 @@ class Marcher:
                     slab = better
                     continue
             self.rest = _PATIENCE + 1
+            self.target = max(self.target, 2 * slab.held_out)
+            break
         self.rest = max(0, self.rest - 1)
         self.calm = 0 if slab.held_out > self.target or size < before else self.calm + 1
         easy = slab.held_out < 0.03 * self.target or (slab.held_out < 0.3 * self.target and self.calm > _PATIENCE)
