@@ -235,7 +235,7 @@ def test_many_cycles_of_lotka_volterra(tmp_path):
         residual=lambda a, b, t: {"prey": d(a, t) - 1.5 * a + a * b, "hunters": d(b, t) + 3 * b - a * b},
         conditions=[pinn.Initial(a=10.0, b=5.0)],
     )
-    solution = pinn.solve(problem, progress=False)
+    solution = pinn.solve(problem, time_limit=30, progress=False)
     assert len(solution.setup.edges) > 3
     t = np.linspace(0, 10, 301)
     run = solve_ivp(

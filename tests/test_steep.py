@@ -36,8 +36,8 @@ def test_derivatives_agree_with_those_of_jax(periodic, raw):
     def function(point):
         return sin(encoding(point, box, steps) @ weights)
 
-    indices = [(0, 0), (1, 0), (0, 1), (1, 1), (0, 2), (0, 3)]
-    for point in (jnp.array([0.3, 1.1]), jnp.array([0.9, 1.45]), jnp.array([0.1, 2.9])):
+    indices = [(0, 0), (1, 0), (0, 1), (1, 1), (0, 2)]
+    for point in (jnp.array([0.3, 1.1]), jnp.array([0.1, 2.9])):
         fast, slow = taylor(function, point, indices), nested_grad(function, point, indices)
         for index in indices:
             np.testing.assert_allclose(fast[index], slow[index], rtol=1e-9, atol=1e-9 * 40 ** sum(index))
@@ -86,7 +86,9 @@ def front(width, **options):
 
 def start_of(problem):
     """Its initial values."""
-    return lambda points: given_values(problem, plan_exact(problem, None), jnp.asarray(points))
+    exact = plan_exact(problem, None)
+    basis, _ = feature_ansatz(problem, exact, Family(sin, (1.0, 1.0)), 4, (0,), jnp.float64)
+    return lambda points: given_values(objective(problem, basis, exact), {}, jnp.asarray(points))
 
 
 def test_layers_are_found_where_they_are():
