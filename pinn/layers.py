@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from . import sampling
 from .problem import Problem
-from .steep import Steep, steep_coordinate
+from .steep import Steep, mean_over, steep_coordinate
 
 _LINES = 12
 _NODES = 512
@@ -54,7 +54,7 @@ def steep_coordinates(
         found_values = np.asarray(values(flat), np.float64).reshape(len(lines), len(z), -1)
         inside = domain.contains(flat).reshape(len(lines), len(z)) | domain.is_box
         density = _density(z, found_values, inside, periodic[axis])
-        if density.max() > _PEAKED * _mean(z, density):
+        if density.max() > _PEAKED * mean_over(z, density):
             found.append(steep_coordinate(axis, z, density, periodic[axis]))
     return tuple(found)
 
@@ -70,10 +70,6 @@ def _density(z: NDArray, values: NDArray, inside: NDArray, periodic: bool) -> ND
     density = np.sum(np.sqrt(bend.max(axis=0) / size), axis=1)
     around = np.pad(density, 2, mode="edge")
     return np.mean([around[i : i + len(z)] for i in range(5)], axis=0)
-
-
-def _mean(z: NDArray, density: NDArray) -> float:
-    return float(np.sum((density[1:] + density[:-1]) / 2 * np.diff(z)) / (z[-1] - z[0]))
 
 
 def out_of_date(old: Sequence[Steep], new: Sequence[Steep]) -> bool:

@@ -213,14 +213,14 @@ def _given_values(problem: Problem, exact: Exact, unknown: dict[str, Array], poi
 def expression_values(goal: Objective, expression: Expression, weights: Weights, batch: Batch) -> Array:
     """An expression of the fields at the points of its batch, [n, K], read summand by summand."""
     parts = summands(goal.approximation, weights.state)
-    leaves = [(leaves_of(goal, part, expression, weights.unknown, state, batch),) for part, state in parts]
+    leaves = [(_leaves_of(goal.problem, part, expression, weights.unknown, state, batch),) for part, state in parts]
     return _expression_values(goal, expression, weights.unknown, *with_given((batch,), *leaves))
 
 
 def read_leaves(goal: Objective, approximation: Approximation, state: State, batches: Sequence[Batch]) -> tuple[Array, ...]:
     """What every term reads of an approximation alone at its points, each [n, L]."""
     pairs = zip(goal.terms, batches, strict=True)
-    return tuple(leaves_of(goal, approximation, term.expression, {}, state, batch) for term, batch in pairs)
+    return tuple(_leaves_of(goal.problem, approximation, term.expression, {}, state, batch) for term, batch in pairs)
 
 
 def given_residuals(goal: Objective, batches: Sequence[Batch]) -> tuple[Array, ...]:
@@ -228,17 +228,11 @@ def given_residuals(goal: Objective, batches: Sequence[Batch]) -> tuple[Array, .
     return tuple(_expression_values(goal, term.expression, {}, batch) for term, batch in zip(goal.terms, batches, strict=True))
 
 
-def leaves_of(
-    goal: Objective, part: Approximation, expression: Expression, unknown: Mapping[str, Array], state: State, batch: Batch
-) -> Array:
-    """What an expression reads of an approximation alone at the points of its batch, [n, L]."""
-    return _leaves_of(goal.problem, part, expression, dict(unknown), state, batch)
-
-
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def _leaves_of(
     problem: Problem, part: Approximation, expression: Expression, unknown: dict[str, Array], state: State, batch: Batch
 ) -> Array:
+    """What an expression reads of an approximation alone at the points of its batch, [n, L]."""
     extras = _extras(problem, unknown, batch.points.dtype)
     return by_chunks(lambda row: read(part, expression, state, extras | row.columns, row.points), batch)
 

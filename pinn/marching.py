@@ -36,6 +36,10 @@ _LOOKS = 4  # at layers, each with the steep coordinates of the one before it
 _LEAST = 2.0**-10  # shortest slab, relative to the whole time
 
 
+def _held_out(slab: Slab) -> float:
+    return slab.held_out
+
+
 class Marcher:
     """The decisions of a march: how long the next slab is, what its features are, and how many.
 
@@ -71,7 +75,7 @@ class Marcher:
         return slab
 
     def best(self, options: Iterable[Drawn], size: float) -> Slab:
-        return min((self.attempt(features, size) for features in options), key=lambda slab: slab.held_out)
+        return min((self.attempt(features, size) for features in options), key=_held_out)
 
     def look(self, starts: Sequence[Family], width: int, size: float, most: int) -> Slab:
         """The best family for a slab of this size."""
@@ -151,10 +155,10 @@ class Marcher:
         if more is not None and self.affords(size, more):
             spatial = [axis for axis in range(len(family.bandwidth)) if axis != self.time.axis]
             higher = reduce(lambda found, axis: found.scaled(more / width, axis), spatial, family)
-            slab = min(slab, self.best((Drawn(family, more), Drawn(higher, more)), size), key=lambda each: each.held_out)
+            slab = min(slab, self.best((Drawn(family, more), Drawn(higher, more)), size), key=_held_out)
         near = neighbours(slab.family, self.time.axis)
         near += oscillating(slab.family, self.time.axis) if slab.family.steep else []
-        return min(slab, self.look(near, slab.features.width, size, 10), key=lambda each: each.held_out)
+        return min(slab, self.look(near, slab.features.width, size, 10), key=_held_out)
 
     def next(self, features: Drawn, size: float) -> tuple[Slab, float] | None:
         """One more slab that meets the target, or the best that can be had, and the size for the one after it."""
@@ -164,7 +168,7 @@ class Marcher:
         size = left / math.ceil(left / size - 0.1)
         slab, before = self.attempt(features, size), size
         if slab.held_out > 0.1 * self.target and self.tempting(slab.family):
-            slab = min(slab, self.changed(features, size), key=lambda each: each.held_out)
+            slab = min(slab, self.changed(features, size), key=_held_out)
         while slab.held_out > self.target and (not self.rest or slab.held_out > UNRESOLVED):
             if self.clock.left < 0 or (size < _LEAST * self.whole and slab.held_out > UNRESOLVED):
                 return None

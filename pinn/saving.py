@@ -238,7 +238,7 @@ def _places(drawn: Sequence[Any]) -> list[int]:
 
 
 def _family_parts(family: Any) -> dict[str, Any]:
-    steep = [vars(each) for each in family.steep]
+    steep = [asdict(each) for each in family.steep]
     return {"activation": family.activation.name, "bandwidth": family.bandwidth, "steep": steep}
 
 

@@ -1,8 +1,7 @@
-"""Marching in time: slabs one after the other, each solved by least squares from where the one before it ended.
+"""Slabs of time, one after the other, each solved by least squares from where the one before it ended; and their error.
 
-A slab is as long as one set of features resolves: it is halved while the residual at its held-out points stays above a target
-and halving helps, and the next one is longer where it was met with ease. All slabs share their features and the shapes of
-their points, so that one compilation serves them all; `approximation.Slabs` carries the state over exactly.
+What is carried over is exact, and known at the points of the next slab, whose own features are all that its solve sees: one
+compilation serves all slabs of the same shapes. How long they are, and with which features, `marching` decides.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .approximation import Approximation, Slabs, Sum, Together, empty_run, slab_state, summands, together
+from .approximation import Approximation, Slabs, Together, empty_run, slab_state, summands, together
 from .estimate import (
     Draw,
     Estimate,
@@ -56,7 +55,6 @@ class March(NamedTuple):
 
     Attributes:
         goal, first: the objective of a slab that is not the first, and of the first, which the initial conditions belong to.
-        base: what the slabs are added to, and its state; None where they stand alone.
         runs: the state of the slabs.
         edges: of the slabs so far, with the start.
         drawn: the features of each slab so far.
@@ -66,7 +64,6 @@ class March(NamedTuple):
 
     goal: Objective
     first: Objective
-    base: tuple[Approximation, Any] | None
     runs: tuple
     edges: tuple[float, ...]
     drawn: tuple[Drawn, ...]
@@ -75,27 +72,21 @@ class March(NamedTuple):
 
     @property
     def weights(self) -> Weights:
-        return Weights(self.runs if self.base is None else (self.base[1], self.runs), {})
+        return Weights(self.runs, {})
 
     @property
     def slabs(self) -> Slabs:
-        whole = self.goal.approximation
-        slabs = whole.second if isinstance(whole, Sum) and self.base is not None else whole
+        slabs = self.goal.approximation
         assert isinstance(slabs, Slabs)
         return slabs
 
 
-def begin(setup: Setup, time: Timeline, base: tuple[Approximation, Any] | None = None) -> March:
+def begin(setup: Setup, time: Timeline) -> March:
     """No slab yet."""
     later = setup.exact.started(time.axis, time.orders, time.initial)
     nothing = Slabs((), time.axis, time.carry)
-    goals = (objective(setup.problem, _upon(base, nothing), exact) for exact in (later, setup.exact))
-    goal, first = goals
-    return March(goal, first, base, (), (time.start,), (), 0.0)
-
-
-def _upon(base: tuple[Approximation, Any] | None, slabs: Slabs) -> Approximation:
-    return slabs if base is None else Sum(base[0], slabs)
+    goal, first = (objective(setup.problem, nothing, exact) for exact in (later, setup.exact))
+    return March(goal, first, (), (time.start,), (), 0.0)
 
 
 def with_run(setup: Setup, march: March, time: Timeline, features: Drawn) -> March:
@@ -108,7 +99,7 @@ def with_run(setup: Setup, march: March, time: Timeline, features: Drawn) -> Mar
     edges = [*march.edges, *[np.inf] * (room + 1 - len(march.edges))]
     run = empty_run(state, room, features.width, time.carry, edges)
     slabs = Slabs((*kept, made.parts[0]), time.axis, time.carry)
-    goal, begun = (replace_approximation(g, _upon(march.base, slabs)) for g in (march.goal, march.first))
+    goal, begun = (replace_approximation(g, slabs) for g in (march.goal, march.first))
     return march._replace(goal=goal, first=begun, runs=(*runs, run), features=features)
 
 
@@ -291,13 +282,13 @@ def _error_march(setup: Setup, goal: Objective, weights: Weights, time: Timeline
     So is what rounding of the weights causes, in a march of its own: early errors may grow.
     """
     setup = replace(setup, seed=(*setup.seed, 900 + index))
-    base = shaken(weights, setup.seed).state
-    march = shaking = begin(setup, time, (goal.approximation, weights.state))
+    judged = goal.approximation, weights.state, shaken(weights, setup.seed).state
+    march = shaking = begin(setup, time)
     norms = np.zeros(3)
     for drawn, end in zip(setup.drawn, setup.edges[1:], strict=True):
         if drawn.richer() != march.features or must_change(march):
             march, shaking = (with_run(setup, each, time, drawn.richer()) for each in (march, shaking))
-        slab, shaken_slab, left = _error_slab(setup, march, shaking, base, time, end)
+        slab, shaken_slab, left = _error_slab(setup, march, shaking, judged, time, end)
         march, shaking, norms = take(slab, time), take(shaken_slab, time), np.hypot(norms, left)
     march = trimmed(march)
     rho, nl = norms[1:] / max(norms[0], 1e-300)
@@ -305,32 +296,34 @@ def _error_march(setup: Setup, goal: Objective, weights: Weights, time: Timeline
     return Draw(march.slabs, march.runs, values, root_mean_squares(rounding), finite(rho), finite(nl))
 
 
-def _error_slab(setup: Setup, march: March, noise: March, base: Any, time: Timeline, end: float) -> tuple[Slab, Slab, np.ndarray]:
+def _error_slab(
+    setup: Setup, march: March, noise: March, judged: tuple[Approximation, Any, Any], time: Timeline, end: float
+) -> tuple[Slab, Slab, np.ndarray]:
     """One slab of the error and of rounding, and the residual before, linearised after, and in full after: [3].
 
-    `base` is the state of the solution with every weight changed by a rounding error.
+    `judged` is the solution, its state, and that state with every weight changed by a rounding error.
     """
     slab, shaking = _next(march, time, end), _next(noise, time, end)
-    assert march.base is not None and march.features is not None
+    assert march.features is not None
     goal, width, near = slab.goal, march.features.width, march.features.family.steep
-    judged, state = march.base
+    solution, state, moved = judged
     weights, k = Weights(slab.state, {}), len(march.edges) - 1
 
     def read(approximation: Approximation, state: Any, batches: tuple[Batch, ...]) -> list[Any]:
         return slab_leaves(goal, approximation, state, k, batches)
 
     batches = draw(goal, setup.counts(width), (*setup.seed, 2), setup.dtype, slab.place, near)
-    found, carried = read(judged, state, batches), read(march.slabs, slab.march.runs, batches)
+    found, carried = read(solution, state, batches), read(march.slabs, slab.march.runs, batches)
     systems = linearised(goal, weights, slab.basis, slab.state, with_given(batches, *found, *carried))
     scales = [row_scales(rows, term) for rows, term in zip(systems, goal.terms, strict=True)]
-    after = given_residuals(goal, with_given(batches, *read(judged, base, batches)))
+    after = given_residuals(goal, with_given(batches, *read(solution, moved, batches)))
     before = given_residuals(goal, with_given(batches, *found, *read(march.slabs, shaking.march.runs, batches)))
     targets = [jnp.stack([-rows.residual, a - b], axis=2) for rows, a, b in zip(systems, after, before, strict=True)]
     coefficients, rounding = least_squares([rows.matrix for rows in systems], targets, scales)[0].T
     new, shaken_new = (add_coefficients(slab.basis, slab.state, c, jnp.ones((), c.dtype)) for c in (coefficients, rounding))
 
     fresh = draw(goal, setup.counts(width // 4), (*setup.seed, 3), setup.dtype, slab.place, near)
-    fresh = with_given(fresh, *read(judged, state, fresh))
+    fresh = with_given(fresh, *read(solution, state, fresh))
     alone = given_residuals(goal, fresh)
     fresh = with_given(fresh, *read(march.slabs, slab.march.runs, fresh))
     checks = linearised(goal, weights, slab.basis, slab.state, fresh)

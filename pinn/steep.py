@@ -83,21 +83,27 @@ class Steep:
         return self._inverse(self.nodes(), unit)
 
     def _inverse(self, nodes: NDArray, unit: NDArray) -> NDArray:
-        slope = self.slope(nodes)
-        climbed = np.concatenate([[0.0], np.cumsum((slope[1:] + slope[:-1]) / 2 * np.diff(nodes))])
+        climbed = _climbed(nodes, self.slope(nodes))
         return np.interp(unit, climbed / climbed[-1], nodes)
 
 
 def steep_coordinate(axis: int, z: NDArray, density: NDArray, periodic: bool, broad: bool = False) -> Steep:
     """Steps at the quantiles of a density given at the sorted scaled coordinates z, each a few of their distances wide."""
     spread, floor = _BROAD if broad else _SHARP
-    length = z[-1] - z[0]
-    mean = np.sum((density[1:] + density[:-1]) / 2 * np.diff(z)) / length
-    raised = density / max(mean, 1e-300) + floor
-    climbed = np.concatenate([[0.0], np.cumsum((raised[1:] + raised[:-1]) / 2 * np.diff(z))])
+    climbed = _climbed(z, density / max(mean_over(z, density), 1e-300) + floor)
     ends = np.interp(np.arange(STEPS + 1) / STEPS, climbed / climbed[-1], z)
     centres = np.interp((np.arange(STEPS) + 0.5) / STEPS, climbed / climbed[-1], z)
     return Steep(axis, tuple(centres.tolist()), tuple((spread * np.diff(ends)).tolist()), periodic, broad)
+
+
+def mean_over(z: NDArray, density: NDArray) -> float:
+    """The mean of a density given at sorted z, over their range."""
+    return float(_climbed(z, density)[-1] / (z[-1] - z[0]))
+
+
+def _climbed(z: NDArray, density: NDArray) -> NDArray:
+    """The integral of a density up to each z, by the trapezoidal rule; SciPy's would make importing this package slower."""
+    return np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2 * np.diff(z))])
 
 
 def tables(steep: Sequence[Steep], dtype: Any) -> Array:

@@ -16,7 +16,7 @@ from jax import Array
 
 from .errors import MethodError
 from .estimate import Estimate, Trust, estimate
-from .families import UNRESOLVED, Drawn, Family, candidates, search
+from .families import RICHER, UNRESOLVED, Drawn, Family, candidates, search
 from .features import Fit, Setup, fit, linearised, relative_residual
 from .history import Clock, History, Record, Status
 from .loss import Batch, Objective, Weights, draw, mean_squares, objective, residuals, rows
@@ -140,7 +140,11 @@ def reached(judged: Estimate, tol: float | None) -> bool:
 
 
 def _judged(setup: Setup, found: Fit, width: int, clock: Clock, history: History) -> Outcome:
-    goal, family, richer = objective(setup.problem, found.approximation, setup.exact), found.family.scaled(1.1), int(1.5 * width)
+    goal, family, richer = (
+        objective(setup.problem, found.approximation, setup.exact),
+        found.family.scaled(RICHER),
+        int(1.5 * width),
+    )
     judged = estimate(setup, goal, found.weights, family, richer, setup.exact)
     note = f"width {width}"
     history.add(Record("estimate", len(history), clock.seconds, held_out=found.held_out, estimate=judged.worst, note=note))
