@@ -114,10 +114,10 @@ def hand_written(case: Case, points: np.ndarray) -> Callable[[int], None]:
 
 def of_package(case: Case) -> tuple[Callable[[int], None], np.ndarray]:
     """The package's own training steps for the case, and the points that they use."""
-    from pinn import training
+    from pinn import phases
     from pinn.defaults import recommend
     from pinn.features import Setup
-    from pinn.loss import draw
+    from pinn.loss import draw, trainable
     from pinn.solve import _network
 
     method = optax.adam(1e-3)
@@ -128,12 +128,12 @@ def of_package(case: Case) -> tuple[Callable[[int], None], np.ndarray]:
     batches = draw(goal, dict(plan.points), (0,), plan.dtype)
     balance = jnp.ones(len(goal.terms), plan.dtype)
     method = optax.with_extra_args_support(method)
-    state = method.init(training.trainable(weights))
+    state = method.init(trainable(weights))
 
     def run(count: int) -> None:
         nonlocal weights, state
         for _ in range(count // 100):
-            weights, state, _ = training._traced_steps(goal, method, weights, state, batches, balance, 100)
+            weights, state, _ = phases._traced_steps(goal, method, weights, state, batches, balance, 100)
         jax.block_until_ready(weights)
 
     return run, np.asarray(batches[0].points)

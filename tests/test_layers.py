@@ -14,6 +14,8 @@ ROOT = Path(__file__).parents[1]
 # The line of the package, from the ground up. A module imports only from those before it; a folder is one place.
 LINE = (
     "errors",
+    "history",
+    "interrupts",
     "tracing",
     "pieces",
     "boundaries",
@@ -26,6 +28,7 @@ LINE = (
     "methods",
     "devices",
     "checkpoint",
+    "journal",
     "operators",
     "sampling",
     "deeponet",
@@ -47,8 +50,8 @@ LINE = (
     "families",
     "features",
     "estimate",
-    "history",
     "progress",
+    "phases",
     "training",
     "slabs",
     "marching",
@@ -57,6 +60,7 @@ LINE = (
     "solution",
     "defaults",
     "loading",
+    "resume",
     "solve",
     "__init__",
 )
