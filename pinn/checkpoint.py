@@ -96,6 +96,8 @@ def unpacked(data: bytes) -> tuple[dict[str, Any], list[np.ndarray]]:
             kind, count = jnp.dtype(name), math.prod(shape)
             arrays.append(np.frombuffer(body, kind, count, start).reshape(shape))
             start += count * kind.itemsize
+        if start != len(body):
+            raise ValueError(f"{len(body)} bytes, and arrays up to {start}")
         return dict(card["head"]), arrays
     except (ValueError, TypeError, KeyError) as error:
         raise CheckpointError(f"is no checkpoint of pinn: {error}") from error

@@ -51,7 +51,7 @@ class Record:
 class History:
     """The records of a solve in order; each new one is told to `listener`."""
 
-    def __init__(self, listener: Callable[[Record], None] | None = None):
+    def __init__(self, listener: Callable[[Record], object] | None = None):
         self.records: list[Record] = []
         self.listener = listener
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -110,6 +110,9 @@ def balanced(goal: Objective, weights: Weights, batches: Sequence[Batch]) -> Arr
     return jnp.asarray(size[0] / size, batches[0].points.dtype)
 
 
+_extended = lru_cache(maxsize=64)(optax.with_extra_args_support)  # one object for a method, so that it compiles once
+
+
 class _Run(NamedTuple):
     """Where a phase is: trained weights, the method's state, steps done, whether it can go on; the best weights so far."""
 
@@ -137,7 +140,7 @@ def run_phases(
     best, least = weights, float("inf")
     for i, phase in enumerate(phases):
         method, host = phase.method, isinstance(phase.method, HostDriven)
-        method = method if host else optax.with_extra_args_support(method)
+        method = method if host else _extended(method)
         advance, name = (_host_step, "gauss-newton") if host else (_traced_steps, "optax")
         begun = _Run(trainable(weights), method.init(trainable(weights)), 0, False, trainable(best), least)
         run = setup.journal.begin(("phase", i), begun)

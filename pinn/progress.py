@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
+from dataclasses import asdict
 from types import TracebackType
 
 from .history import Record
 
+_LOGGER = logging.getLogger("pinn")
 _PLAIN_EVERY = 5.0  # seconds between plain lines
 
 
@@ -45,6 +48,11 @@ class Progress:
         elif self._shown and (record.phase == "estimate" or record.seconds - self._last > _PLAIN_EVERY):
             self._last = record.seconds
             print(describe(record, self._limit), flush=True)
+
+
+def log(record: Record) -> None:
+    """The record as one line of the `pinn` logger, at INFO; its numbers by name are the line's attribute `record`."""
+    _LOGGER.info("%s", describe(record, None), extra={"record": asdict(record)})
 
 
 def describe(record: Record, limit: float | None) -> str:

@@ -28,7 +28,7 @@ from .marching import march_through
 from .networks import Encoding
 from .phases import Phase, run_phases
 from .problem import Problem
-from .progress import Progress
+from .progress import Progress, log
 from .resume import resume
 from .sampling import measure_points
 from .solution import Solution
@@ -54,6 +54,7 @@ def solve(
     key: int | Array = 0,
     dtype: str = "float64",
     checkpoint: str | Path | None = None,
+    callback: Callable[[Record], object] | None = None,
     progress: bool = True,
 ) -> Solution:
     """Solve a problem, and estimate how wrong the answer is.
@@ -72,6 +73,7 @@ def solve(
         dtype: "float64" or "float32".
         checkpoint: a file in which to keep what was done so far, at least every minute; the same call goes on from it, to the
             same bits on the same device, and with a smaller `tol` or more time from where that makes a difference.
+        callback: called with each new `Record` of the history: what was tried, the loss by term, residual, estimate.
         progress: show the plan and what happens.
 
     Returns:
@@ -111,12 +113,12 @@ def solve(
     setup = Setup(problem, plan.exact, seed_of(key), plan.dtype)
     with Interrupts() as interrupts:
         journal = resume(checkpoint, setup, plan, interrupts)
-        solution = _solve(replace(setup, journal=journal), plan, journal, progress)
+        solution = _solve(replace(setup, journal=journal), plan, journal, progress, callback)
     _warn(solution, plan)
     return solution
 
 
-def _solve(setup: Setup, plan: Plan, journal: Journal, progress: bool) -> Solution:
+def _solve(setup: Setup, plan: Plan, journal: Journal, progress: bool, callback: Callable | None) -> Solution:
     clock, history = Clock(plan.limit, journal), journal.history
     posed = warn_if_ill_posed(setup.problem)
     wide = plan.dtype == jnp.float64  # in float32, NumPy constants of user functions must not promote
@@ -124,7 +126,8 @@ def _solve(setup: Setup, plan: Plan, journal: Journal, progress: bool) -> Soluti
         shown.say(f"{setup.problem}\n\n{plan}\n")
         if journal.replaying:
             shown.say(f"going on from the checkpoint, {journal.seconds:.1f} s of work\n")
-        history.listener = lambda record: None if journal.replaying else shown(record)
+        listeners = [shown, log, *([callback] if callback is not None else [])]
+        history.listener = lambda record: None if journal.replaying else [listen(record) for listen in listeners]
         outcome, status = _solved(setup, plan, clock, history)
         status = Status.INTERRUPTED if journal.stopped else status
         if posed.ill_posed:
