@@ -14,12 +14,16 @@ import optax
 from jax import Array
 
 from .errors import MethodError
+from .faults import fault
 from .features import Setup, linearised, relative_residual
 from .history import Clock, History, Record, Status
 from .loss import Batch, Objective, Weights, draw, mean_squares, residuals, rows, trainable, with_trained
 from .methods.gauss_newton import HostDriven
 
 _CHUNK = 100  # steps compiled into one call
+_CAUTION = 0.3  # length of steps after the loss became undefined, in those before
+_RETRIES = 4
+_BLOWN_UP = 1e6  # loss, in the smallest one of the phase, that steps are taken back for
 
 
 @dataclass(frozen=True)
@@ -56,15 +60,24 @@ def _loss(goal: Objective, weights: Weights, batches: Sequence[Batch], balance: 
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _steps(goal: Objective, method: Any, carry: tuple, weights: Weights, batches: Sequence[Batch], balance: Array, count: Array):
-    """`count` steps of a traced method in one compiled call."""
+def _steps(
+    goal: Objective,
+    method: Any,
+    carry: tuple,
+    weights: Weights,
+    batches: Sequence[Batch],
+    balance: Array,
+    count: Array,
+    caution: Array,
+):
+    """`count` steps of a traced method in one compiled call, each `caution` times as long as the method says."""
     loss = partial(_loss, goal, weights, batches, balance)
 
     def step(_: Array, carry: tuple) -> tuple:
         trained, state, _ = carry
         value, gradient = jax.value_and_grad(loss)(trained)
         updates, state = method.update(gradient, state, trained, value=value, grad=gradient, value_fn=loss)
-        return optax.apply_updates(trained, updates), state, value
+        return optax.apply_updates(trained, jax.tree.map(lambda u: u * caution.astype(u.dtype), updates)), state, value
 
     return jax.lax.fori_loop(0, count, step, carry)
 
@@ -114,7 +127,10 @@ _extended = lru_cache(maxsize=64)(optax.with_extra_args_support)  # one object f
 
 
 class _Run(NamedTuple):
-    """Where a phase is: trained weights, the method's state, steps done, whether it can go on; the best weights so far."""
+    """Where a phase is: trained weights, the method's state, steps done, whether it can go on; the best weights so far.
+
+    `caution` multiplies steps; it is less than 1 once the loss has become undefined.
+    """
 
     trained: dict[str, Any]
     state: Any
@@ -122,6 +138,8 @@ class _Run(NamedTuple):
     stalled: bool
     best: dict[str, Any]
     least: float
+    lowest: float  # loss
+    caution: float = 1.0
 
 
 def run_phases(
@@ -133,7 +151,10 @@ def run_phases(
     clock: Clock,
     history: History,
 ) -> tuple[Weights, Status]:
-    """Each phase in turn on fixed collocation points; the weights with the smallest held-out residual are kept."""
+    """Each phase in turn on fixed collocation points; the weights with the smallest held-out residual are kept.
+
+    Where the loss grows out of bounds or is undefined, the last chunk of steps is taken back and tried again with shorter ones.
+    """
     batches = draw(goal, points, (*setup.seed, 20), setup.dtype)
     fresh = draw(goal, points, (*setup.seed, 21), setup.dtype)
     balance = balanced(goal, weights, batches)
@@ -142,22 +163,31 @@ def run_phases(
         method, host = phase.method, isinstance(phase.method, HostDriven)
         method = method if host else _extended(method)
         advance, name = (_host_step, "gauss-newton") if host else (_traced_steps, "optax")
-        begun = _Run(trainable(weights), method.init(trainable(weights)), 0, False, trainable(best), least)
+        first = float(np.asarray(balance) @ np.asarray(mean_squares(residuals(goal, weights, batches))))
+        begun = _Run(trainable(weights), method.init(trainable(weights)), 0, False, trainable(best), least, first)
         run = setup.journal.begin(("phase", i), begun)
         while run.done < phase.steps and not run.stalled:
             if run.done and clock.left < 0:
                 return with_trained(weights, run.best), Status.TIME
             count = 1 if host else min(_CHUNK, phase.steps - run.done)
             now = with_trained(weights, run.trained)
-            now, state, stalled = advance(goal, method, now, run.state, batches, balance, count)
+            now, state, stalled = advance(goal, method, now, run.state, batches, balance, count, run.caution)
             squares = np.asarray(mean_squares(residuals(goal, now, batches)))
             held_out = relative_residual(goal, now, fresh, linearised(goal, now, None, (), fresh))
             terms = {term.name: float(v) for term, v in zip(goal.terms, squares, strict=True)}
             loss = float(np.asarray(balance) @ squares)
-            history.add(Record(phase.name or name, run.done + count, clock.seconds, loss, held_out, terms=terms))
-            if not np.all(np.isfinite(squares)):
-                return with_trained(weights, run.best), Status.DIVERGED
-            run = _Run(trainable(now), state, run.done + count, stalled, run.best, run.least)
+            wrong = fault(goal, now, batches) if not np.isfinite(loss) else None
+            if loss > _BLOWN_UP * run.lowest:
+                wrong = f"the loss grew from {run.lowest:.1e} to {loss:.1e}"
+            note = f"{wrong}: back to step {run.done}, with shorter steps" if wrong else ""
+            history.add(Record(phase.name or name, run.done + count, clock.seconds, loss, held_out, terms=terms, note=note))
+            if wrong:
+                run = run._replace(caution=_CAUTION * run.caution)
+                setup.journal.keep(run)
+                if run.caution < _CAUTION ** (_RETRIES + 0.5):
+                    return with_trained(weights, run.best), Status.DIVERGED
+                continue
+            run = _Run(trainable(now), state, run.done + count, stalled, run.best, run.least, min(run.lowest, loss), run.caution)
             if held_out < run.least:
                 run = run._replace(best=run.trained, least=held_out)
             setup.journal.keep(run)
@@ -165,13 +195,13 @@ def run_phases(
     return best, Status.FINISHED
 
 
-def _traced_steps(goal, method, weights, state, batches, balance, count):
+def _traced_steps(goal, method, weights, state, batches, balance, count, caution=1.0):
     carry = (trainable(weights), state, jnp.zeros((), balance.dtype))
-    trained, state, _ = _steps(goal, method, carry, weights, batches, balance, jnp.asarray(count))
+    trained, state, _ = _steps(goal, method, carry, weights, batches, balance, jnp.asarray(count), jnp.asarray(caution))
     return with_trained(weights, trained), state, False
 
 
-def _host_step(goal, method, weights, state, batches, balance, count):
+def _host_step(goal, method, weights, state, batches, balance, count, caution):
     updates, state = method.update(
         None,
         state,

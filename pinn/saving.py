@@ -44,7 +44,7 @@ def save(solution: Any, path: str | Path) -> None:
     """Write a `Solution` as a folder, whole or not at all; a solution that was saved there before is replaced.
 
     Raises:
-        CheckpointError: there is something else at `path`.
+        CheckpointError: there is something else at `path`, or it cannot be written.
         SolutionError: the network cannot be exported, since it calls back into Python.
 
     Example:
@@ -66,7 +66,12 @@ def save(solution: Any, path: str | Path) -> None:
     arrays = weights | (named_arrays("correction", correction[1]) if correction else {})
     card = json.dumps(_plain(_card(solution, correction)), indent=1, ensure_ascii=False, allow_nan=False)
     files = {CARD: card.encode(), ARRAYS: _npz(arrays), VALUES: _exported(solution, weights)}
-    _write(target, files | {SUMS: checksums(files)})
+    try:
+        _write(target, files | {SUMS: checksums(files)})
+    except OSError as error:
+        raise CheckpointError(
+            f"{target} could not be written: {error.strerror or error}. What was there is unchanged."
+        ) from error
 
 
 # --- the folder ------------------------------------------------------------------------------------------------------

@@ -19,11 +19,12 @@ from .defaults import Plan, recommend
 from .derivatives import Engine
 from .errors import AccuracyWarning, ProblemError
 from .estimate import Trust, choose_family, estimate
+from .faults import fault
 from .features import Setup, coarse_sizes, field_sizes
 from .history import Clock, History, Record, Status
 from .interrupts import Interrupts
 from .journal import NOTHING, Journal
-from .loss import Objective, Weights, field_values, objective, start_unknown
+from .loss import Objective, Weights, draw, field_values, objective, start_unknown
 from .marching import march_through
 from .networks import Encoding
 from .phases import Phase, run_phases
@@ -130,6 +131,10 @@ def _solve(setup: Setup, plan: Plan, journal: Journal, progress: bool, callback:
         history.listener = lambda record: None if journal.replaying else [listen(record) for listen in listeners]
         outcome, status = _solved(setup, plan, clock, history)
         status = Status.INTERRUPTED if journal.stopped else status
+        undefined = _undefined(setup, outcome)
+        if undefined:
+            status = Status.DIVERGED
+            outcome = replace(outcome, estimate=replace(outcome.estimate, trust=Trust.UNKNOWN, reason=undefined))
         if posed.ill_posed:
             reason = f"the data do not fix one solution: left free is {posed.description}"
             outcome = replace(outcome, estimate=replace(outcome.estimate, trust=Trust.UNKNOWN, reason=reason))
@@ -165,11 +170,21 @@ def _solved(setup: Setup, plan: Plan, clock: Clock, history: History) -> tuple[O
             return first, status
     goal, weights = _network(setup, plan, first)
     weights, status = run_phases(setup, goal, weights, plan.phases, dict(plan.points), clock, history)
+    if status is Status.DIVERGED and first is not None:
+        return first, status
     family = choose_family(setup, goal, weights, setup.exact)
     judged = estimate(setup, goal, weights, family, _JUDGES, setup.exact)
     history.add(Record("estimate", len(history), clock.seconds, estimate=judged.worst))
     trained = Outcome(goal, weights, family, _JUDGES, judged)
     return (trained if first is None or trained.better_than(first) else first), status
+
+
+def _undefined(setup: Setup, outcome: Outcome) -> str | None:
+    """Which term is infinite or undefined where, for a solution without a finite estimate."""
+    if outcome.estimate.trust is not Trust.UNKNOWN or np.isfinite(outcome.estimate.worst):
+        return None
+    counts = {"equation": 256, "condition": 256 if setup.problem.domain.dimension > 1 else 1}
+    return fault(outcome.goal, outcome.weights, draw(outcome.goal, counts, (*setup.seed, 20), setup.dtype))
 
 
 def _content(outcome: Outcome, plan: Plan, enough: float) -> bool:

@@ -6,7 +6,8 @@
     python scripts/train.py exam_ode --method adam --learning-rate 1e-3  the textbook's recipe
 
 Written to runs/NAME: the solution, which `pinn.load` reads, its pictures, history and errors. Ends with 0 where the tolerance
-was met or none was asked for, with 1 where it was not met or training diverged, with 2 where the command was wrong. What was
+was met or none was asked for, with 1 where it was not met or training diverged, with 2 where the command was wrong, with 130
+where it was stopped: Ctrl-C writes the best solution so far, and --checkpoint FILE goes on from there another time. What was
 compiled is kept in the user's cache folder and makes the next run faster; PINN_CACHE=0 turns that off.
 """
 
@@ -65,6 +66,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--learning-rate", type=float, help="of adam, 1e-3 by default")
     parser.add_argument("--key", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--dtype", choices=["float64", "float32"], default="float64")
+    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="keep what was done so far there, and go on from it")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="default runs/NAME")
     parser.add_argument("--quiet", action="store_true", help="print warnings and errors only")
     options = parser.parse_args(argv)
@@ -88,6 +90,7 @@ def _pair(text: str) -> tuple[str, Any]:
 def _train(options: argparse.Namespace) -> int:
     problem = _problem(options.name, dict(options.parameter))
     _cache_compilations()
+    folder = _writable(options.output or Path("runs") / options.name)
     solution = pinn.solve(
         problem,
         tol=options.tol,
@@ -95,10 +98,10 @@ def _train(options: argparse.Namespace) -> int:
         method=_method(options),
         key=options.key,
         dtype=options.dtype,
+        checkpoint=options.checkpoint,
         progress=not options.quiet,
     )
     errors = solution.errors()
-    folder = options.output or Path("runs") / options.name
     folder.mkdir(parents=True, exist_ok=True)
     solution.save(folder / "solution")
     solution.history.write(folder / "history.csv")
@@ -107,8 +110,18 @@ def _train(options: argparse.Namespace) -> int:
     solution.plot(folder / "solution.png")
     if not options.quiet:
         print(f"\n{errors}\n\nwritten to {folder}: solution/, solution.png, problem.png, history.csv, errors.json")
+    if solution.status is pinn.Status.INTERRUPTED:
+        return 130
     missed = options.tol is not None and solution.status is not pinn.Status.REACHED
     return int(missed or solution.status is pinn.Status.DIVERGED)
+
+
+def _writable(path: Path) -> Path:
+    """The folder to write to; before anything is solved it is known that it can be made."""
+    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise ProblemError(f"--output {path} cannot be written: {there} is no folder that you may write to. Give another.")
+    return path
 
 
 def _problem(name: str, parameters: dict[str, Any]) -> pinn.Problem:

@@ -51,6 +51,7 @@ LINE = (
     "features",
     "estimate",
     "progress",
+    "faults",
     "phases",
     "training",
     "slabs",

@@ -100,6 +100,13 @@ WRONG = {
 }
 
 
+def test_a_folder_that_cannot_be_written_is_refused_before_the_solve(run, tmp_path):
+    (tmp_path / "run").touch()
+    code, out, err, _ = run("exam_ode")
+    assert code == 2 and not out
+    assert "is no folder that you may write to. Give another." in err
+
+
 @pytest.mark.parametrize("arguments, message", WRONG.values(), ids=WRONG)
 def test_wrong_use_returns_2_and_says_why(run, arguments, message):
     code, out, err, folder = run(*arguments)

@@ -1,0 +1,87 @@
+"""Faults injected on purpose: undefined numbers, steps too long, disks that are full. Each ends with a status or a message."""
+
+import os
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from helpers import random_network
+
+import pinn
+from pinn import d
+from pinn.errors import CheckpointError
+from pinn.exact import plan_exact
+from pinn.faults import fault
+from pinn.features import Setup
+from pinn.history import Clock, History
+from pinn.loss import draw, objective
+from pinn.phases import run_phases
+from problems import exam_ode
+
+LINE = pinn.Interval(x=(0, 1))
+
+
+def with_residual(residual):
+    ends = pinn.Dirichlet(y=0.0, on=LINE.boundary)
+    return pinn.Problem(fields="y", domain=LINE, residual=residual, conditions=[ends])
+
+
+def trained(problem, *phases):
+    goal, weights = random_network(problem)
+    setup, history = Setup(problem, plan_exact(problem, None), (0,), jnp.dtype("float64")), History()
+    goal = objective(problem, goal.approximation, setup.exact)
+    weights, status = run_phases(setup, goal, weights, phases, {"equation": 32, "condition": 1}, Clock(None), history)
+    return goal, weights, status, history
+
+
+def test_a_hopeless_step_size_ends_with_the_last_good_state():
+    goal, weights, status, history = trained(exam_ode.problem(), pinn.Phase(optax.sgd(1e200), steps=200))
+    assert status is pinn.Status.DIVERGED
+    assert len(history) == 5
+    assert all("equation is nan at x = " in record.note and "back to step 0" in record.note for record in history)
+    assert fault(goal, weights, draw(goal, {"equation": 32, "condition": 1}, (0,), jnp.float64)) is None
+
+
+def test_shorter_steps_after_steps_too_long():
+    """Gradient descent leaves every bound at a rate of 10, grows at 3, and holds at 0.9."""
+    _, _, status, history = trained(exam_ode.problem(), pinn.Phase(optax.sgd(10.0), steps=200))
+    assert status is pinn.Status.FINISHED
+    first, second, *kept = history.records
+    assert "equation is nan at x = " in first.note
+    assert "the loss grew from" in second.note and "back to step 0, with shorter steps" in second.note
+    assert [(record.step, record.note) for record in kept] == [(100, ""), (200, "")]
+    assert kept[-1].loss < 1e-2
+
+
+def test_a_fault_is_named_with_its_equation_and_point():
+    problem = with_residual(lambda y, x: {"one": d(y, x, x), "two": jnp.log(x - 0.5) + y})
+    goal, weights = random_network(problem)
+    batches = draw(goal, {"equation": 64, "condition": 1}, (0,), jnp.float64)
+    found = fault(goal, weights, batches)
+    below = np.asarray(batches[0].points)[:, 0] < 0.5
+    first = np.asarray(batches[0].points)[below][0, 0]
+    assert found == f"equation 'two' is nan at x = {first:.4g} ({below.sum()} of 64 points)"
+
+
+def test_an_undefined_residual_is_a_status_and_a_warning():
+    problem = with_residual(lambda y, x: d(y, x, x) + jnp.sqrt(x - 0.5))
+    with pytest.warns(pinn.AccuracyWarning, match=r"infinite or undefined.*equation is nan at x = 0\.\d+ \(\d+ of 256 points\)"):
+        solution = pinn.solve(problem, time_limit=20, progress=False)
+    assert solution.status is pinn.Status.DIVERGED
+    assert solution.trust is pinn.Trust.UNKNOWN
+
+
+def test_a_full_disk_leaves_what_was_saved(tmp_path, monkeypatch):
+    solution = pinn.solve(exam_ode.problem(), tol=1e-6, progress=False)
+    solution.save(tmp_path / "a")
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(CheckpointError, match=r"could not be written: No space left on device. What was there is unchanged"):
+            solution.save(tmp_path / "a")
+    assert pinn.load(tmp_path / "a")(x=1.0) == pytest.approx(solution(x=1.0))
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
