@@ -336,7 +336,7 @@ def _solution(card: Mapping[str, Any], arrays: Mapping[str, np.ndarray], problem
 
 def _family(card: Mapping[str, Any]) -> Family:
     steep = [Steep(s["axis"], tuple(s["centres"]), tuple(s["widths"]), s["periodic"], s["broad"]) for s in card["steep"]]
-    return Family(ACTIVATIONS[card["activation"]], tuple(card["bandwidth"]), tuple(steep))
+    return Family(ACTIVATIONS[card["activation"]], tuple(card["bandwidth"]), tuple(steep), card["seen"])
 
 
 @dataclass(frozen=True)

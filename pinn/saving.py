@@ -239,7 +239,7 @@ def _places(drawn: Sequence[Any]) -> list[int]:
 
 def _family_parts(family: Any) -> dict[str, Any]:
     steep = [asdict(each) for each in family.steep]
-    return {"activation": family.activation.name, "bandwidth": family.bandwidth, "steep": steep}
+    return {"activation": family.activation.name, "bandwidth": family.bandwidth, "steep": steep, "seen": family.seen}
 
 
 def _version(package: str) -> str:
