@@ -1,4 +1,4 @@
-"""An inverse problem: the viscosity of a flow, and its pressure, from the velocity at scattered places.
+"""An inverse problem: viscosity and pressure of a flow, from its velocity at scattered places.
 
     u ∂u/∂x + v ∂u/∂y + ∂p/∂x = ν Δu
     u ∂v/∂x + v ∂v/∂y + ∂p/∂y = ν Δv

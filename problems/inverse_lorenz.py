@@ -7,7 +7,7 @@
 
 Source: DeepXDE's example.
 
-Good values: sigma = 10, rho = 15, beta = 8/3, the original; noise = 0.1 is about one hundredth of the motion.
+Good values: prandtl = σ = 10, rayleigh = ρ = 15, beta = 8/3, the original; noise = 0.1 is about one hundredth of the motion.
 """
 
 import numpy as np
@@ -17,21 +17,23 @@ from pinn import d
 from problems import lorenz
 
 
-def problem(sigma: float = 10.0, rho: float = 15.0, beta: float = 8 / 3, noise: float = 0.0, draw: int = 0) -> pinn.Problem:
+def problem(
+    prandtl: float = 10.0, rayleigh: float = 15.0, beta: float = 8 / 3, noise: float = 0.0, draw: int = 0
+) -> pinn.Problem:
     """The problem with these true numbers; `noise` is the readings' standard deviation, `draw` their seed."""
     t, rng = np.linspace(0.06, 3, 25), np.random.default_rng(draw)
-    motion = lorenz.integrated(sigma, rho, beta, 3.0)
+    motion = lorenz.integrated(prandtl, rayleigh, beta, 3.0)
     readings = dict(zip("xyz", motion(t) + noise * rng.normal(size=(3, len(t))), strict=True))
     return pinn.Problem(
         fields="x y z",
         domain=pinn.Interval(t=(0, 3)),
-        residual=lambda x, y, z, t, sigma, rho, beta: (
-            d(x, t) - sigma * (y - x),
-            d(y, t) - x * (rho - z) + y,
+        residual=lambda x, y, z, t, prandtl, rayleigh, beta: (
+            d(x, t) - prandtl * (y - x),
+            d(y, t) - x * (rayleigh - z) + y,
             d(z, t) - x * y + beta * z,
         ),
         conditions=[pinn.Initial(x=-8.0, y=7.0, z=27.0), pinn.Data(t=t, **readings, sigma=noise or None)],
-        parameters={"sigma": pinn.Parameter(1.0), "rho": pinn.Parameter(1.0), "beta": pinn.Parameter(1.0)},
+        parameters={"prandtl": pinn.Parameter(1.0), "rayleigh": pinn.Parameter(1.0), "beta": pinn.Parameter(1.0)},
         reference=lambda t: dict(zip("xyz", motion(t), strict=True)),
         name="inverse_lorenz",
     )

@@ -1,4 +1,4 @@
-"""An inverse problem: how well the end of a cooling fin gives off heat, from three thermometers along it.
+"""An inverse problem: how well the tip of a cooling fin gives off heat, from three thermometers.
 
     u'' = m² u on [0, 1],   u(0) = 1,   u'(1) + h u(1) = 0,   u(xᵢ) = uᵢ
 

@@ -30,7 +30,7 @@ def problem(fast: float = 6.0, slow: float = 2.0) -> pinn.Problem:
         rates = jnp.array([0.0, k, m, k + m]).reshape(4, *[1] * jnp.ndim(a))
         shares = jax.nn.softmax(exponents, axis=0)  # the second derivative of log Σ exp is the variance of the rates
         mean = jnp.sum(shares * rates, axis=0)
-        return 2 * jnp.sum(shares * (rates - mean) ** 2, axis=0)
+        return 2 * jnp.sum(shares * (rates - mean[None]) ** 2, axis=0)
 
     return pinn.Problem(
         fields="u",

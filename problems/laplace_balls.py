@@ -34,7 +34,7 @@ def problem(charge: float = 0.1) -> pinn.Problem:
         return charge * sum(sign / gap**0.5 for sign, gap in zip(SIGNS, gaps, strict=True))
 
     def flux(x, y, z, normal):
-        away = jnp.stack([x, y, z]) - CENTRES
+        away = jnp.stack([x, y, z])[None] - CENTRES
         return -charge * jnp.sum(SIGNS * (away @ normal) / jnp.sum(away**2, axis=1) ** 1.5)
 
     return pinn.Problem(
