@@ -318,7 +318,7 @@ def linear_march(steps: int) -> np.ndarray:
     """u_t = u_xx + u_x - u with everything but the second derivative taken explicitly, from exp(sin θ)."""
     n = _spectral.orders(32)
     start = _spectral.modes(np.exp(np.sin(2 * np.pi * np.arange(32) / 32)))
-    return _spectral.etdrk4(start, -(n**2), 1j * n - 1, lambda u: u, 1.0, steps, 20)
+    return _spectral.etdrk4(start, -(n**2), _spectral.product(32, 1j * n - 1, lambda u: u), 1.0, steps, 20)
 
 
 def exact_modes(t: np.ndarray) -> np.ndarray:
