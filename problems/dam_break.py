@@ -5,8 +5,8 @@
     h = 2 for x < 0, 1 for x > 0 and u = 0 at t = 0;   h and u at both ends as at the start
 
 The water behind the dam sinks in a smooth fan, and a bore, a jump in depth and speed, runs over the still water below. At the
-bore the equations hold as balances, not at points: read at points they have many solutions, with jumps in other places, and smooth
-fields have no jumps at all. Expect an answer that is wrong near the bore, and a warning.
+bore the equations hold as balances, not at points: read at points they have many solutions, with jumps in other places, and
+smooth fields have no jumps at all. Expect an answer that is wrong near the bore, and a warning.
 
 Source: Stoker, Water Waves (1957); the reference is the exact solution.
 
@@ -49,13 +49,13 @@ def exact(gravity: float, upper: float, t, x):
     """Depth and speed: a fan of waves to the left, a plateau of depth m, a bore to the right that jumps to depth 1."""
 
     def behind_bore(m):  # the speed that the jump from 1 to m gives to the water
-        return (m - 1) * np.sqrt(gravity * (m + 1) / (2 * m))
+        return (m - 1) * (gravity * (m + 1) / (2 * m)) ** 0.5
 
-    c = np.sqrt(gravity * upper)
-    m = float(brentq(lambda m: behind_bore(m) - 2 * (c - np.sqrt(gravity * m)), 1, upper, xtol=1e-15))
+    c = (gravity * upper) ** 0.5
+    m = float(brentq(lambda m: behind_bore(m) - 2 * (c - (gravity * m) ** 0.5), 1, upper, xtol=1e-15))
     speed, place = behind_bore(m), x / np.maximum(t, 1e-12)
     fan = (2 * c - place) / 3  # the speed of waves there
-    regions = [place < -c, place < speed - np.sqrt(gravity * m), place < m * speed / (m - 1)]
+    regions = [place < -c, place < speed - (gravity * m) ** 0.5, place < m * speed / (m - 1)]
     return {
         "h": np.select(regions, [upper, fan**2 / gravity, m], 1.0),
         "u": np.select(regions, [0.0, 2 * (c + place) / 3, speed], 0.0),
