@@ -1,7 +1,6 @@
 """Functions on an interval or a square by their values at Chebyshev points, for references that have no closed form."""
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
 
 Real = NDArray[np.float64]
@@ -47,7 +46,7 @@ def modes(coefficient: Real, x: Real) -> tuple[Complex, Complex]:
     Those with more waves than two points resolve are wrong; smooth functions have no share of them.
     """
     slope = derivative(x)
-    rates, inside = scipy.linalg.eig((slope @ (coefficient[:, None] * slope))[1:-1, 1:-1])
+    rates, inside = np.linalg.eig((slope @ (coefficient[:, None] * slope))[1:-1, 1:-1])
     return rates, np.pad(inside, ((1, 1), (0, 0)))
 
 

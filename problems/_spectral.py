@@ -96,10 +96,10 @@ def evaluate_in_plane(kept: Complex, end: float, t: ArrayLike, first: ArrayLike,
     t, first, second = (np.ravel(x) for x in np.broadcast_arrays(np.asarray(t, float), first, second))
     n, m = scipy.fft.fftfreq(kept.shape[1], 1 / kept.shape[1]), np.arange(kept.shape[2])
     values, times = np.empty(t.size), np.unique(t)
-    weights = _weights(times / end * (len(kept) - 1), len(kept))
+    weights = _weights(times / end * (len(kept) - 1), len(kept)).toarray()
     for time, row in zip(times, weights, strict=True):
-        here = t == time
-        at_time = np.tensordot(row.data, kept[row.indices], axes=1)
+        here, near = t == time, np.flatnonzero(row)
+        at_time = np.tensordot(row[near], kept[near], axes=1)
         along = np.exp(1j * np.outer(first[here], n)) @ at_time
         values[here] = np.einsum("pm,pm->p", along, np.where(m > 0, 2.0, 1.0) * np.exp(1j * np.outer(second[here], m))).real
     return values

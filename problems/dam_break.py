@@ -15,7 +15,7 @@ Good values: gravity = g = 1; upper = 2, the depth behind the dam; upper = 1.1 m
 
 import jax.numpy as jnp
 import numpy as np
-from scipy.optimize import brentq
+from scipy.optimize import root_scalar
 
 import pinn
 from pinn import d
@@ -52,7 +52,7 @@ def exact(gravity: float, upper: float, t, x):
         return (m - 1) * (gravity * (m + 1) / (2 * m)) ** 0.5
 
     c = (gravity * upper) ** 0.5
-    m = float(brentq(lambda m: behind_bore(m) - 2 * (c - (gravity * m) ** 0.5), 1, upper, xtol=1e-15))
+    m = root_scalar(lambda m: behind_bore(m) - 2 * (c - (gravity * m) ** 0.5), bracket=(1, upper), xtol=1e-15).root
     speed, place = behind_bore(m), x / np.maximum(t, 1e-12)
     fan = (2 * c - place) / 3  # the speed of waves there
     regions = [place < -c, place < speed - (gravity * m) ** 0.5, place < m * speed / (m - 1)]

@@ -16,7 +16,6 @@ from functools import lru_cache
 
 import jax.numpy as jnp
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 import pinn
@@ -71,13 +70,13 @@ def computed(diffusion: float, growth: float, damping: float, twist: float, end:
     count, steps = finer * COUNT, finer * SNAPSHOTS * math.ceil(STEPS * end)
     x, y = np.meshgrid(*2 * [2 * np.arange(count) / count - 1], indexing="ij")
     bell = 10 * np.exp(-25 * (x**2 + y**2))
-    n, m = scipy.fft.fftfreq(count, 1 / count)[:, None], np.arange(count // 2 + 1)
+    n, m = np.fft.fftfreq(count, 1 / count)[:, None], np.arange(count // 2 + 1)
 
     def reaction(c):
-        u, v = scipy.fft.irfft2(c, (count, count), norm="forward")
+        u, v = np.fft.irfft2(c, (count, count), norm="forward")
         square = u**2 + v**2
-        return -scipy.fft.rfft2(square * np.stack([damping * u - twist * v, damping * v + twist * u]), norm="forward")
+        return -np.fft.rfft2(square * np.stack([damping * u - twist * v, damping * v + twist * u]), norm="forward")
 
-    start = scipy.fft.rfft2(np.stack([y * bell, x * bell]), norm="forward")
+    start = np.fft.rfft2(np.stack([y * bell, x * bell]), norm="forward")
     kept = _spectral.etdrk4(start, growth - diffusion * np.pi**2 * (n**2 + m**2), reaction, end, steps, SNAPSHOTS)
     return np.moveaxis(kept, 1, 0)

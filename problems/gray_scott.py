@@ -16,7 +16,6 @@ from functools import lru_cache
 
 import jax.numpy as jnp
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 import pinn
@@ -69,14 +68,14 @@ def computed(feed: float, death: float, end: float, finer: int = 1) -> NDArray[n
     """
     count, steps = finer * COUNT, finer * STEPS
     x, y = np.meshgrid(*2 * [2 * np.arange(count) / count - 1], indexing="ij")
-    n, m = scipy.fft.fftfreq(count, 1 / count)[:, None], np.arange(count // 2 + 1)
+    n, m = np.fft.fftfreq(count, 1 / count)[:, None], np.arange(count // 2 + 1)
 
     def reaction(c):
-        u, v = scipy.fft.irfft2(c, (count, count), norm="forward")
+        u, v = np.fft.irfft2(c, (count, count), norm="forward")
         meeting = u * v**2
-        return scipy.fft.rfft2(np.stack([feed - meeting, meeting]), norm="forward")
+        return np.fft.rfft2(np.stack([feed - meeting, meeting]), norm="forward")
 
     food, spot = 1 - np.exp(-80 * ((x + 0.05) ** 2 + (y + 0.02) ** 2)), np.exp(-80 * ((x - 0.05) ** 2 + (y - 0.02) ** 2))
     rates = -(np.pi**2) * np.multiply.outer(np.array(DIFFUSION), n**2 + m**2) - np.array([feed, death])[:, None, None]
-    kept = _spectral.etdrk4(scipy.fft.rfft2(np.stack([food, spot]), norm="forward"), rates, reaction, end, steps, SNAPSHOTS)
+    kept = _spectral.etdrk4(np.fft.rfft2(np.stack([food, spot]), norm="forward"), rates, reaction, end, steps, SNAPSHOTS)
     return np.moveaxis(kept, 1, 0)

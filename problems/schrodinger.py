@@ -15,7 +15,6 @@ from functools import lru_cache
 
 import jax.numpy as jnp
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 import pinn
@@ -54,13 +53,13 @@ def computed(half_width: float, finer: int = 1) -> NDArray[np.complex128]:
     """
     count, steps = finer * COUNT, finer * STEPS
     x = half_width * (2 * np.arange(count) / count - 1)
-    n = scipy.fft.fftfreq(count, 1 / count)
+    n = np.fft.fftfreq(count, 1 / count)
 
     def focusing(c):
-        h = scipy.fft.ifft(c, norm="forward")
-        return 1j * scipy.fft.fft(np.abs(h) ** 2 * h, norm="forward")
+        h = np.fft.ifft(c, norm="forward")
+        return 1j * np.fft.fft(np.abs(h) ** 2 * h, norm="forward")
 
-    start = scipy.fft.fft(2 / np.cosh(x), norm="forward")
+    start = np.fft.fft(2 / np.cosh(x), norm="forward")
     kept = _spectral.etdrk4(start, -0.5j * (np.pi * n / half_width) ** 2, focusing, END, steps, SNAPSHOTS)
     ahead, back = kept[:, : count // 2 + 1], np.conj(kept[:, -np.arange(count // 2 + 1)])
     return np.stack([(ahead + back) / 2, (ahead - back) / 2j])
