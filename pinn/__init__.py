@@ -34,7 +34,8 @@ from .history import Status
 from .loading import load
 from .methods.gauss_newton import gauss_newton
 from .networks import MLP, ModifiedMLP, ResidualMLP, glorot, he, zeros
-from .operators import at, d, div, grad, laplacian
+from .operators import at, curl, d, div, grad, laplacian
+from .plane import Ellipse, Polygon
 from .problem import Parameter, Problem
 from .solution import Solution
 from .solve import solve
@@ -54,6 +55,7 @@ __all__ = [
     "Dirichlet",
     "Disk",
     "Domain",
+    "Ellipse",
     "Initial",
     "InitialVelocity",
     "Interval",
@@ -66,6 +68,7 @@ __all__ = [
     "PinnWarning",
     "Plan",
     "Points",
+    "Polygon",
     "Problem",
     "ProblemWarning",
     "Report",
@@ -79,6 +82,7 @@ __all__ = [
     "apply",
     "at",
     "check",
+    "curl",
     "d",
     "div",
     "gauss_newton",

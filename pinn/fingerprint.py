@@ -31,6 +31,7 @@ def fingerprint(problem: Problem) -> dict[str, Any]:
         "coordinates": list(problem.domain.coordinates),
         "domain": repr(problem.domain),
         "bounds": [lower.tolist(), upper.tolist()],
+        "measure": [problem.domain.measure],  # the text of a polygon of many corners does not tell it from others
         "parameters": {name: parameter.positive for name, parameter in problem.parameters.items()},
         "terms": [
             {"name": term.name, "values": _values(problem, term).tolist(), "place": _place(term.place).tolist()}
@@ -54,7 +55,8 @@ def check_same(saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:
 
     for what in ("fields", "coordinates", "domain", "parameters"):
         check(saved[what] == given[what], f"{what} {saved[what]} instead of {given[what]}")
-    check(_close(saved["bounds"], given["bounds"], near), f"bounds {saved['bounds']} instead of {given['bounds']}")
+    for what in ("bounds", "measure"):
+        check(_close(saved[what], given[what], near), f"{what} {saved[what]} instead of {given[what]}")
     old, new = ([term["name"] for term in known["terms"]] for known in (saved, given))
     lost, more = [name for name in old if name not in new], [name for name in new if name not in old]
     check(old == new, f"the terms {listing(lost or old)} instead of {listing(more or new)}")

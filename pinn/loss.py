@@ -134,7 +134,7 @@ def draw(
 
 
 def _parted(term: Term) -> bool:
-    return not isinstance(term.place, Surface) or any(patch.where is not None for patch in term.place.patches)
+    return not isinstance(term.place, Surface) or any(patch.where for patch in term.place.patches)
 
 
 def _towards_layers(

@@ -1,4 +1,4 @@
-"""What a residual is written with: d, grad, div, laplacian, at.
+"""What a residual is written with: d, grad, div, curl, laplacian, at.
 
 A residual is called at one point, with field values, coordinates and parameters as JAX scalars. The operators recognise a
 field by identity of the value object and look its derivative up; they never differentiate the network themselves. All that a
@@ -195,11 +195,7 @@ def div(q: Sequence[Array | Callable] | Callable, *wrt: Array) -> Array:
         Array(4., dtype=float64)
     """
     _needs_coordinates("div", wrt)
-    if callable(q):
-        return functools.reduce(jnp.add, [d(_component(q, i, len(wrt)), x) for i, x in enumerate(wrt)])
-    if len(q) != len(wrt):
-        raise ResidualError(f"div() needs one component for each coordinate; got {len(q)} for {len(wrt)}.")
-    return functools.reduce(jnp.add, [d(u, x) for u, x in zip(q, wrt, strict=True)])
+    return functools.reduce(jnp.add, [d(u, x) for u, x in zip(_components("div", q, len(wrt)), wrt, strict=True)])
 
 
 def laplacian(u: Array | Callable, *wrt: Array) -> Array:
@@ -211,6 +207,24 @@ def laplacian(u: Array | Callable, *wrt: Array) -> Array:
     """
     _needs_coordinates("laplacian", wrt)
     return functools.reduce(jnp.add, [d(u, x, x) for x in wrt])
+
+
+def curl(q: Sequence[Array | Callable] | Callable, *wrt: Array) -> Array:
+    """Curl of a vector: ∂q₂/∂x - ∂q₁/∂y in the plane, a vector of three in space. Vectors as for `div`.
+
+    Example:
+        >>> swirl = {"u": lambda x, y: -y * x**2, "v": lambda x, y: 3 * x}
+        >>> apply(lambda u, v, x, y: curl([u, v], x, y), {"x": 2.0, "y": 1.0}, swirl)
+        Array(7., dtype=float64)
+    """
+    if len(wrt) not in (2, 3):
+        raise ResidualError(f"curl() needs the two or three coordinates of space: curl([u, v], x, y); got {len(wrt)}.")
+    parts = _components("curl", q, len(wrt))
+
+    def turn(i: int, j: int) -> Array:
+        return d(parts[j], wrt[i]) - d(parts[i], wrt[j])
+
+    return turn(0, 1) if len(wrt) == 2 else jnp.stack([turn(1, 2), turn(2, 0), turn(0, 1)])
 
 
 def at(u: Array | Callable, **where: Array | float) -> Array:
@@ -263,16 +277,25 @@ def _needs_coordinates(operator: str, wrt: Sequence) -> None:
         raise ResidualError(f"{operator}() needs at least one coordinate to differentiate by: {operator}(u, x).")
 
 
-def _component(q: Callable, i: int, count: int) -> Callable:
+def _components(operator: str, q: Sequence[Array | Callable] | Callable, count: int) -> Sequence[Array | Callable]:
+    if callable(q):
+        return [_component(operator, q, i, count) for i in range(count)]
+    if len(q) != count:
+        raise ResidualError(f"{operator}() needs one component for each coordinate; got {len(q)} for {count}.")
+    return q
+
+
+def _component(operator: str, q: Callable, i: int, count: int) -> Callable:
     def component(**inputs):
         vector = q(**inputs)
         shape = jnp.shape(vector) if isinstance(vector, Array | np.ndarray) else (len(vector),)
         if len(shape) != 1:
             raise ResidualError(
-                f"div() differentiates a vector; {name_of(q)}() returns one number. Return one component for each coordinate."
+                f"{operator}() differentiates a vector; {name_of(q)}() returns one number. Return one component for each "
+                "coordinate."
             )
         if shape[0] != count:
-            raise ResidualError(f"div() needs one component for each coordinate; got {shape[0]} for {count}.")
+            raise ResidualError(f"{operator}() needs one component for each coordinate; got {shape[0]} for {count}.")
         return vector[i]
 
     return named(component, arguments(q), f"{name_of(q)}[{i}]")

@@ -103,7 +103,7 @@ class PointSet(ABC):
             found = [piece for piece in self._faces_along(name) if abs(piece.value - value) <= tolerance]
             if not any(self._has(piece) for piece in found):
                 raise DomainError(self._no_face(name, value))
-            patches += [Patch(piece, (self,), where) for piece in found]
+            patches += [Patch(piece, (self,), () if where is None else (where,)) for piece in found]
         suffix = "" if where is None else " (part)"
         boundary = Boundary(tuple(patches), ", ".join(f"{name} = {value:g}{suffix}" for value in values))
         if where is not None:
@@ -122,7 +122,7 @@ class PointSet(ABC):
     def distance(self, points: ArrayLike) -> Array:
         """Signed distance [n] of points [n, d] to the boundary, negative inside.
 
-        Exact for intervals, boxes, disks, balls and products of those. For a union, intersection or difference it is
+        Exact for every shape and products of those. For a union, intersection or difference it is
         the usual minimum or maximum of the parts: right in sign, and nowhere larger in size than the true
         distance. Raises `DomainError` for points of another shape.
 
