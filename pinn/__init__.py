@@ -31,10 +31,11 @@ from .errors import AccuracyWarning, PinnError, PinnWarning, ProblemWarning, Wel
 from .estimate import Trust
 from .expression import apply
 from .history import Status
+from .integrals import Integral
 from .loading import load
 from .methods.gauss_newton import gauss_newton
 from .networks import MLP, ModifiedMLP, ResidualMLP, glorot, he, zeros
-from .operators import at, curl, d, div, grad, laplacian
+from .operators import at, curl, d, div, grad, integral, laplacian
 from .plane import Ellipse, Polygon
 from .problem import Parameter, Problem
 from .solution import Solution
@@ -58,6 +59,7 @@ __all__ = [
     "Ellipse",
     "Initial",
     "InitialVelocity",
+    "Integral",
     "Interval",
     "ModifiedMLP",
     "Neumann",
@@ -91,6 +93,7 @@ __all__ = [
     "glorot",
     "grad",
     "he",
+    "integral",
     "laplacian",
     "load",
     "nested_grad",

@@ -63,6 +63,10 @@ class Box(Domain):
         return True
 
     @property
+    def covers_itself(self) -> bool:
+        return True
+
+    @property
     def bounds(self) -> tuple[Array, Array]:
         return np.array(self.lower), np.array(self.upper)
 
@@ -155,6 +159,10 @@ class Ball(Domain):
     @property
     def pieces(self) -> tuple[Piece, ...]:
         return (Sphere(self.coordinates, self.centre, self.radius),)
+
+    @property
+    def covers_itself(self) -> bool:
+        return True
 
     def cover(self, unit: Array) -> Array:
         # In ten dimensions a ball is 0.2 % of the box around it: it is mapped to directly.

@@ -149,6 +149,10 @@ class Ellipse(Domain):
     def pieces(self) -> tuple[Piece, ...]:
         return (self._oval,)
 
+    @property
+    def covers_itself(self) -> bool:
+        return True
+
     def cover(self, unit: Array) -> Array:
         c, s = cos(self.angle), sin(self.angle)
         return self.centre + (np.sqrt(unit[:, :1]) * directions(unit[:, 1:]) * self.radii) @ np.array([[c, s], [-s, c]])

@@ -138,6 +138,15 @@ class PointSet(ABC):
             )
         return self._distance(points)
 
+    @property
+    def covers_itself(self) -> bool:
+        """Whether `cover` fills the domain and nothing else."""
+        return False
+
+    def extends(self, name: str) -> bool:
+        """Whether a coordinate has the same range whatever the others are: those of a box, and of a product with one."""
+        return self.is_box
+
     def cover(self, unit: Array) -> Array:
         """Points [n, d], uniform over a set that contains the domain, from uniform numbers [n, d] in the unit cube."""
         lower, upper = self.bounds

@@ -10,7 +10,7 @@ from .boundaries import TIME, Surface
 from .check import faces
 from .conditions import Periodic
 from .exact import Exact
-from .operators import arguments
+from .frames import arguments
 from .problem import Problem
 
 
