@@ -104,7 +104,7 @@ def _count(term: Any) -> int | None:
         return len(term.place)
     if not isinstance(term.place, Surface | None):
         return 1 if term.place.over is None else None
-    if term.place is not None and term.place.domain.dimension == 1:
+    if term.place is not None and len(term.place.domain.coordinates) == 1:
         return len(term.place.patches)
     return None
 

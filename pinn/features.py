@@ -81,7 +81,7 @@ def term_rows(objective: Objective, term: Term, basis: Together | None, weights:
     return jax.vmap(one)(batch) if count <= chunk else jax.lax.map(one, batch, batch_size=chunk)
 
 
-def _change(expression: Expression, basis: Together, state: tuple, slopes: Array, places: Array) -> Array:
+def _change(expression: Expression, basis: Together, state: tuple, slopes: Array, places: Sequence[Array]) -> Array:
     """Σ_leaf slope × ∂^α φ: the change of each component by each new function, [K, P]."""
     blocks: dict[str, Array] = {}
     for site, place in zip(expression.sites, places, strict=True):
