@@ -31,10 +31,12 @@ from .errors import AccuracyWarning, PinnError, PinnWarning, ProblemWarning, Wel
 from .estimate import Trust
 from .expression import apply
 from .history import Status
+from .integrals import Integral
 from .loading import load
 from .methods.gauss_newton import gauss_newton
 from .networks import MLP, ModifiedMLP, ResidualMLP, glorot, he, zeros
-from .operators import at, d, div, grad, laplacian
+from .operators import at, curl, d, div, grad, integral, laplacian
+from .plane import Ellipse, Polygon
 from .problem import Parameter, Problem
 from .solution import Solution
 from .solve import solve
@@ -54,8 +56,10 @@ __all__ = [
     "Dirichlet",
     "Disk",
     "Domain",
+    "Ellipse",
     "Initial",
     "InitialVelocity",
+    "Integral",
     "Interval",
     "ModifiedMLP",
     "Neumann",
@@ -66,6 +70,7 @@ __all__ = [
     "PinnWarning",
     "Plan",
     "Points",
+    "Polygon",
     "Problem",
     "ProblemWarning",
     "Report",
@@ -79,6 +84,7 @@ __all__ = [
     "apply",
     "at",
     "check",
+    "curl",
     "d",
     "div",
     "gauss_newton",
@@ -87,6 +93,7 @@ __all__ = [
     "glorot",
     "grad",
     "he",
+    "integral",
     "laplacian",
     "load",
     "nested_grad",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from math import prod
 from typing import Any, NamedTuple
 
 import jax
@@ -21,10 +22,10 @@ from . import sampling
 from .approximation import Approximation, Together
 from .derivatives import Jet, sin
 from .exact import Exact
-from .expression import Expression
+from .expression import Expression, everywhere
 from .families import Drawn, Family, feature_ansatz
+from .frames import Leaf
 from .loss import Batch, Objective, Weights, draw, field_values, objective, residuals, start_unknown
-from .operators import Leaf
 from .problem import Problem, Term
 
 _CHUNK = 2048  # points linearised at a time: smaller ones compile twice as long and run no faster
@@ -71,15 +72,16 @@ def term_rows(objective: Objective, term: Term, basis: Together | None, weights:
         def value(values: Array) -> Array:
             return row.weight * expression.value(row.points, values, extras)
 
-        slopes = jax.jacfwd(value)(leaves)
+        slopes = (jax.jacrev if expression.integrates else jax.jacfwd)(value)(leaves)
         matrix = None if basis is None else _change(expression, basis, state, slopes, expression.places(row.points, extras))
         return Rows(value(leaves), matrix, slopes, leaves)
 
-    count = batch.points.shape[0]
-    return jax.vmap(one)(batch) if count <= _CHUNK else jax.lax.map(one, batch, batch_size=_CHUNK)
+    count, places = batch.points.shape[0], max(map(prod, expression.shapes.values()))
+    chunk = max(_CHUNK >> (places - 1).bit_length(), 1)
+    return jax.vmap(one)(batch) if count <= chunk else jax.lax.map(one, batch, batch_size=chunk)
 
 
-def _change(expression: Expression, basis: Together, state: tuple, slopes: Array, places: Array) -> Array:
+def _change(expression: Expression, basis: Together, state: tuple, slopes: Array, places: Sequence[Array]) -> Array:
     """Σ_leaf slope × ∂^α φ: the change of each component by each new function, [K, P]."""
     blocks: dict[str, Array] = {}
     for site, place in zip(expression.sites, places, strict=True):
@@ -87,11 +89,15 @@ def _change(expression: Expression, basis: Together, state: tuple, slopes: Array
         indices = [index for wanted in demand.values() for index in wanted]
         if not indices:
             continue
-        functions = basis.basis(state, Jet.variable(place, indices))
+
+        def parts(p: Array, demand=demand, indices=indices) -> dict[str, Array]:
+            functions = basis.basis(state, Jet.variable(p, indices))
+            return {name: jnp.stack([functions[name].part(index) for index in wanted]) for name, wanted in demand.items()}
+
+        found = everywhere(parts, place)  # [I, P], or [N, I, P]
         for name, wanted in demand.items():
-            columns = np.array([expression.leaves.index(Leaf(site, name, index)) for index in wanted])
-            parts = jnp.stack([functions[name].part(index) for index in wanted])
-            block = slopes[:, columns] @ parts
+            weights = jnp.stack([slopes[:, expression.slots[Leaf(site, name, index)]] for index in wanted], axis=2)  # [K, N, I]
+            block = weights.reshape(len(slopes), -1) @ found[name].reshape(-1, found[name].shape[-1])
             blocks[name] = blocks[name] + block if name in blocks else block
     widths = {name: functions.shape[0] for name, functions in basis.basis(state, places[0]).items()}
     zero = {name: jnp.zeros((len(slopes), width), slopes.dtype) for name, width in widths.items()}
@@ -194,9 +200,7 @@ def relative_residual(
             parts = np.sum(np.abs(np.asarray(rows.slopes) * np.asarray(rows.leaves)[:, None]), axis=2)
             against = np.sqrt(np.mean(parts**2, axis=0))
         else:
-            typical = [
-                size[leaf.field] * np.prod((2 / (upper - lower)) ** np.array(leaf.index)) for leaf in term.expression.leaves
-            ]
+            typical = [size[leaf.field] * np.prod((2 / (upper - lower)) ** np.array(leaf.index)) for leaf in term.expression.read]
             against = np.sqrt(np.mean(np.square(rows.slopes), axis=0)) @ np.array(typical) / _EMPHASIS
         total += float(np.sum((residual / np.maximum(against, 1e-300)) ** 2))
     return float(np.sqrt(total)) if np.isfinite(total) else np.inf

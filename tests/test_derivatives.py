@@ -17,8 +17,8 @@ import pinn
 from pinn import at, d, laplacian, nested_grad, nested_jvp, taylor
 from pinn.derivatives import ACTIVATIONS, Jet, concatenate, lower_set, lowered, raised
 from pinn.expression import Expression
+from pinn.frames import Leaf
 from pinn.networks import Encoding, Features
-from pinn.operators import Leaf
 
 POINTS = np.random.default_rng(5).uniform(-0.9, 0.9, (4, 2))
 PROBES = POINTS + np.array([0, 1.5])

@@ -16,22 +16,26 @@ LINE = (
     "errors",
     "tracing",
     "pieces",
+    "curves",
     "boundaries",
     "pointsets",
     "algebra",
     "domains",
+    "plane",
     "derivatives",
     "steep",
     "networks",
     "methods",
     "devices",
     "checkpoint",
+    "frames",
     "operators",
     "sampling",
     "deeponet",
     "expression",
     "values",
     "conditions",
+    "integrals",
     "references",
     "nullfunction",
     "wellposed",
@@ -158,7 +162,7 @@ def test_files_and_functions_are_small(path):
 
 
 def test_importing_the_package_is_cheap():
-    heavy = {"matplotlib", "scipy.integrate", "orbax"}
+    heavy = {"matplotlib", "scipy.integrate", "shapely", "orbax"}
     code = f"import sys, pinn; print(*sorted({heavy} & set(sys.modules)))"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     assert not loaded, f"`import pinn` loads {loaded}; import them in the functions that need them."
