@@ -50,6 +50,7 @@ _GROWTH = 30.0  # of that ratio from one round to the next
 _ROUNDS = 5
 _READINGS = 30.0  # misfit of readings that counts as much as a residual of one, when families are compared
 _CONVERGED = 1e-6  # share of the sum of squares that a step may still gain
+_HIDDEN = 1e3  # noise, in residuals, that leaves nothing to gain
 _ROUNDED = 1e-12  # misfit and residual that weights no longer matter below
 _BOUND = 2.3  # longest step of a logarithm
 _LIKELY = 0.5, 0.1  # misfit of readings and residual of a fit that needs no other start
@@ -229,6 +230,11 @@ def fitted(setup: Setup, family: Family, width: int, index: int = 0, start: Fit 
             if _likely(found.balance):
                 break
     return found
+
+
+def noise_bound(found: Fit | Identified) -> bool:
+    """Whether noise of the readings hides what better features could gain."""
+    return isinstance(found, Identified) and _likely(found.balance) and found.balance.noise > _HIDDEN * found.balance.residual
 
 
 def _likely(balance: Balance) -> bool:

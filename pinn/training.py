@@ -19,7 +19,7 @@ from .estimate import Estimate, Trust
 from .families import RICHER, UNRESOLVED, Drawn, Family, candidates, search
 from .features import Fit, Setup, linearised, relative_residual
 from .history import Clock, History, Record, Status
-from .inverse import Identified, fitted, is_inverse
+from .inverse import Identified, fitted, is_inverse, noise_bound
 from .loss import Batch, Objective, Weights, draw, mean_squares, objective, residuals, rows
 from .methods.gauss_newton import HostDriven
 from .uncertainty import assess
@@ -105,7 +105,7 @@ def least_squares(
         return tried[-1]
 
     starts = candidates(setup.problem.domain.dimension)
-    current = search(starts, make, enough=lambda: clock.left < (1 - share) * (clock.limit or 0))
+    current = search(starts, make, lambda: clock.left < (1 - share) * (clock.limit or 0) or noise_bound(tried[-1]))
     others = [found for found in tried if found.family.activation is not current.family.activation]
     rival = min(others, key=lambda found: found.held_out, default=None)
     best = latest = _judged(setup, current, widths[0], clock, history)
