@@ -109,6 +109,16 @@ def least_squares(matrices: Sequence[Array], targets: Sequence[Array], scales: S
     """Coefficients [P, R] that minimise Σ ‖scale (matrix c - target)‖² over terms, and that least sum of squares, [R].
 
     The matrices are [n, K, P], the targets [n, K, R], the scales [K].
+    """
+    upper, norms = triangle(matrices, targets, scales)
+    width = norms.shape[0]
+    solved = jax.scipy.linalg.solve_triangular(upper[:width, :width], upper[:width, width:])
+    return solved / norms[:, None], jnp.sum(upper[width:, width:] ** 2, axis=0)
+
+
+@jax.jit
+def triangle(matrices: Sequence[Array], targets: Sequence[Array], scales: Sequence[Array]) -> tuple[Array, Array]:
+    """The triangle of all rows and their targets, with columns brought to unit length, and these lengths, [P].
 
     QR of the rows with a small Tikhonov tail: the normal equations would lose half of the digits.
     """
@@ -122,9 +132,7 @@ def least_squares(matrices: Sequence[Array], targets: Sequence[Array], scales: S
     norms = jnp.concatenate([jnp.where(norms > 0, norms, 1), jnp.ones(stacked.shape[1] - width, stacked.dtype)])
     ridge = _RIDGE if stacked.dtype == jnp.float64 else 1e-7
     tail = ridge * jnp.sqrt(width * 1.0) * jnp.eye(width, stacked.shape[1], dtype=stacked.dtype)
-    triangle = jnp.linalg.qr(jnp.concatenate([stacked / norms[None, :], tail]), mode="r")
-    solved = jax.scipy.linalg.solve_triangular(triangle[:width, :width], triangle[:width, width:])
-    return solved / norms[:width, None], jnp.sum(triangle[width:, width:] ** 2, axis=0)
+    return jnp.linalg.qr(jnp.concatenate([stacked / norms[None, :], tail]), mode="r"), norms[:width]
 
 
 def row_scales(rows: Rows, term: Term) -> Array:
@@ -191,19 +199,38 @@ def relative_residual(
     Equations are compared with Σ |∂F/∂u_α u_α|; conditions with the fields' own size, and weighted like their rows. `systems`
     are the terms linearised there; `sizes` are the fields', where the objective does not know the whole of them.
     """
-    total, conditions = 0.0, any(term.place is not None for term in objective.terms)
-    size = sizes or (field_sizes(objective.problem, field_values(objective, weights, batches[0].points)) if conditions else {})
-    lower, upper = objective.problem.domain.bounds
-    for term, rows in zip(objective.terms, systems, strict=True):
+    total = 0.0
+    size = term_sizes(objective, weights, batches, systems, sizes)
+    for term, rows, against in zip(objective.terms, systems, size, strict=True):
         residual = np.sqrt(np.mean(np.square(rows.residual), axis=0))
-        if term.place is None:
-            parts = np.sum(np.abs(np.asarray(rows.slopes) * np.asarray(rows.leaves)[:, None]), axis=2)
-            against = np.sqrt(np.mean(parts**2, axis=0))
-        else:
-            typical = [size[leaf.field] * np.prod((2 / (upper - lower)) ** np.array(leaf.index)) for leaf in term.expression.read]
-            against = np.sqrt(np.mean(np.square(rows.slopes), axis=0)) @ np.array(typical) / _EMPHASIS
+        against = against if term.place is None else against / _EMPHASIS
         total += float(np.sum((residual / np.maximum(against, 1e-300)) ** 2))
     return float(np.sqrt(total)) if np.isfinite(total) else np.inf
+
+
+def term_sizes(
+    objective: Objective,
+    weights: Weights,
+    batches: Sequence[Batch],
+    systems: Sequence[Rows],
+    sizes: Mapping[str, float] | None = None,
+) -> list[np.ndarray]:
+    """How large each term's residual would be if nothing cancelled, [K] each.
+
+    Σ |∂F/∂u_α u_α| of equations, root mean square; for conditions the same with the fields' own size. Arguments as above.
+    """
+    conditions = any(term.place is not None for term in objective.terms)
+    size = sizes or (field_sizes(objective.problem, field_values(objective, weights, batches[0].points)) if conditions else {})
+    lower, upper = objective.problem.domain.bounds
+    found = []
+    for term, rows in zip(objective.terms, systems, strict=True):
+        if term.place is None:
+            parts = np.sum(np.abs(np.asarray(rows.slopes) * np.asarray(rows.leaves)[:, None]), axis=2)
+            found.append(np.sqrt(np.mean(parts**2, axis=0)))
+        else:
+            typical = [size[leaf.field] * np.prod((2 / (upper - lower)) ** np.array(leaf.index)) for leaf in term.expression.read]
+            found.append(np.sqrt(np.mean(np.square(rows.slopes), axis=0)) @ np.array(typical))
+    return found
 
 
 def field_sizes(problem: Problem, values: Array) -> dict[str, float]:
@@ -258,7 +285,7 @@ def fit(setup: Setup, family: Family, width: int, draw_index: int = 0, start: Fi
     weights = Weights(state, start_unknown(problem, setup.dtype))
     batches = draw(goal, setup.counts(width), (*seed, 2), setup.dtype, steep=family.steep)
     if start is not None:
-        weights = _about(goal, weights, basis, batches, start)
+        weights = about(goal, weights, basis, batches, start)
 
     def add(weights: Weights, coefficients: Array, share: float) -> Weights:
         added = add_coefficients(basis, weights.state, coefficients, jnp.asarray(share, coefficients.dtype))
@@ -270,11 +297,16 @@ def fit(setup: Setup, family: Family, width: int, draw_index: int = 0, start: Fi
     return Fit(family, basis, weights, relative_residual(goal, weights, fresh, checks))
 
 
-def _about(goal: Objective, weights: Weights, basis: Together, batches: Sequence[Batch], start: Fit) -> Weights:
-    """The features nearest to the Newton step from another approximation u: J(u) (v - u) = -F(u), solved for v."""
+def about(
+    goal: Objective, weights: Weights, basis: Together, batches: Sequence[Batch], start: Any, scales: Sequence[Any] = ()
+) -> Weights:
+    """The features nearest to the Newton step from another approximation u: J(u) (v - u) = -F(u), solved for v.
+
+    `start` is a fit, with an `approximation` and its `weights`; rows are brought to unit size where no `scales` are given.
+    """
     source = replace(goal, approximation=start.approximation)
     systems = linearised(source, start.weights, basis, weights.state, batches)
-    scales = [row_scales(rows, term) for rows, term in zip(systems, goal.terms, strict=True)]
+    scales = scales or [row_scales(rows, term) for rows, term in zip(systems, goal.terms, strict=True)]
     targets = [
         (jnp.einsum("nkl,nl->nk", rows.slopes, rows.leaves - batch.given) - rows.residual)[:, :, None]
         for rows, batch in zip(systems, batches, strict=True)
