@@ -27,7 +27,7 @@ from .conditions import Condition, Data, Dirichlet, Initial, InitialVelocity, Ne
 from .defaults import Plan, recommend
 from .derivatives import gaussian, gelu, nested_grad, nested_jvp, relu, sigmoid, silu, sin, softplus, tanh, taylor
 from .domains import Ball, Box, Disk, Domain, Interval
-from .errors import AccuracyWarning, PinnError, PinnWarning, ProblemWarning, WellPosednessWarning
+from .errors import AccuracyWarning, CheckpointWarning, PinnError, PinnWarning, ProblemWarning, WellPosednessWarning
 from .estimate import Trust
 from .expression import apply
 from .history import Status
@@ -36,11 +36,11 @@ from .loading import load
 from .methods.gauss_newton import gauss_newton
 from .networks import MLP, ModifiedMLP, ResidualMLP, glorot, he, zeros
 from .operators import at, curl, d, div, grad, integral, laplacian
+from .phases import Phase
 from .plane import Ellipse, Polygon
 from .problem import Parameter, Problem
 from .solution import Solution
 from .solve import solve
-from .training import Phase
 from .values import Points
 from .wellposed import Stability, stability
 
@@ -51,6 +51,7 @@ __all__ = [
     "AccuracyWarning",
     "Ball",
     "Box",
+    "CheckpointWarning",
     "Condition",
     "Data",
     "Dirichlet",

@@ -15,9 +15,9 @@ from .errors import MethodError, ProblemError, listing, suggestion
 from .exact import Exact, plan_exact
 from .methods.gauss_newton import gauss_newton
 from .networks import MLP
+from .phases import Phase
 from .problem import Problem
 from .timeline import Timeline, timeline
-from .training import Phase
 
 DEFAULT_LIMIT = 120.0  # seconds, where neither tol nor time_limit is given
 

@@ -49,6 +49,10 @@ class AccuracyWarning(PinnWarning):
     """The answer may be less accurate than asked for, or than its residual suggests."""
 
 
+class CheckpointWarning(PinnWarning):
+    """A checkpoint that is damaged or cannot be written; the solve goes on."""
+
+
 class WellPosednessWarning(PinnWarning):
     """The conditions do not fix one solution."""
 

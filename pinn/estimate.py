@@ -27,7 +27,7 @@ from . import sampling
 from .approximation import Approximation, Sum
 from .exact import Exact
 from .families import Family, candidates, feature_ansatz
-from .features import Setup, add_coefficients, least_squares, linearised, row_scales
+from .features import Setup, add_coefficients, coefficient_count, least_squares, linearised, row_scales
 from .loss import Objective, Weights, draw, field_values, objective, residuals, values_at
 
 _TRUSTED, _ROUGH = 0.1, 0.5
@@ -161,25 +161,33 @@ class _Defect:
 def _defect(setup: Setup, goal: Objective, weights: Weights, family: Family, width: int, exact: Exact, index: int) -> _Defect:
     problem, seed, dtype = setup.problem, (*setup.seed, 900 + index), setup.dtype
     basis, empty = feature_ansatz(problem, exact, family, width, (*seed, 1), dtype)
-    batches = draw(goal, setup.counts(width), (*seed, 2), dtype, steep=family.steep)
-    systems = linearised(goal, weights, basis, empty, batches)
-    scales = [row_scales(rows, term) for rows, term in zip(systems, goal.terms, strict=True)]
-    shifted = residuals(goal, shaken(weights, seed), batches)
-    targets = [jnp.stack([-rows.residual, values - rows.residual], axis=2) for rows, values in zip(systems, shifted, strict=True)]
-    coefficients, noise = least_squares([rows.matrix for rows in systems], targets, scales)[0].T
     share = jnp.ones((), dtype)
-    state = add_coefficients(basis, empty, coefficients, share)
 
-    fresh = draw(goal, setup.counts(width), (*seed, 3), dtype, steep=family.steep)
-    checks = linearised(goal, weights, basis, empty, fresh)
-    before = residual_norm([rows.residual for rows in checks], scales)
-    rho = residual_norm([rows.residual + rows.matrix @ coefficients for rows in checks], scales) / max(before, 1e-300)
-    nl = rho
-    if not problem.is_linear:
-        corrected = objective(problem, Sum(goal.approximation, basis), exact)
-        after = residuals(corrected, Weights((weights.state, state), weights.unknown), fresh)
-        nl = residual_norm(after, scales) / max(before, 1e-300)
-    return _Defect(basis, state, add_coefficients(basis, empty, noise, share), finite(rho), finite(nl))
+    def solved() -> tuple[Array, Array, float, float]:
+        batches = draw(goal, setup.counts(width), (*seed, 2), dtype, steep=family.steep)
+        systems = linearised(goal, weights, basis, empty, batches)
+        scales = [row_scales(rows, term) for rows, term in zip(systems, goal.terms, strict=True)]
+        shifted = residuals(goal, shaken(weights, seed), batches)
+        targets = [jnp.stack([-rows.residual, v - rows.residual], axis=2) for rows, v in zip(systems, shifted, strict=True)]
+        coefficients, noise = least_squares([rows.matrix for rows in systems], targets, scales)[0].T
+
+        fresh = draw(goal, setup.counts(width), (*seed, 3), dtype, steep=family.steep)
+        checks = linearised(goal, weights, basis, empty, fresh)
+        before = residual_norm([rows.residual for rows in checks], scales)
+        rho = residual_norm([rows.residual + rows.matrix @ coefficients for rows in checks], scales) / max(before, 1e-300)
+        nl = rho
+        if not problem.is_linear:
+            corrected = objective(problem, Sum(goal.approximation, basis), exact)
+            state = add_coefficients(basis, empty, coefficients, share)
+            after = residuals(corrected, Weights((weights.state, state), weights.unknown), fresh)
+            nl = residual_norm(after, scales) / max(before, 1e-300)
+        return coefficients, noise, finite(rho), finite(nl)
+
+    nothing = jnp.zeros(coefficient_count(basis, empty), dtype)
+    like = nothing, nothing, 0.0, 0.0
+    coefficients, noise, rho, nl = setup.journal.piece(("error", family, width, index), solved, like)
+    state, noisy = (add_coefficients(basis, empty, c, share) for c in (coefficients, noise))
+    return _Defect(basis, state, noisy, rho, nl)
 
 
 def shaken(weights: Weights, seed: Sequence[int]) -> Weights:

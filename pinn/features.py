@@ -8,7 +8,7 @@ matrix A, and the coefficients minimise ‖A c - b‖ by QR. A linear problem ta
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import prod
 from typing import Any, NamedTuple
@@ -25,7 +25,8 @@ from .exact import Exact
 from .expression import Expression, everywhere
 from .families import Drawn, Family, feature_ansatz
 from .frames import Leaf
-from .loss import Batch, Objective, Weights, draw, field_values, objective, residuals, start_unknown
+from .journal import NOTHING, Journal
+from .loss import Batch, Objective, Weights, draw, field_values, objective, residuals, start_unknown, trainable, with_trained
 from .problem import Problem, Term
 
 _CHUNK = 2048  # points linearised at a time: smaller ones compile twice as long and run no faster
@@ -163,6 +164,12 @@ def linearised(
     return tuple(term_rows(objective, term, basis, weights, state, batch) for term, batch in terms)
 
 
+def coefficient_count(basis: Together, state: tuple) -> int:
+    """P, of all fields together."""
+    parts = zip(basis.parts, state, strict=True)
+    return sum(len(one.fields) * (part["train"]["output"]["kernel"].shape[0] + 1) for one, part in parts)
+
+
 @partial(jax.jit, static_argnums=0)
 def add_coefficients(basis: Together, state: tuple, coefficients: Array, share: Array) -> tuple:
     """The state whose linear layers have `share` × coefficients [P] added."""
@@ -264,6 +271,7 @@ class Setup:
     steps: int = 12
     edges: tuple[float, ...] = ()  # of the slabs of time, ends included; empty for the whole interval
     drawn: tuple[Drawn, ...] = ()  # the features of each slab
+    journal: Journal = field(default=NOTHING, compare=False, repr=False)
 
     def counts(self, width: int) -> dict[str, int]:
         """Points for so many features a field: inside, and on each condition."""
@@ -282,19 +290,22 @@ def fit(setup: Setup, family: Family, width: int, draw_index: int = 0, start: Fi
     problem, seed = setup.problem, (*setup.seed, draw_index)
     basis, state = feature_ansatz(problem, setup.exact, family, width, (*seed, 1), setup.dtype)
     goal = objective(problem, basis, setup.exact)
-    weights = Weights(state, start_unknown(problem, setup.dtype))
-    batches = draw(goal, setup.counts(width), (*seed, 2), setup.dtype, steep=family.steep)
-    if start is not None:
-        weights = about(goal, weights, basis, batches, start)
+    begun = Weights(state, start_unknown(problem, setup.dtype))
 
     def add(weights: Weights, coefficients: Array, share: float) -> Weights:
         added = add_coefficients(basis, weights.state, coefficients, jnp.asarray(share, coefficients.dtype))
         return weights._replace(state=added)
 
-    weights = newton(goal, weights, basis, state, batches, setup.steps, add)
-    fresh = draw(goal, setup.counts(width), (*setup.seed, 7), setup.dtype, steep=family.steep)
-    checks = linearised(goal, weights, basis, weights.state, fresh)
-    return Fit(family, basis, weights, relative_residual(goal, weights, fresh, checks))
+    def solved() -> tuple[dict[str, Any], float]:
+        batches = draw(goal, setup.counts(width), (*seed, 2), setup.dtype, steep=family.steep)
+        weights = begun if start is None else about(goal, begun, basis, batches, start)
+        weights = newton(goal, weights, basis, state, batches, setup.steps, add)
+        fresh = draw(goal, setup.counts(width), (*setup.seed, 7), setup.dtype, steep=family.steep)
+        checks = linearised(goal, weights, basis, weights.state, fresh)
+        return trainable(weights), relative_residual(goal, weights, fresh, checks)
+
+    trained, held_out = setup.journal.piece(("fit", family, width, draw_index), solved, (trainable(begun), 0.0))
+    return Fit(family, basis, with_trained(begun, trained), held_out)
 
 
 def about(

@@ -51,14 +51,14 @@ class Record:
 class History:
     """The records of a solve in order; each new one is told to `listener`."""
 
-    def __init__(self, listener: Callable[[Record], None] | None = None):
+    def __init__(self, listener: Callable[[Record], object] | None = None):
         self.records: list[Record] = []
-        self._listener = listener
+        self.listener = listener
 
     def add(self, record: Record) -> None:
         self.records.append(record)
-        if self._listener is not None:
-            self._listener(record)
+        if self.listener is not None:
+            self.listener(record)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -77,16 +77,37 @@ class History:
                 writer.writerow([r.phase, r.step, f"{r.seconds:.3f}", r.loss, r.held_out, r.estimate, *values, r.note])
 
 
-class Clock:
-    """Wall seconds since the solve began, against its limit."""
+class Watch:
+    """What tells a clock the time: wall seconds since it was made."""
 
-    def __init__(self, limit: float | None):
-        self.limit, self._start = limit, time.monotonic()
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    def set(self, seconds: float) -> None:
+        """Go on from another time."""
+        self._start = time.monotonic() - seconds
+
+    def read(self) -> float:
+        """Seconds so far."""
+        return time.monotonic() - self._start
+
+    def interrupted(self) -> bool:
+        """Whether somebody asks to end now."""
+        return False
+
+
+class Clock:
+    """Wall seconds since the solve began, against its limit; no time is left once it is interrupted."""
+
+    def __init__(self, limit: float | None, watch: Watch | None = None):
+        self.limit, self._watch = limit, watch or Watch()
 
     @property
     def seconds(self) -> float:
-        return time.monotonic() - self._start
+        return self._watch.read()
 
     @property
     def left(self) -> float:
+        if self._watch.interrupted():
+            return float("-inf")
         return float("inf") if self.limit is None else self.limit - self.seconds

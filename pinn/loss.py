@@ -49,6 +49,17 @@ class Weights(NamedTuple):
     unknown: dict[str, Array]
 
 
+def trainable(weights: Weights) -> dict[str, Any]:
+    """The part of the weights that training changes."""
+    return {"train": tuple(part["train"] for part in weights.state), "unknown": weights.unknown}
+
+
+def with_trained(weights: Weights, trained: dict[str, Any]) -> Weights:
+    """The weights with that part replaced."""
+    state = tuple({**part, "train": train} for part, train in zip(weights.state, trained["train"], strict=True))
+    return Weights(state, trained["unknown"])
+
+
 @dataclass(frozen=True)
 class Objective:
     """A problem as its approximation sees it: the terms left in the loss, and their residuals.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
+from dataclasses import asdict
 from types import TracebackType
 
-from .history import Clock, Record
+from .history import Record
 
+_LOGGER = logging.getLogger("pinn")
 _PLAIN_EVERY = 5.0  # seconds between plain lines
 
 
@@ -16,11 +19,11 @@ class Progress:
 
     Args:
         shown: False for silence.
-        clock: of the solve, for the time left.
+        limit: of the solve in seconds, for the time left.
     """
 
-    def __init__(self, shown: bool, clock: Clock):
-        self._shown, self._clock, self._live, self._last = shown, clock, None, -math.inf
+    def __init__(self, shown: bool, limit: float | None):
+        self._shown, self._limit, self._live, self._last = shown, limit, None, -math.inf
 
     def __enter__(self) -> Progress:
         if self._shown and sys.stdout.isatty():
@@ -41,13 +44,18 @@ class Progress:
 
     def __call__(self, record: Record) -> None:
         if self._live is not None:
-            self._live.update(describe(record, self._clock))
+            self._live.update(describe(record, self._limit))
         elif self._shown and (record.phase == "estimate" or record.seconds - self._last > _PLAIN_EVERY):
             self._last = record.seconds
-            print(describe(record, self._clock), flush=True)
+            print(describe(record, self._limit), flush=True)
 
 
-def describe(record: Record, clock: Clock) -> str:
+def log(record: Record) -> None:
+    """The record as one line of the `pinn` logger, at INFO; its numbers by name are the line's attribute `record`."""
+    _LOGGER.info("%s", describe(record, None), extra={"record": asdict(record)})
+
+
+def describe(record: Record, limit: float | None) -> str:
     """One line: where the solve is, how good it is, how long it may take."""
     parts = [f"{record.seconds:6.1f} s", f"{record.phase} {record.step}"]
     parts += [f"{name} {value:.1e}" for name, value in record.terms.items()]
@@ -56,6 +64,6 @@ def describe(record: Record, clock: Clock) -> str:
             parts.append(f"{name} {value:.1e}")
     if record.note:
         parts.append(record.note)
-    if math.isfinite(clock.left):
-        parts.append(f"at most {max(clock.left, 0):.0f} s left")
+    if limit is not None:
+        parts.append(f"at most {max(limit - record.seconds, 0):.0f} s left")
     return "  ".join(parts)

@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array, export
 
 from .algebra import Difference, Intersection, Product, Union
 from .approximation import Slabs, Sum, Together, slab_state
+from .checkpoint import alike, is_key, plain
 from .domains import Ball, Box, Disk, Domain, Interval
 from .errors import CheckpointError, SolutionError, listing
 from .fingerprint import fingerprint
@@ -120,7 +120,7 @@ def _write(path: Path, files: Mapping[str, bytes]) -> None:
 
 def named_arrays(root: str, tree: Any) -> dict[str, np.ndarray]:
     """The arrays of a tree by their place in it, such as `weights/state/0/train/output/bias`."""
-    return {name: np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf) for name, leaf in _leaves(root, tree)}
+    return {name: plain(leaf) for name, leaf in _leaves(root, tree)}
 
 
 def filled(root: str, tree: Any, arrays: Mapping[str, Any]) -> Any:
@@ -143,22 +143,17 @@ def filled(root: str, tree: Any, arrays: Mapping[str, Any]) -> Any:
 
 
 def _like(leaf: Array, name: str, array: Any) -> Array:
-    data = jax.random.key_data(leaf) if _is_key(leaf) else leaf
+    data = jax.random.key_data(leaf) if is_key(leaf) else leaf
     if (array.shape, array.dtype) != (data.shape, data.dtype):
         raise CheckpointError(
             f"the weights of another network: {name} is {array.dtype}{list(array.shape)}, not {data.dtype}{list(data.shape)}"
         )
-    found = jnp.asarray(array)
-    return jax.random.wrap_key_data(found, impl=jax.random.key_impl(leaf)) if _is_key(leaf) else found
+    return alike(leaf, array)
 
 
 def _leaves(root: str, tree: Any) -> list[tuple[str, Any]]:
     found = jax.tree_util.tree_flatten_with_path(tree)[0]
     return [(f"{root}/{jax.tree_util.keystr(path, simple=True, separator='/')}", leaf) for path, leaf in found]
-
-
-def _is_key(leaf: Any) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:

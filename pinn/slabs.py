@@ -28,7 +28,17 @@ from .estimate import (
 )
 from .exact import Exact
 from .families import RICHER, Drawn, Family, feature_ansatz
-from .features import Setup, add_coefficients, field_sizes, least_squares, linearised, newton, relative_residual, row_scales
+from .features import (
+    Setup,
+    add_coefficients,
+    coefficient_count,
+    field_sizes,
+    least_squares,
+    linearised,
+    newton,
+    relative_residual,
+    row_scales,
+)
 from .loss import (
     Batch,
     Objective,
@@ -40,8 +50,10 @@ from .loss import (
     read_leaves,
     residuals,
     summed_values,
+    trainable,
     values_at,
     with_given,
+    with_trained,
 )
 from .steep import Steep
 from .timeline import Timeline, timeline
@@ -207,6 +219,7 @@ def solve_slab(setup: Setup, march: March, time: Timeline, end: float, near: tup
     slab = _next(march, time, end)
     assert march.features is not None
     goal, k, width = slab.goal, len(march.edges) - 1, march.features.width
+    begun = Weights(slab.state, {})
 
     def points(index: int) -> tuple[Batch, ...]:
         batches = draw(goal, setup.counts(width), (*setup.seed, index), setup.dtype, slab.place, near)
@@ -216,12 +229,15 @@ def solve_slab(setup: Setup, march: March, time: Timeline, end: float, near: tup
         share_ = jnp.asarray(share, coefficients.dtype)
         return weights._replace(state=add_coefficients(slab.basis, weights.state, coefficients, share_))
 
-    weights = newton(goal, Weights(slab.state, {}), slab.basis, slab.state, points(2), setup.steps, add)
-    solved, fresh = slab.solved(weights.state), points(7)
-    penalties = any(term.place is not None for term in goal.terms)
-    sizes = field_sizes(march.first.problem, values_at_end(solved.march, fresh[0].points)) if penalties else None
-    held_out = relative_residual(goal, weights, fresh, linearised(goal, weights, None, (), fresh), sizes)
-    return solved._replace(held_out=held_out)
+    def solved() -> tuple[dict[str, Any], float]:
+        weights = newton(goal, begun, slab.basis, slab.state, points(2), setup.steps, add)
+        fresh, ahead = points(7), slab.solved(weights.state).march
+        penalties = any(term.place is not None for term in goal.terms)
+        sizes = field_sizes(march.first.problem, values_at_end(ahead, fresh[0].points)) if penalties else None
+        return trainable(weights), relative_residual(goal, weights, fresh, linearised(goal, weights, None, (), fresh), sizes)
+
+    trained, held_out = setup.journal.piece(("slab", march.features, k, end, near), solved, (trainable(begun), 0.0))
+    return slab.solved(with_trained(begun, trained).state, held_out)
 
 
 def take(slab: Slab, time: Timeline) -> March:
@@ -312,23 +328,32 @@ def _error_slab(
     def read(approximation: Approximation, state: Any, batches: tuple[Batch, ...]) -> list[Any]:
         return slab_leaves(goal, approximation, state, k, batches)
 
-    batches = draw(goal, setup.counts(width), (*setup.seed, 2), setup.dtype, slab.place, near)
-    found, carried = read(solution, state, batches), read(march.slabs, slab.march.runs, batches)
-    systems = linearised(goal, weights, slab.basis, slab.state, with_given(batches, *found, *carried))
-    scales = [row_scales(rows, term) for rows, term in zip(systems, goal.terms, strict=True)]
-    after = given_residuals(goal, with_given(batches, *read(solution, moved, batches)))
-    before = given_residuals(goal, with_given(batches, *found, *read(march.slabs, shaking.march.runs, batches)))
-    targets = [jnp.stack([-rows.residual, a - b], axis=2) for rows, a, b in zip(systems, after, before, strict=True)]
-    coefficients, rounding = least_squares([rows.matrix for rows in systems], targets, scales)[0].T
-    new, shaken_new = (add_coefficients(slab.basis, slab.state, c, jnp.ones((), c.dtype)) for c in (coefficients, rounding))
+    def solved() -> tuple[Array, Array, float, float, float]:
+        batches = draw(goal, setup.counts(width), (*setup.seed, 2), setup.dtype, slab.place, near)
+        found, carried = read(solution, state, batches), read(march.slabs, slab.march.runs, batches)
+        systems = linearised(goal, weights, slab.basis, slab.state, with_given(batches, *found, *carried))
+        scales = [row_scales(rows, term) for rows, term in zip(systems, goal.terms, strict=True)]
+        after = given_residuals(goal, with_given(batches, *read(solution, moved, batches)))
+        before = given_residuals(goal, with_given(batches, *found, *read(march.slabs, shaking.march.runs, batches)))
+        targets = [jnp.stack([-rows.residual, a - b], axis=2) for rows, a, b in zip(systems, after, before, strict=True)]
+        coefficients, rounding = least_squares([rows.matrix for rows in systems], targets, scales)[0].T
 
-    fresh = draw(goal, setup.counts(width // 4), (*setup.seed, 3), setup.dtype, slab.place, near)
-    fresh = with_given(fresh, *read(solution, state, fresh))
-    alone = given_residuals(goal, fresh)
-    fresh = with_given(fresh, *read(march.slabs, slab.march.runs, fresh))
-    checks = linearised(goal, weights, slab.basis, slab.state, fresh)
-    whole = np.hypot(residual_norm([rows.residual for rows in checks], scales), residual_norm(alone, scales))
-    left = full = residual_norm([rows.residual + rows.matrix @ coefficients for rows in checks], scales)
-    if not setup.problem.is_linear:
-        full = residual_norm(residuals(goal, Weights(new, {}), fresh), scales)
-    return slab.solved(new), shaking.solved(shaken_new), np.array([whole, left, full])
+        fresh = draw(goal, setup.counts(width // 4), (*setup.seed, 3), setup.dtype, slab.place, near)
+        fresh = with_given(fresh, *read(solution, state, fresh))
+        alone = given_residuals(goal, fresh)
+        fresh = with_given(fresh, *read(march.slabs, slab.march.runs, fresh))
+        checks = linearised(goal, weights, slab.basis, slab.state, fresh)
+        whole = np.hypot(residual_norm([rows.residual for rows in checks], scales), residual_norm(alone, scales))
+        left = full = residual_norm([rows.residual + rows.matrix @ coefficients for rows in checks], scales)
+        if not setup.problem.is_linear:
+            full = residual_norm(residuals(goal, Weights(with_added(coefficients), {}), fresh), scales)
+        return coefficients, rounding, float(whole), left, full
+
+    def with_added(coefficients: Array) -> tuple:
+        return add_coefficients(slab.basis, slab.state, coefficients, jnp.ones((), coefficients.dtype))
+
+    nothing = jnp.zeros(coefficient_count(slab.basis, slab.state), setup.dtype)
+    key = "slab's error", setup.seed[-1], k, end, march.features
+    coefficients, rounding, *norms = setup.journal.piece(key, solved, (nothing, nothing, 0.0, 0.0, 0.0))
+    new, shaken_new = slab.solved(with_added(coefficients)), shaking.solved(with_added(rounding))
+    return new, shaken_new, np.array(norms)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -20,14 +21,18 @@ from .errors import AccuracyWarning, ProblemError, WellPosednessWarning
 from .estimate import Trust, choose_family
 from .features import Setup, coarse_sizes, field_sizes
 from .history import Clock, History, Record, Status
+from .interrupts import Interrupts
+from .journal import NOTHING, Journal
 from .loss import Objective, Weights, field_values, objective, start_unknown
 from .marching import march_through
 from .networks import Encoding
+from .phases import Phase, run_phases
 from .problem import Problem
-from .progress import Progress
+from .progress import Progress, log
+from .resume import resume
 from .sampling import measure_points
 from .solution import Solution
-from .training import Outcome, Phase, least_squares, reached, run_phases
+from .training import Outcome, least_squares, reached
 from .uncertainty import assess
 from .wellposed import warn_if_ill_posed
 
@@ -49,6 +54,8 @@ def solve(
     engine: Engine | None = None,
     key: int | Array = 0,
     dtype: str = "float64",
+    checkpoint: str | Path | None = None,
+    callback: Callable[[Record], object] | None = None,
     progress: bool = True,
 ) -> Solution:
     """Solve a problem, and estimate how wrong the answer is.
@@ -65,17 +72,23 @@ def solve(
         engine: how derivatives are taken: `pinn.taylor`, `pinn.nested_jvp`, or the reference `pinn.nested_grad`.
         key: seed or JAX key; the same key gives the same solution.
         dtype: "float64" or "float32".
+        checkpoint: a file in which to keep what was done so far, at least every minute; the same call goes on from it, to the
+            same bits on the same device, and with a smaller `tol` or more time from where that makes a difference.
+        callback: called with each new `Record` of the history: what was tried, the loss by term, residual, estimate.
         progress: show the plan and what happens.
 
     Returns:
-        A `Solution`, always: a tolerance that was not reached is a status and a warning.
+        A `Solution`, always: a tolerance that was not reached is a status and a warning. Ctrl-C or SIGTERM ends the solve with
+        the best solution so far, and the status INTERRUPTED; a second one is obeyed at once.
 
     Raises:
         ProblemError, MethodError, NetworkError: an argument that cannot be used, before anything is trained.
+        CheckpointError: the checkpoint cannot be read or written, or is one of another problem or plan.
 
     Warns:
         AccuracyWarning: the tolerance was missed, or the error could not be estimated.
         WellPosednessWarning: the equations and conditions leave something free, or parameters undetermined.
+        CheckpointWarning: the latest checkpoint is damaged and the one before it is used, or one could not be written.
 
     Example:
         >>> from pinn import Initial, Interval, d
@@ -98,20 +111,31 @@ def solve(
         engine=engine,
         dtype=dtype,
     )
-    clock = Clock(plan.limit)
-    posed = warn_if_ill_posed(problem)
     setup = Setup(problem, plan.exact, seed_of(key), plan.dtype)
+    with Interrupts() as interrupts:
+        journal = resume(checkpoint, setup, plan, interrupts)
+        solution = _solve(replace(setup, journal=journal), plan, journal, progress, callback)
+    _warn(solution, plan)
+    return solution
+
+
+def _solve(setup: Setup, plan: Plan, journal: Journal, progress: bool, callback: Callable | None) -> Solution:
+    clock, history = Clock(plan.limit, journal), journal.history
+    posed = warn_if_ill_posed(setup.problem)
     wide = plan.dtype == jnp.float64  # in float32, NumPy constants of user functions must not promote
-    with Progress(progress, clock) as shown, jax.enable_x64(wide), jax.default_matmul_precision("highest"):
-        shown.say(f"{problem}\n\n{plan}\n")
-        history = History(shown)
+    with Progress(progress, plan.limit) as shown, jax.enable_x64(wide), jax.default_matmul_precision("highest"), journal:
+        shown.say(f"{setup.problem}\n\n{plan}\n")
+        if journal.replaying:
+            shown.say(f"going on from the checkpoint, {journal.seconds:.1f} s of work\n")
+        listeners = [shown, log, *([callback] if callback is not None else [])]
+        history.listener = lambda record: None if journal.replaying else [listen(record) for listen in listeners]
         outcome, status = _solved(setup, plan, clock, history)
+        status = Status.INTERRUPTED if journal.stopped else status
         if posed.ill_posed:
             reason = f"the data do not fix one solution: left free is {posed.description}"
             outcome = replace(outcome, estimate=replace(outcome.estimate, trust=Trust.UNKNOWN, reason=reason))
         solution = _solution(setup, plan, outcome, status, clock, history)
         shown.say(str(solution))
-    _warn(solution, plan)
     return solution
 
 
@@ -178,13 +202,13 @@ def _network(setup: Setup, plan: Plan, outcome: Outcome | None) -> tuple[Objecti
 
 def _solution(setup: Setup, plan: Plan, outcome: Outcome, status: Status, clock: Clock, history: History) -> Solution:
     judged = outcome.estimate
-    if plan.tol is not None and status is not Status.DIVERGED:
+    if plan.tol is not None and status not in (Status.DIVERGED, Status.INTERRUPTED):
         status = Status.REACHED if reached(judged, plan.tol) else Status.TIME if status is Status.TIME else Status.MISSED
     return Solution(
         problem=setup.problem,
         goal=outcome.goal,
         weights=outcome.weights,
-        setup=replace(setup, edges=outcome.edges, drawn=outcome.drawn),
+        setup=replace(setup, edges=outcome.edges, drawn=outcome.drawn, journal=NOTHING),
         status=status,
         error_estimate=judged.errors,
         trust=judged.trust,

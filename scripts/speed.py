@@ -114,10 +114,9 @@ def hand_written(case: Case, points: np.ndarray) -> Callable[[int], None]:
 
 def of_package(case: Case) -> tuple[Callable[[int], None], np.ndarray]:
     """The package's own training steps for the case, and the points that they use."""
-    from pinn import training
+    from pinn import loss, phases
     from pinn.defaults import recommend
     from pinn.features import Setup
-    from pinn.loss import draw
     from pinn.solve import _network
 
     method = optax.adam(1e-3)
@@ -125,15 +124,15 @@ def of_package(case: Case) -> tuple[Callable[[int], None], np.ndarray]:
     plan = recommend(case.problem, network=network, method=pinn.Phase(method, steps=_STEPS), points=case.points, dtype=case.dtype)
     setup = Setup(case.problem, plan.exact, (0,), plan.dtype)
     goal, weights = _network(setup, plan, None)
-    batches = draw(goal, dict(plan.points), (0,), plan.dtype)
+    batches = loss.draw(goal, dict(plan.points), (0,), plan.dtype)
     balance = jnp.ones(len(goal.terms), plan.dtype)
     method = optax.with_extra_args_support(method)
-    state = method.init(training.trainable(weights))
+    state = method.init(loss.trainable(weights))
 
     def run(count: int) -> None:
         nonlocal weights, state
         for _ in range(count // 100):
-            weights, state, _ = training._traced_steps(goal, method, weights, state, batches, balance, 100)
+            weights, state, _ = phases._traced_steps(goal, method, weights, state, batches, balance, 100)
         jax.block_until_ready(weights)
 
     return run, np.asarray(batches[0].points)

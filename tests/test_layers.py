@@ -14,6 +14,8 @@ ROOT = Path(__file__).parents[1]
 # The line of the package, from the ground up. A module imports only from those before it; a folder is one place.
 LINE = (
     "errors",
+    "history",
+    "interrupts",
     "tracing",
     "pieces",
     "curves",
@@ -28,6 +30,7 @@ LINE = (
     "methods",
     "devices",
     "checkpoint",
+    "journal",
     "frames",
     "operators",
     "sampling",
@@ -53,8 +56,8 @@ LINE = (
     "inverse",
     "estimate",
     "uncertainty",
-    "history",
     "progress",
+    "phases",
     "training",
     "slabs",
     "marching",
@@ -63,6 +66,7 @@ LINE = (
     "solution",
     "defaults",
     "loading",
+    "resume",
     "solve",
     "__init__",
 )
