@@ -52,6 +52,7 @@ _READINGS = 30.0  # misfit of readings that counts as much as a residual of one,
 _CONVERGED = 1e-6  # share of the sum of squares that a step may still gain
 _HIDDEN = 1e3  # noise, in residuals, that leaves nothing to gain
 _ROUNDED = 1e-12  # misfit and residual that weights no longer matter below
+_DAMPING = 1e-7  # of parameters, relative to their columns
 _BOUND = 2.3  # longest step of a logarithm
 _LIKELY = 0.5, 0.1  # misfit of readings and residual of a fit that needs no other start
 _FACTORS = (0.1, 10.0, 0.01, 100.0)  # of the parameters' initial values, where those lead nowhere
@@ -202,6 +203,17 @@ def stacked(systems: Sequence[Rows], scales: Sequence[np.ndarray]) -> tuple[list
     return [rows.matrix for rows in systems], [-rows.residual[:, :, None] for rows in systems], list(scales)
 
 
+def _damped(matrices: list, targets: list, scales: list, count: int) -> tuple[list, list, list]:
+    """With a row that holds back each of the last `count` unknowns a little: the parameters, where the others can stand in."""
+    if not count:
+        return matrices, targets, scales
+    squares = [jnp.sum((m[:, :, -count:] * s[None, :, None]) ** 2, axis=(0, 1)) for m, s in zip(matrices, scales, strict=True)]
+    lengths = jnp.sqrt(sum(squares[1:], squares[0]))
+    rows = jnp.zeros((count, 1, matrices[0].shape[2]), lengths.dtype)
+    rows = rows.at[jnp.arange(count), 0, jnp.arange(-count, 0)].set(_DAMPING * lengths)
+    return [*matrices, rows], [*targets, jnp.zeros((count, 1, 1), lengths.dtype)], [*scales, np.ones(1)]
+
+
 def leverages(upper: Array, norms: Array, rows: Rows, scale: np.ndarray) -> np.ndarray:
     """How much of each row the fit spends on it: the diagonal of A (AᵀA)⁻¹ Aᵀ, [n, K]."""
     width = len(norms)
@@ -252,7 +264,11 @@ def _other_starts(setup: Setup) -> Iterator[dict[str, Array]]:
 def _identified(
     setup: Setup, family: Family, width: int, index: int, start: Identified | None, unknown: dict[str, Array]
 ) -> Identified:
-    """Rounds of Gauss-Newton on all rows, weighed anew after each, until the weights stay."""
+    """Rounds of Gauss-Newton on all rows, weighed anew after each, until the weights stay.
+
+    Within a round the coefficients are solved for once more as a whole: what fitted the readings with wrong parameters is large,
+    and would leave its rounding behind.
+    """
     problem, seed = setup.problem, (*setup.seed, index)
     basis, state = feature_ansatz(problem, setup.exact, family, width, (*seed, 1), setup.dtype)
     goal = objective(problem, basis, setup.exact)
@@ -271,6 +287,9 @@ def _identified(
         weights = about(goal, weights._replace(unknown=start.weights.unknown), basis, batches, start, start.balance.scales)
         balance, most = start.balance, _HEAVIEST
     for _ in range(_ROUNDS):
+        weights = descended(goal, weights, basis, state, batches, balance.scales, setup.steps)
+        here = Identified(family, basis, weights, np.inf, balance)
+        weights = about(goal, Weights(state, weights.unknown), basis, batches, here, balance.scales)
         weights = descended(goal, weights, basis, state, batches, balance.scales, setup.steps)
         before, most = balance, min(_GROWTH * most, _HEAVIEST)
         balance = weighed(weights, most)
@@ -305,7 +324,7 @@ def descended(
     now = size(weights)
     for _ in range(max(steps, 1)):
         systems = joint_rows(goal, weights, basis, state, batches)
-        solved, left = least_squares(*stacked(systems, scales))
+        solved, left = least_squares(*_damped(*stacked(systems, scales), len(logarithms)))
         step, gain = solved[:, 0], now - float(left[0])
         if not gain > _CONVERGED * now:
             break

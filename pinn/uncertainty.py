@@ -63,7 +63,9 @@ def assess(setup: Setup, goal: Objective, weights: Weights, family: Family, widt
     noise = spread * looks[0].noise / np.where(size > 0, size, 1.0)
     own = np.array(list(found.errors.values()))
     trust, reason = _trust(found, looks[0].balance, float(np.max(noise)), float(np.max(own)))
-    deviations, steps = _deviations(looks[0], spread), np.max(np.abs([look.step for look in looks]), axis=0)
+    quantile = _quantile(setup.problem, looks[0].balance)
+    halves = np.hypot(quantile * _deviations(looks[0], spread), 2 * np.max(np.abs([look.step for look in looks]), axis=0))
+    open_ = _open(setup.problem, weights, looks[0], spread)
     return replace(
         found,
         errors=dict(zip(found.errors, np.hypot(own, noise).tolist(), strict=True)),
@@ -71,8 +73,8 @@ def assess(setup: Setup, goal: Objective, weights: Weights, family: Family, widt
         reason=reason,
         rounded=found.rounded or bool(np.max(noise) > np.max(own)),
         weights=found.weights._replace(unknown=_stepped(setup.problem, weights, looks[0].step)),
-        intervals=_intervals(setup.problem, weights, deviations, steps, looks[0].balance),
-        undetermined=_undetermined(setup.problem, weights, looks[0], spread),
+        intervals=_intervals(setup.problem, weights, halves, open_),
+        undetermined=tuple(_sentence(setup.problem, names) for names in open_),
     )
 
 
@@ -170,15 +172,15 @@ def _quantile(problem: Problem, balance: Balance) -> float:
 
 
 def _intervals(
-    problem: Problem, weights: Weights, deviations: np.ndarray, steps: np.ndarray, balance: Balance
+    problem: Problem, weights: Weights, halves: np.ndarray, open_: Sequence[tuple[str, ...]]
 ) -> dict[str, tuple[float, float]]:
-    """95 % intervals: of the noise, and twice the step that richer features would take."""
-    halves = np.hypot(_quantile(problem, balance) * deviations, 2 * steps)
-    found = {}
+    """Intervals from their half widths in search coordinates, [Q]; the whole line for parameters that nothing fixes."""
+    found, free = {}, {name for names in open_ for name in names}
     for (name, parameter), half in zip(problem.parameters.items(), halves, strict=True):
-        value = float(weights.unknown[name])
-        ends = value - half, value + half
-        found[name] = tuple(float(np.exp(np.clip(end, -700, 700))) if parameter.positive else float(end) for end in ends)
+        value, half = float(weights.unknown[name]), np.inf if name in free else half
+        with np.errstate(over="ignore"):
+            low, high = (float(np.exp(end) if parameter.positive else end) for end in (value - half, value + half))
+        found[name] = low, high
     return found
 
 
@@ -186,21 +188,20 @@ def _stepped(problem: Problem, weights: Weights, step: np.ndarray) -> dict[str, 
     return {name: weights.unknown[name] + step[i] for i, name in enumerate(problem.parameters)}
 
 
-def _undetermined(problem: Problem, weights: Weights, look: _Look, spread: float) -> tuple[str, ...]:
-    """A sentence for each combination of parameters that the problem does not fix."""
+def _open(problem: Problem, weights: Weights, look: _Look, spread: float) -> list[tuple[str, ...]]:
+    """The parameters of each combination that the problem does not fix."""
     names = list(problem.parameters)
     if not names:
-        return ()
-    units = np.array([_unit(problem, weights, name) for name in names])
-    _, values, directions = np.linalg.svd(look.triangle * (look.lengths * units))
-    _, shares, spanned = np.linalg.svd(look.triangle)
-    quantile, found = _quantile(problem, look.balance), []
-    for value, direction in zip(values, directions, strict=True):
-        if quantile * spread / max(value, 1e-300) > _FREE:
-            found.append(direction)
-    if not found:
-        found = [direction / (look.lengths * units) for share, direction in zip(shares, spanned, strict=True) if share < _SPANNED]
-    return tuple(_sentence(problem, names, direction) for direction in found)
+        return []
+    units = look.lengths * np.array([_unit(problem, weights, name) for name in names])
+    _, values, directions = np.linalg.svd(look.triangle * units)
+    wide = _quantile(problem, look.balance) * spread / np.maximum(values, 1e-300) > _FREE
+    free = list(directions[wide])
+    if not free:
+        _, shares, spanned = np.linalg.svd(look.triangle)
+        free = [direction / units for direction in spanned[shares < _SPANNED]]
+    parts = [np.abs(direction) / np.max(np.abs(direction)) for direction in free]
+    return [tuple(name for name, part in zip(names, each, strict=True) if part > _SHARES) for each in parts]
 
 
 def _unit(problem: Problem, weights: Weights, name: str) -> float:
@@ -209,17 +210,15 @@ def _unit(problem: Problem, weights: Weights, name: str) -> float:
     return 1.0 if parameter.positive else max(abs(float(weights.unknown[name])), abs(parameter.initial), 1e-300)
 
 
-def _sentence(problem: Problem, names: Sequence[str], direction: np.ndarray) -> str:
-    parts = np.abs(direction) / np.max(np.abs(direction))
-    open_ = [name for name, part in zip(names, parts, strict=True) if part > _SHARES]
-    if len(open_) == 1:
+def _sentence(problem: Problem, names: Sequence[str]) -> str:
+    if len(names) == 1:
         return (
-            f"{problem.name}: the parameter {listing(open_)} is not determined: values far apart fit equally well. "
-            f"Add observations that respond to it (Data), or give it in constants=."
+            f"{problem.name}: the parameter {listing(names)} is not determined: values far apart fit equally well. "
+            "Add observations that respond to it (Data), or give it in constants=."
         )
     return (
-        f"{problem.name}: the parameters {listing(open_)} are determined only in combination: changed together they fit equally "
-        f"well. Give one of them in constants=, or add observations (Data) that tell them apart."
+        f"{problem.name}: the parameters {listing(names)} are determined only in combination: changed together they fit equally "
+        "well. Give one of them in constants=, or add observations (Data) that tell them apart."
     )
 
 

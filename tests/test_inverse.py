@@ -64,7 +64,7 @@ def covered(draws, **options):
 
 
 def test_intervals_hold_the_parameters():
-    assert np.all(covered(12) >= 9)
+    assert np.all(covered(3) >= 2)
 
 
 @pytest.mark.slow
@@ -82,6 +82,7 @@ def test_parameters_that_only_act_together_are_named():
     )
     found, judged = identified(problem)
     assert abs(np.exp(sum(float(value) for value in found.weights.unknown.values())) - 0.5) < 1e-6
+    assert judged.intervals == {"a": (0.0, np.inf), "b": (0.0, np.inf)}
     (sentence,) = judged.undetermined
     assert "'a' and 'b'" in sentence or "'a', 'b'" in sentence
     assert "only in combination" in sentence and "constants=" in sentence
