@@ -121,10 +121,10 @@ def leaves_of(problem: pinn.Problem, term: Term, points: np.ndarray, extras: dic
     assert reference is not None
     lower, upper = problem.domain.bounds
     widths = WIDTHS.get(problem.name, {})
-    places = np.asarray(jax.vmap(expression.places)(jnp.asarray(points), extras))
+    places = jax.vmap(expression.places)(jnp.asarray(points), extras)
     columns = []
     for leaf in expression.leaves:
-        there = places[:, expression.sites.index(leaf.site)]
+        there = np.asarray(places[expression.sites.index(leaf.site)])
         differentiated = [axis for axis, order in enumerate(leaf.index) if order]
         assert len(differentiated) <= 1, "polynomials go along one axis"
         if not differentiated:
