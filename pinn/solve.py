@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any, overload
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ from jax import Array
 
 from .ansatz import choose_engine, make_network, wrap
 from .approximation import together
-from .defaults import Plan, recommend
+from .defaults import Plan, recommend, refuse_for_operators
 from .derivatives import Engine
 from .errors import AccuracyWarning, ProblemError
 from .estimate import Trust, choose_family, estimate
@@ -23,6 +24,7 @@ from .history import Clock, History, Record, Status
 from .loss import Objective, Weights, field_values, objective, start_unknown
 from .marching import march_through
 from .networks import Encoding
+from .operator_learning import OperatorProblem, OperatorSolution, solve_operator
 from .problem import Problem
 from .progress import Progress
 from .sampling import measure_points
@@ -36,8 +38,12 @@ _JUDGES = 450  # features for the error of a network
 _GOOD_ENOUGH = 1e-4  # an estimate that least squares alone is content with, where no tolerance is given
 
 
+@overload
+def solve(problem: OperatorProblem, **choices: Any) -> OperatorSolution: ...
+@overload
+def solve(problem: Problem, **choices: Any) -> Solution: ...
 def solve(
-    problem: Problem,
+    problem: Problem | OperatorProblem,
     *,
     tol: float | None = None,
     time_limit: float | None = None,
@@ -49,11 +55,11 @@ def solve(
     key: int | Array = 0,
     dtype: str = "float64",
     progress: bool = True,
-) -> Solution:
+) -> Solution | OperatorSolution:
     """Solve a problem, and estimate how wrong the answer is.
 
     Args:
-        problem: equations, domain and conditions.
+        problem: equations, domain and conditions; or an `OperatorProblem`.
         tol: target for the estimated relative L2 error of the worst field; the solve stops at half of it.
         time_limit: wall seconds for the whole call. With neither, at most 120 s, until the estimate stops improving.
         network: makes a network, `(inputs, outputs, *, rngs, dtype) -> nnx.Module`; `pinn.MLP`, a `functools.partial` of it,
@@ -67,7 +73,8 @@ def solve(
         progress: show the plan and what happens.
 
     Returns:
-        A `Solution`, always: a tolerance that was not reached is a status and a warning.
+        A `Solution`, always: a tolerance that was not reached is a status and a warning. For an `OperatorProblem`, an
+        `OperatorSolution`, whose tolerance is meant for the relative L2 error on fresh samples.
 
     Raises:
         ProblemError, MethodError, NetworkError: an argument that cannot be used, before anything is trained.
@@ -84,8 +91,12 @@ def solve(
         >>> bool(abs(solution(t=1.0) - np.exp(-1)) < 1e-12)
         True
     """
+    if isinstance(problem, OperatorProblem):
+        refuse_for_operators(points=points, exact_conditions=exact_conditions, engine=engine)
+        given = {"tol": tol, "time_limit": time_limit, "network": network, "method": method, "dtype": dtype}
+        return solve_operator(problem, seed_of(key), progress=progress, **given)
     if not isinstance(problem, Problem):
-        raise ProblemError(f"solve() needs a pinn.Problem; got {problem!r:.80}.")
+        raise ProblemError(f"solve() needs a pinn.Problem or a pinn.OperatorProblem; got {problem!r:.80}.")
     plan = recommend(
         problem,
         tol,

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 # The line of the package, from the ground up. A module imports only from those before it; a folder is one place.
 LINE = (
     "errors",
+    "choices",
     "tracing",
     "pieces",
     "boundaries",
@@ -28,6 +29,8 @@ LINE = (
     "checkpoint",
     "operators",
     "sampling",
+    "branches",
+    "ridge",
     "deeponet",
     "expression",
     "values",
@@ -55,6 +58,7 @@ LINE = (
     "fingerprint",
     "saving",
     "solution",
+    "operator_learning",
     "defaults",
     "loading",
     "solve",
