@@ -306,7 +306,7 @@ class LocalDeepONet(OperatorNetwork):
             raise NetworkError(f"A local DeepONet needs sensors on a grid in all {inputs} coordinates; got {len(self.shape)}.")
         self.base = base(layout, inputs, outputs, rngs=rngs, dtype=dtype) if base is not None else None
         draw, channel_count = generator(rngs), 1 + outputs * (base is not None) + layout.noise
-        self.stack = ConvStack(inputs, channel_count, channels, dilations, kernel, activation, rngs)
+        self.stack = ConvStack(inputs, channel_count, channels, dilations, kernel, activation, draw)
         self.offset = layers(draw, [inputs, 16], dtype)
         self.output = dense(draw, 16, channels * outputs, dtype, 1 / 16)
         self.last = Dense(np.zeros((channels, channels)), np.zeros(channels), dtype)
@@ -317,9 +317,9 @@ class LocalDeepONet(OperatorNetwork):
 
     def encode(self, seen: Seen) -> Any:
         channels, code = [seen.values[:, None]], None
-        if self.base is not None:
-            code = self.base.encode(seen)
-            channels.append(jax.vmap(lambda x: self.base.decode(code, x))(seen.sensors))
+        if (base := self.base) is not None:
+            code = base.encode(seen)
+            channels.append(jax.vmap(lambda x: base.decode(code, x))(seen.sensors))
         channels += [jnp.broadcast_to(level[None], channels[0].shape) for level in _noise(self.noise, seen)]
         stacked = jnp.concatenate(channels, axis=-1)
         h = self.stack(stacked.reshape(*self.shape, stacked.shape[-1]))
@@ -367,7 +367,7 @@ def rebuild(description: Mapping[str, Any], layout: Layout, inputs: int, outputs
         )
     if kind == "LocalDeepONet":
         inner = options.pop("base")
-        base = (lambda *sizes, **_: rebuild(inner, *sizes, dtype)) if inner else None
+        base = (lambda layout, a, b, **_: rebuild(inner, layout, a, b, dtype)) if inner else None
         return LocalDeepONet(layout, inputs, outputs, base=base, **options, **common)
     return ModifiedDeepONet(layout, inputs, outputs, **options, **common)
 

@@ -59,9 +59,31 @@ class Plan:
 
 
 @overload
-def recommend(problem: OperatorProblem, tol: float | None = None, **choices: Any) -> OperatorPlan: ...
+def recommend(
+    problem: OperatorProblem,
+    tol: float | None = ...,
+    *,
+    time_limit: float | None = ...,
+    network: Callable | None = ...,
+    method: Any = ...,
+    points: int | Mapping[str, int] | None = ...,
+    exact_conditions: bool | None = ...,
+    engine: Engine | None = ...,
+    dtype: str = ...,
+) -> OperatorPlan: ...
 @overload
-def recommend(problem: Problem, tol: float | None = None, **choices: Any) -> Plan: ...
+def recommend(
+    problem: Problem,
+    tol: float | None = ...,
+    *,
+    time_limit: float | None = ...,
+    network: Callable | None = ...,
+    method: Any = ...,
+    points: int | Mapping[str, int] | None = ...,
+    exact_conditions: bool | None = ...,
+    engine: Engine | None = ...,
+    dtype: str = ...,
+) -> Plan: ...
 def recommend(
     problem: Problem | OperatorProblem,
     tol: float | None = None,

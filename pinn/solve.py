@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, overload
+from typing import overload
 
 import jax
 import jax.numpy as jnp
@@ -39,9 +39,35 @@ _GOOD_ENOUGH = 1e-4  # an estimate that least squares alone is content with, whe
 
 
 @overload
-def solve(problem: OperatorProblem, **choices: Any) -> OperatorSolution: ...
+def solve(
+    problem: OperatorProblem,
+    *,
+    tol: float | None = ...,
+    time_limit: float | None = ...,
+    network: Callable | None = ...,
+    method: Phase | Sequence[Phase] | None = ...,
+    points: int | Mapping[str, int] | None = ...,
+    exact_conditions: bool | None = ...,
+    engine: Engine | None = ...,
+    key: int | Array = ...,
+    dtype: str = ...,
+    progress: bool = ...,
+) -> OperatorSolution: ...
 @overload
-def solve(problem: Problem, **choices: Any) -> Solution: ...
+def solve(
+    problem: Problem,
+    *,
+    tol: float | None = ...,
+    time_limit: float | None = ...,
+    network: Callable | None = ...,
+    method: Phase | Sequence[Phase] | None = ...,
+    points: int | Mapping[str, int] | None = ...,
+    exact_conditions: bool | None = ...,
+    engine: Engine | None = ...,
+    key: int | Array = ...,
+    dtype: str = ...,
+    progress: bool = ...,
+) -> Solution: ...
 def solve(
     problem: Problem | OperatorProblem,
     *,

@@ -150,11 +150,12 @@ def data_loss(learner: Learner, state: State, drawn: Drawn, key: Array, points: 
     def at(code: Any, points: Array) -> Array:
         return jax.vmap(lambda point: learner.decode(network, code, point))(points)
 
-    target = drawn.clean if problem.learns_from == "clean" else drawn.mean
-    if problem.learns_from in ("clean", "mean"):
+    target = {"clean": drawn.clean, "mean": drawn.mean}.get(problem.learns_from)
+    if target is not None:
         return jnp.mean(((at(code(drawn.noisy), points) - target) / size[None]) ** 2)
-    if problem.learns_from == "second":
+    if problem.learns_from == "second" and drawn.second is not None:
         return jnp.mean((at(code(drawn.noisy), sensors)[:, 0] - drawn.second) ** 2) / size[0] ** 2
+    assert drawn.sigma is not None  # without it nothing would be left to learn from
     probe = jax.random.rademacher(key, drawn.noisy.shape, learner.dtype)
     found, slope = jax.jvp(lambda values: at(code(values), sensors)[:, 0], (drawn.noisy,), (probe,))
     divergence = probe @ slope / len(probe)

@@ -113,9 +113,11 @@ def recommend_operator(
 
 
 def _chosen(problem: OperatorProblem) -> tuple[tuple[Stage, ...], list[Choice]]:
-    if not problem.observes or len(problem.fields) > 1:
+    spread = bool(np.all(np.ptp(problem.sensors, axis=0) > 0))
+    if not (problem.observes and spread):
         make = partial(DeepONet, rank=64, branch=DenseBranch)
-        choice = Choice("network", "DeepONet, dense branch, Fourier trunk", "sensors of another function, always the same")
+        why = "sensors on a part of the domain" if problem.observes else "sensors of another function"
+        choice = Choice("network", "DeepONet, dense branch, Fourier trunk", f"{why}, always the same")
         return (Stage("deeponet", make, 8000, 64, 2e-3),), [choice]
     count, dimension = len(problem.sensors), problem.domain.dimension
     rank = min(2 * count + 1, _MOST_FUNCTIONS)
@@ -164,7 +166,7 @@ def _phases(method: Any) -> Sequence[Phase]:
                 "method= of an operator problem needs pinn.Phase with an optax transformation, such as "
                 f"pinn.Phase(optax.adam(1e-3), steps=5000), or a list of them; got {phase!r:.80}."
             )
-    return phases
+    return [phase for phase in phases if isinstance(phase, Phase)]
 
 
 def _why(problem: OperatorProblem) -> str:

@@ -131,14 +131,15 @@ def loaded(files: Mapping[str, bytes], problem: Any, network: Callable | None) -
     graph, state = make_state(made)
     with np.load(io.BytesIO(files[ARRAYS]), allow_pickle=False) as stored:
         state = filled("weights", state, {name: stored[name] for name in stored.files})
-    units = {name: tuple(value) if isinstance(value, list) else value for name, value in card["units"].items()}
+    units = card["units"]
+    units = Units(units["centre"], units["size"], tuple(units["output_centre"]), tuple(units["output_size"]))
     history = History()
     for record in card["history"]:
         numbers = {name: float(record[name]) for name in ("seconds", "loss", "held_out", "estimate")}
         history.add(Record(**{**record, **numbers}))
     return OperatorSolution(
         where,
-        Learner(where, graph, Units(**units), dtype),
+        Learner(where, graph, units, dtype),
         state,
         Status[card["status"]],
         {name: float(value) for name, value in card["error_estimate"].items()},

@@ -286,9 +286,9 @@ def interpolated(values: NDArray, places: NDArray, points: NDArray) -> NDArray:
     if places.shape[1] == 1:
         order = np.argsort(places[:, 0])
         return np.stack([np.interp(points[:, 0], places[order, 0], row[order]) for row in values])
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
-    return values[:, cKDTree(places).query(points)[1]]
+    return values[:, KDTree(places).query(points)[1]]
 
 
 def estimated_noise(values: NDArray, places: NDArray) -> NDArray:
@@ -300,9 +300,9 @@ def estimated_noise(values: NDArray, places: NDArray) -> NDArray:
         ordered = values[:, np.argsort(places[:, 0])]
         differences = (ordered[:, :-2] - 2 * ordered[:, 1:-1] + ordered[:, 2:]) / np.sqrt(6)
     else:
-        from scipy.spatial import cKDTree
+        from scipy.spatial import KDTree
 
-        differences = (values - values[:, cKDTree(places).query(places, k=2)[1][:, 1]]) / np.sqrt(2)
+        differences = (values - values[:, np.asarray(KDTree(places).query(places, k=2)[1])[:, 1]]) / np.sqrt(2)
     return np.median(np.abs(differences), axis=1) / 0.6745
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -45,7 +45,7 @@ def denoising(
     mean: Callable[[Array, Array], Function] | None,
     sigma: float | Sequence[float],
     learn_from: str,
-    **physics: object,
+    **physics: Any,
 ) -> pinn.OperatorProblem:
     """u = f(x_i) + σ ε_i with log σ uniform, as an operator problem.
 
@@ -72,9 +72,7 @@ def denoising(
         shown = {"clean": ("clean", "mean"), "mean": ("mean",), "second": ("second",), "noise": ()}[learn_from]
         return pinn.Sample(known.noisy, sigma=known.sigma, **{kind: getattr(known, kind) for kind in shown})
 
-    return pinn.OperatorProblem(
-        domain=domain, fields="f", sensors=sensors, sample=told, reference=whole, name=name, **physics
-    )
+    return pinn.OperatorProblem(domain=domain, fields="f", sensors=sensors, sample=told, reference=whole, name=name, **physics)
 
 
 def of_coordinate(function: Function, name: str) -> Callable:
