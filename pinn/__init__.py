@@ -31,11 +31,13 @@ from .errors import AccuracyWarning, CheckpointWarning, PinnError, PinnWarning, 
 from .estimate import Trust
 from .expression import apply
 from .history import Status
+from .integrals import Integral
 from .loading import load
 from .methods.gauss_newton import gauss_newton
 from .networks import MLP, ModifiedMLP, ResidualMLP, glorot, he, zeros
-from .operators import at, d, div, grad, laplacian
+from .operators import at, curl, d, div, grad, integral, laplacian
 from .phases import Phase
+from .plane import Ellipse, Polygon
 from .problem import Parameter, Problem
 from .solution import Solution
 from .solve import solve
@@ -55,8 +57,10 @@ __all__ = [
     "Dirichlet",
     "Disk",
     "Domain",
+    "Ellipse",
     "Initial",
     "InitialVelocity",
+    "Integral",
     "Interval",
     "ModifiedMLP",
     "Neumann",
@@ -67,6 +71,7 @@ __all__ = [
     "PinnWarning",
     "Plan",
     "Points",
+    "Polygon",
     "Problem",
     "ProblemWarning",
     "Report",
@@ -80,6 +85,7 @@ __all__ = [
     "apply",
     "at",
     "check",
+    "curl",
     "d",
     "div",
     "gauss_newton",
@@ -88,6 +94,7 @@ __all__ = [
     "glorot",
     "grad",
     "he",
+    "integral",
     "laplacian",
     "load",
     "nested_grad",

@@ -206,6 +206,13 @@ class Product(_Pair):
     def measure(self) -> float:
         return self.first.measure * self.second.measure
 
+    @property
+    def covers_itself(self) -> bool:
+        return self.first.covers_itself and self.second.covers_itself
+
+    def extends(self, name: str) -> bool:
+        return (self.first if name in self.first.coordinates else self.second).extends(name)
+
     def cover(self, unit: Array) -> Array:
         split = self.first.dimension
         return np.concatenate([self.first.cover(unit[:, :split]), self.second.cover(unit[:, split:])], axis=1)

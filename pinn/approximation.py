@@ -20,9 +20,9 @@ from jax import Array
 from .ansatz import Ansatz
 from .derivatives import Engine, Jet, Smooth, concatenate, nested_jvp, taylor
 from .exact import Exact
-from .expression import Expression
+from .expression import Expression, everywhere
+from .frames import Leaf
 from .networks import Features
-from .operators import Leaf
 
 State = Any
 
@@ -196,7 +196,7 @@ def read(approximation: Approximation, expression: Expression, state: State, ext
 def lifted(exact: Exact, expression: Expression, fields: tuple[str, ...], extras: Mapping[str, Array], point: Array) -> Array:
     """The leaves [L] of the values that are met by construction; they depend on no weight."""
     if not any(map(exact.lifts, fields)):
-        return jnp.zeros(len(expression.leaves), point.dtype)
+        return jnp.zeros(expression.size, point.dtype)
 
     def given(point: Array) -> Array:
         return exact.values(fields, point, extras)
@@ -210,10 +210,11 @@ def _read(
     leaves: dict[Leaf, Array] = {}
     for site, place in zip(expression.sites, expression.places(point, extras), strict=True):
         demand = expression.demand(site)
-        found = engine(values, place, sorted({index for wanted in demand.values() for index in wanted}))
+        indices = sorted({index for wanted in demand.values() for index in wanted})
+        found = everywhere(lambda p, indices=indices: engine(values, p, indices), place)
         for name, wanted in demand.items():
-            leaves |= {Leaf(site, name, index): found[index][names.index(name)] for index in wanted}
-    return jnp.stack([leaves[leaf] for leaf in expression.leaves])
+            leaves |= {Leaf(site, name, index): found[index][..., names.index(name)] for index in wanted}
+    return expression.flat(leaves)
 
 
 @lru_cache(maxsize=256)

@@ -44,14 +44,14 @@ class Region(Protocol):
 
 @dataclass(frozen=True)
 class Patch:
-    """The part of a piece that lies on the boundary of every one of `regions`, and where `where` holds.
+    """The part of a piece that lies on the boundary of every one of `regions`, and where every `where` holds.
 
     The last region is the one that the normals point out of.
     """
 
     piece: Piece
     regions: tuple[Region, ...]
-    where: Where | None = None
+    where: tuple[Where, ...] = ()
 
     @property
     def face(self) -> tuple[str, float] | None:
@@ -86,7 +86,9 @@ class Patch:
     def _orientation(self, points: Array, normals: Array) -> Array:
         """1 where the normal points out of the last region, -1 where into it, 0 where the point is not kept."""
         steps = _PROBE * self.piece.scale * normals
-        kept = _holds_where(self.where, self.piece.coordinates, points)
+        kept = np.ones(len(points), dtype=bool)
+        for where in self.where:
+            kept &= _holds_where(where, self.piece.coordinates, points)
         signs = np.zeros(len(points))
         for region in self.regions:
             columns = positions(region.coordinates, self.piece.coordinates)
@@ -99,7 +101,8 @@ class Patch:
 
 @dataclass(frozen=True, repr=False)
 class Boundary:
-    """A selection: parts of the boundaries of domains, written `domain.at(x=0)`, `domain.boundary`, or a sum of those.
+    """A selection: parts of the boundaries of domains, written `domain.at(x=0)`, `domain.boundary`, a sum of those, or
+    a part of one, `disk.boundary.where(lambda y: y > 0)`.
 
     What it means for a problem is decided by `within`. Its text, used in labels, is what it selects.
     """
@@ -115,6 +118,21 @@ class Boundary:
 
     def __repr__(self) -> str:
         return self.label
+
+    def where(self, holds: Where) -> Boundary:
+        """The part of this selection where `holds`, a function of coordinates as for `at`, is true.
+
+        Raises `DomainError` for a function of anything else.
+
+        >>> from pinn.domains import Disk
+        >>> disk = Disk(x=0, y=0, radius=1)
+        >>> disk.boundary.where(lambda y: y > 0)
+        boundary of Disk(x=0, y=0, radius=1) (part)
+        """
+        for patch in self.patches:
+            check_where(holds, patch.regions[-1])
+        patches = tuple(replace(patch, where=(*patch.where, holds)) for patch in self.patches)
+        return Boundary(patches, f"{self.label} (part)")
 
     def within(self, domain: Region) -> Surface:
         """This selection on a problem's domain.
@@ -201,9 +219,7 @@ def check_where(where: Where, region: Region) -> None:
             )
 
 
-def _holds_where(where: Where | None, coordinates: tuple[str, ...], points: Array) -> Mask:
-    if where is None:
-        return np.ones(len(points), dtype=bool)
+def _holds_where(where: Where, coordinates: tuple[str, ...], points: Array) -> Mask:
     names = [name for name in inspect.signature(where).parameters if name in coordinates]
     try:
         answer = np.asarray(where(**{name: points[:, coordinates.index(name)] for name in names}))

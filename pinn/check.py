@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .boundaries import Surface
 from .conditions import Condition, Periodic
 from .errors import ProblemError
 from .values import Points
@@ -101,7 +102,9 @@ def _count(term: Any) -> int | None:
     """The number of a term's points where it is not free to choose."""
     if isinstance(term.place, Points):
         return len(term.place)
-    if term.place is not None and term.place.domain.dimension == 1:
+    if not isinstance(term.place, Surface | None):
+        return 1 if term.place.over is None else None
+    if term.place is not None and len(term.place.domain.coordinates) == 1:
         return len(term.place.patches)
     return None
 
@@ -120,9 +123,11 @@ def condition_counts(problem: Any) -> list[Count]:
     """Conditions needed and given in each coordinate.
 
     The orders of the equations are added over the fields; fields of first order in one of several spatial coordinates need
-    none (pressure, say). Empty where data, unknown parameters or a curved domain take part: counting says nothing there.
+    none (pressure, say). Empty where data, integrals, unknown parameters or a curved domain take part: counting says nothing
+    there.
     """
-    if not problem.domain.is_box or problem.parameters or any(isinstance(term.place, Points) for term in problem.terms):
+    counted = all(isinstance(term.place, Surface | None) for term in problem.terms)
+    if not problem.domain.is_box or problem.parameters or not counted:
         return []
     found = []
     for axis, name in enumerate(problem.domain.coordinates):

@@ -7,12 +7,14 @@ others are short ways to write common ones. They are given to a `Problem`, which
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from .boundaries import Boundary
 from .errors import ProblemError, listing, suggestion
-from .operators import at, d, grad, name_of, named
+from .frames import name_of, named
+from .operators import at, d, grad
 from .values import (
     Points,
     Setting,
@@ -51,8 +53,8 @@ class Condition:
         """The residual, with arguments by name."""
         return self.residual
 
-    def place(self, setting: Setting) -> Boundary | Points:
-        """Where it holds."""
+    def place(self, setting: Setting) -> Any:
+        """Where it holds: part of a boundary, points, or across the domain."""
         return self.on
 
     def label(self, setting: Setting) -> str:

@@ -102,7 +102,7 @@ def recommend(
     exact = plan_exact(problem, exact_conditions)
     limit = DEFAULT_LIMIT if time_limit is None and tol is None else time_limit
     phases = _phases(method)
-    features = not phases and network is None and not problem.parameters
+    features = not phases and network is None
     time = timeline(problem, exact) if features else None
     widths = ((200, 300) if time is not None and not problem.is_linear else (200, 300, 600, 1200, 2400)) if features else ()
     slabs = () if time is None else (100, 200) if problem.domain.dimension == 1 else (300, 450, 700, 1000)
@@ -185,8 +185,7 @@ def _features_choice(problem: Problem, widths: tuple[int, ...], method: Any, net
     if widths:
         reason = "one QR solve a width" if problem.is_linear else "a few QR solves a width (Gauss-Newton)"
         return Choice("least squares", f"widths {', '.join(map(str, widths))}", f"{reason}; bandwidth by held-out residual")
-    given = "method=" if method is not None else "network=" if network is not None else "unknown parameters"
-    return Choice("least squares", "left out", f"{given} given" if given != "unknown parameters" else given)
+    return Choice("least squares", "left out", f"{'method=' if method is not None else 'network='} given")
 
 
 def _slabs_choice(slabs: tuple[int, ...], time: Timeline | None, problem: Problem) -> list[Choice]:

@@ -48,18 +48,22 @@ class Box(Domain):
     upper: tuple[float, ...]
 
     def __init__(self, **ranges: ArrayLike) -> None:
-        names = _coordinate_names(self, ranges)
+        names = coordinate_names(self, ranges)
         if not names:
-            raise DomainError(f"{_kind(self)} needs a range for each coordinate, such as {_kind(self)}(x=(0, 1)).")
+            raise DomainError(f"{kind_of(self)} needs a range for each coordinate, such as {kind_of(self)}(x=(0, 1)).")
         pairs = [_increasing_pair(name, ranges[name]) for name in names]
-        _assign(self, coordinates=names, lower=tuple(a for a, _ in pairs), upper=tuple(b for _, b in pairs))
+        assign(self, coordinates=names, lower=tuple(a for a, _ in pairs), upper=tuple(b for _, b in pairs))
 
     def __repr__(self) -> str:
         ranges = (f"{name}=({lower:g}, {upper:g})" for name, (lower, upper) in self._ranges().items())
-        return f"{_kind(self)}({', '.join(ranges)})"
+        return f"{kind_of(self)}({', '.join(ranges)})"
 
     @property
     def is_box(self) -> bool:
+        return True
+
+    @property
+    def covers_itself(self) -> bool:
         return True
 
     @property
@@ -123,25 +127,25 @@ class Ball(Domain):
     radius: float
 
     def __init__(self, *, radius: SupportsFloat, **centre: SupportsFloat) -> None:
-        names = _coordinate_names(self, centre)
+        names = coordinate_names(self, centre)
         if len(names) < 2:
             raise DomainError(
-                f"{_kind(self)} needs two or more coordinates for its centre, got {listing(names)}. "
+                f"{kind_of(self)} needs two or more coordinates for its centre, got {listing(names)}. "
                 f"In one coordinate use Interval."
             )
         if TIME in names:
             raise DomainError(
-                f"{_kind(self)} cannot be round in time, got the coordinates {listing(names)}. "
-                f"Give it the coordinates in space and multiply: {_kind(self)}(...) * Interval({TIME}=(0, 1))."
+                f"{kind_of(self)} cannot be round in time, got the coordinates {listing(names)}. "
+                f"Give it the coordinates in space and multiply: {kind_of(self)}(...) * Interval({TIME}=(0, 1))."
             )
         size = finite(radius, "radius")
         if size <= 0:
-            raise DomainError(f"The radius of a {_kind(self)} must be positive, got {size:g}.")
-        _assign(self, coordinates=names, centre=tuple(finite(centre[name], name) for name in names), radius=size)
+            raise DomainError(f"The radius of a {kind_of(self)} must be positive, got {size:g}.")
+        assign(self, coordinates=names, centre=tuple(finite(centre[name], name) for name in names), radius=size)
 
     def __repr__(self) -> str:
         centre = (f"{name}={value:g}" for name, value in zip(self.coordinates, self.centre, strict=True))
-        return f"{_kind(self)}({', '.join(centre)}, radius={self.radius:g})"
+        return f"{kind_of(self)}({', '.join(centre)}, radius={self.radius:g})"
 
     @property
     def bounds(self) -> tuple[Array, Array]:
@@ -155,6 +159,10 @@ class Ball(Domain):
     @property
     def pieces(self) -> tuple[Piece, ...]:
         return (Sphere(self.coordinates, self.centre, self.radius),)
+
+    @property
+    def covers_itself(self) -> bool:
+        return True
 
     def cover(self, unit: Array) -> Array:
         # In ten dimensions a ball is 0.2 % of the box around it: it is mapped to directly.
@@ -185,22 +193,22 @@ class Disk(Ball):
         super().__init__(radius=radius, **centre)
 
 
-def _kind(domain: Domain) -> str:
+def kind_of(domain: Domain) -> str:
     return type(domain).__name__
 
 
-def _assign(domain: Domain, **fields: object) -> None:
+def assign(domain: Domain, **fields: object) -> None:
     """Set the fields of a frozen dataclass whose own constructor takes coordinates by name."""
     for name, value in fields.items():
         object.__setattr__(domain, name, value)
 
 
-def _coordinate_names(domain: Domain, names: Iterable[str]) -> tuple[str, ...]:
+def coordinate_names(domain: Domain, names: Iterable[str]) -> tuple[str, ...]:
     for name in names:
         if name in RESERVED:
             raise DomainError(f"{name!r} cannot name a coordinate: {listing(RESERVED)} are reserved. Rename it.")
         if not name.isidentifier() or keyword.iskeyword(name):
-            raise DomainError(f"{name!r} cannot name a coordinate of a {_kind(domain)}: functions could not ask for it.")
+            raise DomainError(f"{name!r} cannot name a coordinate of a {kind_of(domain)}: functions could not ask for it.")
     return tuple(names)
 
 

@@ -13,8 +13,8 @@ After Wang & Lai's multistage networks (arXiv 2307.08934) in its use of a second
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -54,8 +54,10 @@ class Estimate:
     Attributes:
         errors: by field, relative to the corrected field; absolute where that is zero.
         trust, reason: how far, and why.
-        rounded: whether the error is that of rounding, so that nothing more can be gained.
+        rounded: whether the error is that of rounding, or of noisy readings, so that nothing more can be gained.
         approximation, weights: the corrected solution u + e.
+        intervals: 95 % confidence interval of each unknown parameter.
+        undetermined: a sentence for each combination of parameters that nothing fixes.
     """
 
     errors: dict[str, float]
@@ -64,6 +66,8 @@ class Estimate:
     rounded: bool
     approximation: Approximation
     weights: Weights
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    undetermined: tuple[str, ...] = ()
 
     @property
     def worst(self) -> float:

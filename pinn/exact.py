@@ -21,7 +21,7 @@ from .boundaries import Surface
 from .check import faces
 from .conditions import Dirichlet, Initial, InitialVelocity, Periodic
 from .derivatives import Smooth, nested_jvp
-from .operators import arguments
+from .frames import arguments
 from .problem import Problem, Term
 from .values import Value, value_at
 

@@ -2,8 +2,10 @@
 
 `Expression` turns a user's function into pure pieces that know no network:
 
-    places(point, extras)          -> [S, d]   the sites it reads at; the first is the point itself
-    value(point, leaves, extras)   -> [K]      its components, from the leaves [L]
+    places(point, extras)          -> the sites it reads at, a place [d] each, or [N, d]; the first is the point itself
+    value(point, leaves, extras)   -> [K], its components, from the leaves [L]
+
+A site is one place, or the N places that an integral sums over: each of its leaves then stands for N numbers of the L.
 
 so that a network, a set of features or an exact solution only has to supply the leaves.
 """
@@ -11,6 +13,9 @@ so that a network, a set of features or an exact solution only has to supply the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from math import prod
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +25,7 @@ from jax.core import Tracer
 
 from .derivatives import MultiIndex, nested_jvp
 from .errors import PinnError, ResidualError, listing, suggestion
-from .operators import Frame, Leaf, Scope, Site, arguments, name_of, run
+from .frames import Frame, Leaf, Scope, Site, arguments, name_of, run
 from .tracing import dependence, is_affine
 
 
@@ -34,8 +39,10 @@ class Expression:
         extras: an example value of each constant, parameter, `normal` or data column.
 
     Attributes:
-        leaves: the derivatives that it reads, [L].
-        sites: the places that it reads at, [S]; the first is the point itself.
+        leaves: the derivatives that it reads.
+        sites: where it reads them; the first is the point itself.
+        shapes: for each site () for one place, (N,) for those that an integral sums over, (N, N') for integrals of integrals.
+        slots: where in the L numbers those of each leaf stand.
         components: a label for each scalar that it returns, [K].
         is_affine: whether it is affine in the fields.
 
@@ -53,7 +60,11 @@ class Expression:
         self._extras = {name: jnp.asarray(value) for name, value in extras.items()}
         self.asked: frozenset[str] = frozenset()
         self.leaves, self.sites, self.components = self._trace()
-        values = jnp.full(len(self.leaves), 0.5, dtype)
+        self.shapes = self._shapes()
+        ends = np.cumsum([0, *(prod(self.shapes[leaf.site]) for leaf in self.leaves)]).tolist()
+        self.slots = {leaf: slice(*pair) for leaf, pair in zip(self.leaves, pairwise(ends), strict=True)}
+        self.size = ends[-1]
+        values = jnp.full(self.size, 0.5, dtype)
         self._check_places()
         uses = dependence(self._values, self._point, values, self._extras)[:, 1]
         for component, used in zip(self.components, uses, strict=True):
@@ -81,19 +92,48 @@ class Expression:
                 found.setdefault(leaf.field, []).append(leaf.index)
         return found
 
-    def places(self, point: Array, extras: Mapping[str, Array]) -> Array:
-        """The sites, [S, d], at one point [d]."""
+    @property
+    def integrates(self) -> bool:
+        """Whether a site is more than one place."""
+        return any(self.shapes.values())
+
+    @property
+    def read(self) -> tuple[Leaf, ...]:
+        """What each of the L numbers is."""
+        return tuple(leaf for leaf, slot in self.slots.items() for _ in range(slot.start, slot.stop))
+
+    def flat(self, values: Mapping[Leaf, Array]) -> Array:
+        """The leaves' values, each a number or one for each place, as one vector [L]."""
+        if not self.leaves:
+            return jnp.zeros(0)
+        if not self.integrates:
+            return jnp.stack([values[leaf] for leaf in self.leaves])
+        return jnp.concatenate([values[leaf].reshape(-1) for leaf in self.leaves])
+
+    def places(self, point: Array, extras: Mapping[str, Array]) -> tuple[Array, ...]:
+        """For each site its place, [d], or the places [N, d] that an integral sums over, at one point [d]."""
         if len(self.sites) == 1:
-            return point[None]
+            return (point,)
         visited = self._visit(point, jnp.zeros((), point.dtype), extras)
-        return jnp.stack([jnp.stack([jnp.asarray(x, point.dtype) for x in visited[site]]) for site in self.sites])
+        return tuple(self._place(visited[site], self.shapes[site], point.dtype) for site in self.sites)
+
+    def _place(self, place: Sequence[Array], shape: tuple[int, ...], dtype: jnp.dtype) -> Array:
+        columns = [jnp.asarray(x, dtype) for x in place]
+        columns = [jnp.broadcast_to(x.reshape(x.shape + (1,) * (len(shape) - x.ndim)), shape) for x in columns]
+        return jnp.stack(columns, axis=-1).reshape(-1, len(columns)) if shape else jnp.stack(columns)
+
+    def _shapes(self) -> dict[Site, tuple[int, ...]]:
+        if len(self.sites) == 1:
+            return {(): ()}
+        visited = jax.eval_shape(lambda: self._visit(self._point, jnp.zeros((), self._point.dtype), self._extras))
+        return {site: max((jnp.shape(x) for x in visited[site]), key=len) for site in self.sites}
 
     def value(self, point: Array, leaves: Array, extras: Mapping[str, Array]) -> Array:
         """The components, [K], at one point [d] where the leaves have the values [L]."""
         return jnp.stack(self._values(point, leaves, extras))
 
     def _values(self, point: Array, leaves: Array, extras: Mapping[str, Array]) -> list[Array]:
-        table = dict(zip(self.leaves, leaves, strict=True))
+        table = {leaf: leaves[slot].reshape(self.shapes[leaf.site]) for leaf, slot in self.slots.items()}
         out = run(self.function, self._frame(point, table.__getitem__, extras))
         return [jnp.asarray(value, leaves.dtype) for value in _flat(out)[1]]
 
@@ -164,7 +204,7 @@ class Expression:
         """F(a) + F(b) = F(a + b) + F(0) for a few leaves: a step such as sign(u) has a fixed slope, and does not add up."""
         rng = np.random.default_rng(0)
         for scale in (0.1, 1.0, 1.0, 30.0):
-            a, b = (jnp.asarray(scale * rng.normal(size=len(self.leaves)), self._point.dtype) for _ in range(2))
+            a, b = (jnp.asarray(scale * rng.normal(size=self.size), self._point.dtype) for _ in range(2))
             found = [self.value(self._point, leaves, self._extras) for leaves in (a, b, a + b, jnp.zeros_like(a))]
             if any(isinstance(value, Tracer) for value in found):
                 return False
@@ -183,8 +223,8 @@ class Expression:
 
         if dependence(places, jnp.zeros((), self._point.dtype)).any():
             raise ResidualError(
-                f"{self.name}(): at() moves a field to a place that depends on a field. The place may depend on coordinates, "
-                "constants and parameters only."
+                f"{self.name}(): at() moves a field to a place that depends on a field, or integral() has such a limit. It may "
+                "depend on coordinates, constants and parameters only."
             )
 
 
@@ -247,6 +287,11 @@ def read_leaves(
     values: dict[Leaf, Array] = {}
     for site, place in zip(expression.sites, expression.places(point, extras), strict=True):
         for name, indices in expression.demand(site).items():
-            found = nested_jvp(fields[name], place, indices)
+            found = everywhere(lambda p, name=name, indices=indices: nested_jvp(fields[name], p, indices), place)
             values |= {Leaf(site, name, index): value for index, value in found.items()}
-    return jnp.stack([values[leaf] for leaf in expression.leaves]) if expression.leaves else jnp.zeros(0)
+    return expression.flat(values)
+
+
+def everywhere(function: Callable[[Array], Any], place: Array) -> Any:
+    """A function of one place [d] at a site: there, or at each of the places [N, d] that it stands for."""
+    return function(place) if place.ndim == 1 else jax.vmap(function)(place)

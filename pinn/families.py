@@ -28,16 +28,19 @@ UNRESOLVED = 0.1  # held-out residual of features that show nothing of a solutio
 class Family:
     """How features are drawn: sin or tanh, and a bandwidth for each coordinate, in the scaled domain [-1, 1]^d.
 
-    Steep coordinates come after the others, with bandwidths of their own.
+    Steep coordinates come after the others, with bandwidths of their own. Where `seen` is a number, each feature sees so many
+    coordinates, drawn at random: a sum of functions of few coordinates needs no more, in however many dimensions.
     """
 
     activation: Activation
     bandwidth: tuple[float, ...]
     steep: tuple[Steep, ...] = ()
+    seen: int | None = None
 
     def __str__(self) -> str:
         plain = len(self.bandwidth) - len(self.steep)
         shown = f"{self.activation.name}, bandwidth {' × '.join(f'{b:.3g}' for b in self.bandwidth[:plain])}"
+        shown += "" if self.seen is None else f", {self.seen} of {plain} coordinates each"
         return shown + "".join(f", {b:.3g} in a steep one" for b in self.bandwidth[plain:])
 
     def scaled(self, factor: float, axis: int | None = None) -> Family:
@@ -49,7 +52,8 @@ class Family:
         plain = len(self.bandwidth) - len(self.steep)
         kept = [i for i, steep in enumerate(self.steep) if steep.axis in axes]
         bandwidth = [self.bandwidth[i] for i in axes] + [self.bandwidth[plain + i] for i in kept]
-        return Family(self.activation, tuple(bandwidth), tuple(self.steep[i] for i in kept))
+        seen = None if self.seen is None or self.seen >= len(axes) else self.seen
+        return Family(self.activation, tuple(bandwidth), tuple(self.steep[i] for i in kept), seen)
 
 
 class Drawn(NamedTuple):
@@ -85,8 +89,8 @@ def draw_features(encoding: Encoding, family: Family, count: int, seed: Sequence
     rng, width = np.random.default_rng(seed), np.array(family.bandwidth)
     periodic = np.array([*encoding.periodic, *(steep.periodic for steep in family.steep)])
     if family.activation is sin:
-        kernel = [_frequencies(rng, 2 * b, round_, count) for b, round_ in zip(width, periodic, strict=True)]
-        return np.stack(kernel), rng.uniform(0, 2 * np.pi, count)
+        kernel = np.stack([_frequencies(rng, 2 * b, round_, count) for b, round_ in zip(width, periodic, strict=True)])
+        return kernel * _seen(family, count, rng), rng.uniform(0, 2 * np.pi, count)
     centres = np.where(periodic, np.pi, 1.05) * rng.uniform(-1, 1, (count, len(width)))
     blocks, spreads, plain = [], [], len(encoding.periodic)
     for part in (slice(0, plain), *(slice(i, i + 1) for i in range(plain, len(width)))):
@@ -95,7 +99,16 @@ def draw_features(encoding: Encoding, family: Family, count: int, seed: Sequence
         spreads += [each[~round_], each[round_], each[round_]]
     seen, spread = np.concatenate(blocks, axis=1), np.concatenate(spreads)
     kernel = rng.uniform(-1, 1, seen.shape) * spread
+    if family.seen is not None:
+        columns = np.concatenate([np.flatnonzero(~periodic), *[np.flatnonzero(periodic)] * 2])
+        kernel = kernel * _seen(family, count, rng)[columns].T
     return kernel.T, -np.sum(kernel * seen, axis=1)
+
+
+def _seen(family: Family, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Which coordinates each feature sees, 1 or 0, [coordinates, count]."""
+    shape = len(family.bandwidth), count
+    return np.ones(shape) if family.seen is None else (rng.uniform(size=shape).argsort(axis=0) < family.seen).astype(float)
 
 
 def _frequencies(rng: np.random.Generator, highest: float, whole: bool, count: int) -> np.ndarray:
@@ -128,7 +141,10 @@ def feature_ansatz(
 def candidates(dimension: int) -> list[Family]:
     """Where the search for a bandwidth starts: equal in all coordinates, from smooth to oscillating."""
     wide = (1.0, 2.0, 4.0, 8.0, 16.0) if dimension < 3 else (0.5, 1.0, 2.0, 4.0)
-    return [Family(sin, (b,) * dimension) for b in wide] + [Family(tanh, (b,) * dimension) for b in wide[:4]]
+    kinds = [(sin, wide, None), (tanh, wide[:4], None)]
+    if dimension > 2:
+        kinds += [(sin, (1.0, 2.0), seen) for seen in (1, 2)]
+    return [Family(activation, (b,) * dimension, (), seen) for activation, bandwidths, seen in kinds for b in bandwidths]
 
 
 def elongated(dimension: int) -> list[Family]:

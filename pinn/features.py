@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from math import prod
 from typing import Any, NamedTuple
 
 import jax
@@ -21,11 +22,11 @@ from . import sampling
 from .approximation import Approximation, Together
 from .derivatives import Jet, sin
 from .exact import Exact
-from .expression import Expression
+from .expression import Expression, everywhere
 from .families import Drawn, Family, feature_ansatz
+from .frames import Leaf
 from .journal import NOTHING, Journal
 from .loss import Batch, Objective, Weights, draw, field_values, objective, residuals, start_unknown, trainable, with_trained
-from .operators import Leaf
 from .problem import Problem, Term
 
 _CHUNK = 2048  # points linearised at a time: smaller ones compile twice as long and run no faster
@@ -72,15 +73,16 @@ def term_rows(objective: Objective, term: Term, basis: Together | None, weights:
         def value(values: Array) -> Array:
             return row.weight * expression.value(row.points, values, extras)
 
-        slopes = jax.jacfwd(value)(leaves)
+        slopes = (jax.jacrev if expression.integrates else jax.jacfwd)(value)(leaves)
         matrix = None if basis is None else _change(expression, basis, state, slopes, expression.places(row.points, extras))
         return Rows(value(leaves), matrix, slopes, leaves)
 
-    count = batch.points.shape[0]
-    return jax.vmap(one)(batch) if count <= _CHUNK else jax.lax.map(one, batch, batch_size=_CHUNK)
+    count, places = batch.points.shape[0], max(map(prod, expression.shapes.values()))
+    chunk = max(_CHUNK >> (places - 1).bit_length(), 1)
+    return jax.vmap(one)(batch) if count <= chunk else jax.lax.map(one, batch, batch_size=chunk)
 
 
-def _change(expression: Expression, basis: Together, state: tuple, slopes: Array, places: Array) -> Array:
+def _change(expression: Expression, basis: Together, state: tuple, slopes: Array, places: Sequence[Array]) -> Array:
     """Σ_leaf slope × ∂^α φ: the change of each component by each new function, [K, P]."""
     blocks: dict[str, Array] = {}
     for site, place in zip(expression.sites, places, strict=True):
@@ -88,11 +90,15 @@ def _change(expression: Expression, basis: Together, state: tuple, slopes: Array
         indices = [index for wanted in demand.values() for index in wanted]
         if not indices:
             continue
-        functions = basis.basis(state, Jet.variable(place, indices))
+
+        def parts(p: Array, demand=demand, indices=indices) -> dict[str, Array]:
+            functions = basis.basis(state, Jet.variable(p, indices))
+            return {name: jnp.stack([functions[name].part(index) for index in wanted]) for name, wanted in demand.items()}
+
+        found = everywhere(parts, place)  # [I, P], or [N, I, P]
         for name, wanted in demand.items():
-            columns = np.array([expression.leaves.index(Leaf(site, name, index)) for index in wanted])
-            parts = jnp.stack([functions[name].part(index) for index in wanted])
-            block = slopes[:, columns] @ parts
+            weights = jnp.stack([slopes[:, expression.slots[Leaf(site, name, index)]] for index in wanted], axis=2)  # [K, N, I]
+            block = weights.reshape(len(slopes), -1) @ found[name].reshape(-1, found[name].shape[-1])
             blocks[name] = blocks[name] + block if name in blocks else block
     widths = {name: functions.shape[0] for name, functions in basis.basis(state, places[0]).items()}
     zero = {name: jnp.zeros((len(slopes), width), slopes.dtype) for name, width in widths.items()}
@@ -104,6 +110,16 @@ def least_squares(matrices: Sequence[Array], targets: Sequence[Array], scales: S
     """Coefficients [P, R] that minimise Σ ‖scale (matrix c - target)‖² over terms, and that least sum of squares, [R].
 
     The matrices are [n, K, P], the targets [n, K, R], the scales [K].
+    """
+    upper, norms = triangle(matrices, targets, scales)
+    width = norms.shape[0]
+    solved = jax.scipy.linalg.solve_triangular(upper[:width, :width], upper[:width, width:])
+    return solved / norms[:, None], jnp.sum(upper[width:, width:] ** 2, axis=0)
+
+
+@jax.jit
+def triangle(matrices: Sequence[Array], targets: Sequence[Array], scales: Sequence[Array]) -> tuple[Array, Array]:
+    """The triangle of all rows and their targets, with columns brought to unit length, and these lengths, [P].
 
     QR of the rows with a small Tikhonov tail: the normal equations would lose half of the digits.
     """
@@ -117,9 +133,7 @@ def least_squares(matrices: Sequence[Array], targets: Sequence[Array], scales: S
     norms = jnp.concatenate([jnp.where(norms > 0, norms, 1), jnp.ones(stacked.shape[1] - width, stacked.dtype)])
     ridge = _RIDGE if stacked.dtype == jnp.float64 else 1e-7
     tail = ridge * jnp.sqrt(width * 1.0) * jnp.eye(width, stacked.shape[1], dtype=stacked.dtype)
-    triangle = jnp.linalg.qr(jnp.concatenate([stacked / norms[None, :], tail]), mode="r")
-    solved = jax.scipy.linalg.solve_triangular(triangle[:width, :width], triangle[:width, width:])
-    return solved / norms[:width, None], jnp.sum(triangle[width:, width:] ** 2, axis=0)
+    return jnp.linalg.qr(jnp.concatenate([stacked / norms[None, :], tail]), mode="r"), norms[:width]
 
 
 def row_scales(rows: Rows, term: Term) -> Array:
@@ -192,21 +206,38 @@ def relative_residual(
     Equations are compared with Σ |∂F/∂u_α u_α|; conditions with the fields' own size, and weighted like their rows. `systems`
     are the terms linearised there; `sizes` are the fields', where the objective does not know the whole of them.
     """
-    total, conditions = 0.0, any(term.place is not None for term in objective.terms)
-    size = sizes or (field_sizes(objective.problem, field_values(objective, weights, batches[0].points)) if conditions else {})
-    lower, upper = objective.problem.domain.bounds
-    for term, rows in zip(objective.terms, systems, strict=True):
+    total = 0.0
+    size = term_sizes(objective, weights, batches, systems, sizes)
+    for term, rows, against in zip(objective.terms, systems, size, strict=True):
         residual = np.sqrt(np.mean(np.square(rows.residual), axis=0))
-        if term.place is None:
-            parts = np.sum(np.abs(np.asarray(rows.slopes) * np.asarray(rows.leaves)[:, None]), axis=2)
-            against = np.sqrt(np.mean(parts**2, axis=0))
-        else:
-            typical = [
-                size[leaf.field] * np.prod((2 / (upper - lower)) ** np.array(leaf.index)) for leaf in term.expression.leaves
-            ]
-            against = np.sqrt(np.mean(np.square(rows.slopes), axis=0)) @ np.array(typical) / _EMPHASIS
+        against = against if term.place is None else against / _EMPHASIS
         total += float(np.sum((residual / np.maximum(against, 1e-300)) ** 2))
     return float(np.sqrt(total)) if np.isfinite(total) else np.inf
+
+
+def term_sizes(
+    objective: Objective,
+    weights: Weights,
+    batches: Sequence[Batch],
+    systems: Sequence[Rows],
+    sizes: Mapping[str, float] | None = None,
+) -> list[np.ndarray]:
+    """How large each term's residual would be if nothing cancelled, [K] each.
+
+    Σ |∂F/∂u_α u_α| of equations, root mean square; for conditions the same with the fields' own size. Arguments as above.
+    """
+    conditions = any(term.place is not None for term in objective.terms)
+    size = sizes or (field_sizes(objective.problem, field_values(objective, weights, batches[0].points)) if conditions else {})
+    lower, upper = objective.problem.domain.bounds
+    found = []
+    for term, rows in zip(objective.terms, systems, strict=True):
+        if term.place is None:
+            parts = np.sum(np.abs(np.asarray(rows.slopes) * np.asarray(rows.leaves)[:, None]), axis=2)
+            found.append(np.sqrt(np.mean(parts**2, axis=0)))
+        else:
+            typical = [size[leaf.field] * np.prod((2 / (upper - lower)) ** np.array(leaf.index)) for leaf in term.expression.read]
+            found.append(np.sqrt(np.mean(np.square(rows.slopes), axis=0)) @ np.array(typical))
+    return found
 
 
 def field_sizes(problem: Problem, values: Array) -> dict[str, float]:
@@ -267,7 +298,7 @@ def fit(setup: Setup, family: Family, width: int, draw_index: int = 0, start: Fi
 
     def solved() -> tuple[dict[str, Any], float]:
         batches = draw(goal, setup.counts(width), (*seed, 2), setup.dtype, steep=family.steep)
-        weights = begun if start is None else _about(goal, begun, basis, batches, start)
+        weights = begun if start is None else about(goal, begun, basis, batches, start)
         weights = newton(goal, weights, basis, state, batches, setup.steps, add)
         fresh = draw(goal, setup.counts(width), (*setup.seed, 7), setup.dtype, steep=family.steep)
         checks = linearised(goal, weights, basis, weights.state, fresh)
@@ -277,11 +308,16 @@ def fit(setup: Setup, family: Family, width: int, draw_index: int = 0, start: Fi
     return Fit(family, basis, with_trained(begun, trained), held_out)
 
 
-def _about(goal: Objective, weights: Weights, basis: Together, batches: Sequence[Batch], start: Fit) -> Weights:
-    """The features nearest to the Newton step from another approximation u: J(u) (v - u) = -F(u), solved for v."""
+def about(
+    goal: Objective, weights: Weights, basis: Together, batches: Sequence[Batch], start: Any, scales: Sequence[Any] = ()
+) -> Weights:
+    """The features nearest to the Newton step from another approximation u: J(u) (v - u) = -F(u), solved for v.
+
+    `start` is a fit, with an `approximation` and its `weights`; rows are brought to unit size where no `scales` are given.
+    """
     source = replace(goal, approximation=start.approximation)
     systems = linearised(source, start.weights, basis, weights.state, batches)
-    scales = [row_scales(rows, term) for rows, term in zip(systems, goal.terms, strict=True)]
+    scales = scales or [row_scales(rows, term) for rows, term in zip(systems, goal.terms, strict=True)]
     targets = [
         (jnp.einsum("nkl,nl->nk", rows.slopes, rows.leaves - batch.given) - rows.residual)[:, :, None]
         for rows, batch in zip(systems, batches, strict=True)

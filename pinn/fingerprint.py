@@ -16,6 +16,7 @@ import numpy as np
 from jax import Array
 
 from .errors import CheckpointError, listing
+from .integrals import Across
 from .problem import Problem, Term
 from .values import Points
 
@@ -31,6 +32,7 @@ def fingerprint(problem: Problem) -> dict[str, Any]:
         "coordinates": list(problem.domain.coordinates),
         "domain": repr(problem.domain),
         "bounds": [lower.tolist(), upper.tolist()],
+        "measure": [problem.domain.measure],  # the text of a polygon of many corners does not tell it from others
         "parameters": {name: parameter.positive for name, parameter in problem.parameters.items()},
         "terms": [
             {"name": term.name, "values": _values(problem, term).tolist(), "place": _place(term.place).tolist()}
@@ -54,7 +56,8 @@ def check_same(saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:
 
     for what in ("fields", "coordinates", "domain", "parameters"):
         check(saved[what] == given[what], f"{what} {saved[what]} instead of {given[what]}")
-    check(_close(saved["bounds"], given["bounds"], near), f"bounds {saved['bounds']} instead of {given['bounds']}")
+    for what in ("bounds", "measure"):
+        check(_close(saved[what], given[what], near), f"{what} {saved[what]} instead of {given[what]}")
     old, new = ([term["name"] for term in known["terms"]] for known in (saved, given))
     lost, more = [name for name in old if name not in new], [name for name in new if name not in old]
     check(old == new, f"the terms {listing(lost or old)} instead of {listing(more or new)}")
@@ -84,27 +87,29 @@ def _values(problem: Problem, term: Term) -> np.ndarray:
     known: dict[str, Any] = problem.constants | {name: _number(name) for name in problem.parameters}
     if isinstance(place, Points):
         known |= {name: _number(name) for name in place.columns if name not in domain.coordinates}
+    elif isinstance(place, Across):
+        known |= {name: column[0] for name, column in place.sample(domain, 1, (0,))[1].items()}
     elif place is not None:
         known["normal"] = np.array([_number("normal", name) for name in domain.spatial])
     extras = {name: jnp.asarray(value) for name, value in known.items()}
     lower, upper = domain.bounds
     share = [[_number("share", i, name) - 0.5 for name in domain.coordinates] for i in range(_PROBES)]
     read = [
-        [_number(i, expression.sites.index(leaf.site), leaf.field, leaf.index) for leaf in expression.leaves]
+        [_number(i, expression.sites.index(leaf.site), leaf.field, leaf.index) for leaf in expression.read]
         for i in range(_PROBES)
     ]
 
     @jax.jit
     @jax.vmap
     def values(point: Array, leaves: Array) -> Array:
-        return jnp.concatenate([expression.value(point, leaves, extras), expression.places(point, extras).ravel()])
+        return jnp.concatenate([expression.value(point, leaves, extras), *map(jnp.ravel, expression.places(point, extras))])
 
     return np.asarray(values(jnp.asarray(lower + np.array(share) * (upper - lower)), jnp.array(read)))
 
 
 def _place(place: Any) -> np.ndarray:
     """Where a term holds, as a few numbers: for given points, of each column; else of each patch its share and bounds."""
-    if place is None:
+    if place is None or isinstance(place, Across):
         return np.zeros(0)
     if isinstance(place, Points):
         columns = [place.columns[name] for name in sorted(place.columns)]

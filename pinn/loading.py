@@ -225,7 +225,9 @@ def _loaded(path: Path, card: Mapping[str, Any], arrays: Mapping[str, np.ndarray
     outline = Outline(known["name"], tuple(known["fields"]), tuple(known["equations"]), domain_from(known["domain"]))
     weights = {name: jnp.asarray(array) for name, array in arrays.items() if name.startswith("weights/")}
     function = _function(values, weights, card["versions"]["jax"])
-    return Loaded(path, outline, jnp.dtype(card["dtype"]), function, _parameters(card), _report(card), **_account(card))
+    return Loaded(
+        path, outline, jnp.dtype(card["dtype"]), function, _parameters(card["parameters"]), _report(card), **_account(card)
+    )
 
 
 def _function(data: bytes, weights: Mapping[str, Array], writer: str) -> Callable[[Array], Array]:
@@ -274,10 +276,10 @@ def _account(card: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parameters(card: Mapping[str, Any]) -> dict[str, Found]:
-    found = {name: Found(entry["value"]) for name, entry in card["parameters"].items()}
-    for name, entry in card["parameters"].items():
-        found[name].interval = tuple(entry["interval"]) if entry["interval"] else None
-    return found
+    return {
+        name: Found(float(entry["value"]), entry["interval"] and [float(end) for end in entry["interval"]])
+        for name, entry in card.items()
+    }
 
 
 def _report(card: Mapping[str, Any]) -> ErrorReport:
@@ -287,7 +289,8 @@ def _report(card: Mapping[str, Any]) -> ErrorReport:
         name: FieldError(float(error["relative_l2"]), float(error["maximum"]), _floats(error["where"]))
         for name, error in stored["fields"].items()
     }
-    return ErrorReport(**{**stored, **numbers, "fields": fields})
+    parameters = _parameters(stored.get("parameters", {}))
+    return ErrorReport(**{**stored, **numbers, "fields": fields, "parameters": parameters})
 
 
 def _floats(numbers: Mapping[str, Any]) -> dict[str, float]:
@@ -330,13 +333,14 @@ def _solution(card: Mapping[str, Any], arrays: Mapping[str, np.ndarray], problem
         family=_family(card["family"]),
         width=card["width"],
         corrected=corrected,
+        intervals={name: found.interval for name, found in _parameters(card["parameters"]).items() if found.interval},
         **account,
     )
 
 
 def _family(card: Mapping[str, Any]) -> Family:
     steep = [Steep(s["axis"], tuple(s["centres"]), tuple(s["widths"]), s["periodic"], s["broad"]) for s in card["steep"]]
-    return Family(ACTIVATIONS[card["activation"]], tuple(card["bandwidth"]), tuple(steep))
+    return Family(ACTIVATIONS[card["activation"]], tuple(card["bandwidth"]), tuple(steep), card["seen"])
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,6 @@ from .exact import Exact
 from .expression import Expression
 from .problem import Problem, Term
 from .steep import Steep
-from .values import Points
 
 _CHUNK = 256  # rows
 _NEAR = 0.7  # share of the points that steep coordinates draw to them
@@ -133,7 +132,7 @@ def draw(
         count = counts.get(term.name, counts["equation"] if term.place is None else counts["condition"])
         points, columns = term.sample(goal.problem.domain, count, [*seed, i])
         weight = np.ones(len(points))
-        if steep and not isinstance(term.place, Points):
+        if steep and isinstance(term.place, Surface | None):
             points, weight = _towards_layers(goal.problem.domain, term, points, steep, [*seed, i])
         if slab is not None:
             axis, start, end = slab
@@ -145,7 +144,7 @@ def draw(
 
 
 def _parted(term: Term) -> bool:
-    return not isinstance(term.place, Surface) or any(patch.where is not None for patch in term.place.patches)
+    return not isinstance(term.place, Surface) or any(patch.where for patch in term.place.patches)
 
 
 def _towards_layers(

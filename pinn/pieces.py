@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 # Two surfaces this close, relative to the size of a piece, are one.
-_SAME = 1e-9
+SAME = 1e-9
 _LARGEST_BATCH = 2**16
 
 
@@ -99,7 +99,7 @@ class Face:
         return points, normals
 
     def touches(self, points: Array) -> Mask:
-        near = np.abs(points[:, self.axis] - self.value) <= _SAME * self.scale
+        near = np.abs(points[:, self.axis] - self.value) <= SAME * self.scale
         others = np.delete(np.arange(len(self.coordinates)), self.axis)
         # In a hundred dimensions there are two hundred faces: the ranges are looked at only where it matters.
         rows = np.flatnonzero(near)
@@ -142,7 +142,7 @@ class Sphere:
 
     def touches(self, points: Array) -> Mask:
         distances = np.linalg.norm(points - np.asarray(self.centre), axis=1) - self.radius
-        return np.abs(distances) <= _SAME * self.radius
+        return np.abs(distances) <= SAME * self.radius
 
 
 @dataclass(frozen=True)

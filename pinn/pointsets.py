@@ -103,7 +103,7 @@ class PointSet(ABC):
             found = [piece for piece in self._faces_along(name) if abs(piece.value - value) <= tolerance]
             if not any(self._has(piece) for piece in found):
                 raise DomainError(self._no_face(name, value))
-            patches += [Patch(piece, (self,), where) for piece in found]
+            patches += [Patch(piece, (self,), () if where is None else (where,)) for piece in found]
         suffix = "" if where is None else " (part)"
         boundary = Boundary(tuple(patches), ", ".join(f"{name} = {value:g}{suffix}" for value in values))
         if where is not None:
@@ -122,7 +122,7 @@ class PointSet(ABC):
     def distance(self, points: ArrayLike) -> Array:
         """Signed distance [n] of points [n, d] to the boundary, negative inside.
 
-        Exact for intervals, boxes, disks, balls and products of those. For a union, intersection or difference it is
+        Exact for every shape and products of those. For a union, intersection or difference it is
         the usual minimum or maximum of the parts: right in sign, and nowhere larger in size than the true
         distance. Raises `DomainError` for points of another shape.
 
@@ -137,6 +137,15 @@ class PointSet(ABC):
                 f"got shape {points.shape}."
             )
         return self._distance(points)
+
+    @property
+    def covers_itself(self) -> bool:
+        """Whether `cover` fills the domain and nothing else."""
+        return False
+
+    def extends(self, name: str) -> bool:
+        """Whether a coordinate has the same range whatever the others are: those of a box, and of a product with one."""
+        return self.is_box
 
     def cover(self, unit: Array) -> Array:
         """Points [n, d], uniform over a set that contains the domain, from uniform numbers [n, d] in the unit cube."""

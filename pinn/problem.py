@@ -19,10 +19,14 @@ from .conditions import Condition, Data, Dirichlet, Initial, InitialVelocity, Ne
 from .domains import RESERVED, Domain
 from .errors import DomainError, ProblemError, WellPosednessWarning, listing
 from .expression import Expression
-from .operators import arguments
+from .frames import arguments
+from .integrals import Across
+from .operators import SPLIT
 from .pieces import fixed_points
 from .references import Reference
 from .values import Points, Setting
+
+_SPLITS = 61  # tells the seed of the integrals' rules from that of the points
 
 
 @dataclass(frozen=True)
@@ -61,16 +65,24 @@ class Term:
 
     name: str
     expression: Expression
-    place: Surface | Points | None = None
+    place: Surface | Points | Across | None = None
     condition: Condition | None = None
 
     def sample(self, domain: Domain, count: int, seed: Sequence[int]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Points [n, d], and what else the expression may ask for at each: `normal` [n, s], or data columns [n].
 
-        Given points are all taken, and isolated ends once each, whatever the count.
+        Given points are all taken, and isolated ends once each, whatever the count. Integrals get their rule with each point.
         """
+        points, columns = self._drawn(domain, count, seed)
+        if self.expression.integrates:
+            columns[SPLIT] = sampling.generator([*seed, _SPLITS]).uniform(0.4, 0.6, len(points))
+        return points, columns
+
+    def _drawn(self, domain: Domain, count: int, seed: Sequence[int]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         if self.place is None:
             return sampling.interior(domain, count, seed), {}
+        if isinstance(self.place, Across):
+            return self.place.sample(domain, count, seed)
         if isinstance(self.place, Points):
             columns = dict(self.place.columns)
             return np.stack([columns.pop(name) for name in domain.coordinates], axis=1), columns
@@ -281,6 +293,8 @@ def _term(condition: Condition, setting: Setting, depends: Mapping, extras: Mapp
         _check_columns(condition, place, setting)
         _check_inside(condition, place, domain)
         known |= {name: 0.0 for name in place.columns if name not in domain.coordinates}
+    elif isinstance(place, Across):
+        known |= {name: column[0] for name, column in place.sample(domain, 1, (0,))[1].items()}
     else:
         known["normal"] = np.zeros(len(domain.spatial))
         try:

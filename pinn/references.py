@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from .errors import ProblemError, listing, suggestion
-from .operators import arguments, name_of
+from .frames import arguments, name_of
 
 
 class Reference:

@@ -34,6 +34,7 @@ from .domains import Ball, Box, Disk, Domain, Interval
 from .errors import CheckpointError, SolutionError, listing
 from .fingerprint import fingerprint
 from .networks import describe
+from .plane import Ellipse, Polygon
 
 FORMAT = 1  # of the folder; a newer one is refused
 CARD, ARRAYS, VALUES, SUMS = "solution.json", "arrays.npz", "values.stablehlo", "SHA256SUMS"
@@ -239,7 +240,7 @@ def _places(drawn: Sequence[Any]) -> list[int]:
 
 def _family_parts(family: Any) -> dict[str, Any]:
     steep = [asdict(each) for each in family.steep]
-    return {"activation": family.activation.name, "bandwidth": family.bandwidth, "steep": steep}
+    return {"activation": family.activation.name, "bandwidth": family.bandwidth, "steep": steep, "seen": family.seen}
 
 
 def _version(package: str) -> str:
@@ -289,7 +290,7 @@ def _ansatz_parts(part: Any, weights: Any) -> dict[str, Any]:
     }
 
 
-_SHAPES: dict[str, type[Domain]] = {kind.__name__: kind for kind in (Box, Interval, Ball, Disk)}
+_SHAPES: dict[str, type[Domain]] = {kind.__name__: kind for kind in (Box, Interval, Ball, Disk, Ellipse, Polygon)}
 _PAIRS: dict[str, type[Domain]] = {kind.symbol: kind for kind in (Difference, Union, Intersection, Product)}
 
 
@@ -303,8 +304,11 @@ def domain_parts(domain: Domain) -> dict[str, Any]:
     if isinstance(domain, Difference | Union | Intersection | Product):
         return {domain.symbol: [domain_parts(domain.first), domain_parts(domain.second)]}
     kind = type(domain).__name__ if type(domain) in _SHAPES.values() else "Box"
-    if isinstance(domain, Ball) and kind != "Box":
-        return {kind: dict(zip(domain.coordinates, domain.centre, strict=True)) | {"radius": domain.radius}}
+    if isinstance(domain, Polygon) and kind != "Box":
+        return {kind: dict(zip(domain.coordinates, map(list, zip(*domain.corners, strict=True)), strict=True))}
+    if isinstance(domain, Ball | Ellipse) and kind != "Box":
+        size = {"radius": domain.radius} if isinstance(domain, Ball) else {"radii": domain.radii, "angle": domain.angle}
+        return {kind: dict(zip(domain.coordinates, domain.centre, strict=True)) | size}
     lower, upper = (end.tolist() for end in domain.bounds)
     return {kind: {name: [a, b] for name, a, b in zip(domain.coordinates, lower, upper, strict=True)}}
 

@@ -21,7 +21,6 @@ from .estimate import (
     Estimate,
     combined,
     error_points,
-    estimate,
     finite,
     residual_norm,
     root_mean_squares,
@@ -58,6 +57,7 @@ from .loss import (
 )
 from .steep import Steep
 from .timeline import Timeline, timeline
+from .uncertainty import assess
 
 _ROOM = 64  # slabs that arrays have room for; twice as many, and a compilation more, where that is not enough
 
@@ -285,7 +285,7 @@ def _doubled(run: dict[str, Any]) -> dict[str, Any]:
 def judge(setup: Setup, goal: Objective, weights: Weights, family: Family, width: int) -> Estimate:
     """The error estimate: over the whole domain at once, or slab by slab where the setup has edges, with their features."""
     if not setup.edges:
-        return estimate(setup, goal, weights, family.scaled(RICHER), int(1.5 * width), setup.exact)
+        return assess(setup, goal, weights, family.scaled(RICHER), int(1.5 * width), setup.exact)
     time = timeline(setup.problem, setup.exact)
     assert time is not None
     points = error_points(setup)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -31,9 +31,14 @@ _ERROR_POINTS = 10_000
 
 
 class Found(float):
-    """The value of an unknown parameter."""
+    """The value of an unknown parameter; `interval` is its 95 % confidence interval, where it is known."""
 
-    interval: tuple[float, float] | None = None
+    interval: tuple[float, float] | None
+
+    def __new__(cls, value: Any, interval: Sequence[float] | None = None) -> Found:
+        self = super().__new__(cls, value)
+        self.interval = None if interval is None else (float(interval[0]), float(interval[1]))
+        return self
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,7 @@ class ErrorReport:
         estimate: estimated relative L2 error by field, which needs no reference.
         residual: root mean square of each equation at held-out points.
         conditions: largest misfit of each condition at held-out points.
+        parameters: the unknown parameters, with their intervals.
     """
 
     fields: dict[str, FieldError]
@@ -61,11 +67,13 @@ class ErrorReport:
     trust: str
     residual: dict[str, float]
     conditions: dict[str, float]
+    parameters: dict[str, Found] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and strings, for JSON."""
         fields = {name: vars(error) for name, error in self.fields.items()}
-        return vars(self) | {"fields": fields}
+        parameters = {name: {"value": float(found), "interval": found.interval} for name, found in self.parameters.items()}
+        return vars(self) | {"fields": fields, "parameters": parameters}
 
     def __str__(self) -> str:
         lines = [f"{'field':<12} {'estimated':>10} {'true':>10} {'max':>10}  where"]
@@ -77,6 +85,7 @@ class ErrorReport:
             where = ", ".join(f"{c} = {v:.4g}" for c, v in error.where.items())
             lines.append(f"{name:<12} {estimated:>10.1e} {error.relative_l2:>10.1e} {error.maximum:>10.1e}  {where}")
         lines.append(f"the estimate is {self.trust}")
+        lines += [f"{name:<12} {shown_parameter(found)}" for name, found in self.parameters.items()]
         lines += [f"{'residual' + (f' {name}' if name else ''):<46} {value:>10.1e}" for name, value in self.residual.items()]
         lines += [f"{name:<46} {value:>10.1e}" for name, value in self.conditions.items()]
         return "\n".join(lines)
@@ -93,7 +102,7 @@ class Solution:
         plan: every choice that was made, and why.
         history: what happened, step by step.
         seconds: wall time of the whole solve.
-        parameters: the unknown parameters' values.
+        parameters: the unknown parameters' values, each with a 95 % `interval`.
 
     Example:
         >>> from pinn import Dirichlet, Interval, Problem, d, solve
@@ -119,6 +128,7 @@ class Solution:
     family: Family
     width: int
     corrected: Estimate | None = field(default=None, repr=False)
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def __call__(self, **coordinates: Any) -> Any:
         """The fields at points: an array for each coordinate, broadcast like NumPy; a dict by field where there are several.
@@ -136,8 +146,9 @@ class Solution:
 
     @property
     def parameters(self) -> dict[str, Found]:
-        """The unknown parameters' values."""
-        return {name: Found(value) for name, value in physical(self.problem, self.weights.unknown).items()}
+        """The unknown parameters' values, each with its 95 % confidence `interval`."""
+        found = physical(self.problem, self.weights.unknown)
+        return {name: Found(value, self.intervals.get(name)) for name, value in found.items()}
 
     def evaluate(self, function: Callable, **coordinates: Any) -> Any:
         """Any expression of the fields at points, `d` and all: `solution.evaluate(lambda u, x: d(u, x), x=xs)`.
@@ -196,7 +207,7 @@ class Solution:
             where = dict(zip(self.problem.domain.coordinates, points[worst].tolist(), strict=True))
             fields[name] = FieldError(relative, float(np.abs(gap[worst])), where)
         residual, conditions = self._misfits()
-        return ErrorReport(fields, dict(self.error_estimate), str(self.trust), residual, conditions)
+        return ErrorReport(fields, dict(self.error_estimate), str(self.trust), residual, conditions, self.parameters)
 
     def refine(self) -> Solution:
         """The solution plus its estimated error, as a new solution with an estimate of its own. May be repeated (Newton).
@@ -223,6 +234,7 @@ class Solution:
             family=self.family.scaled(RICHER),
             width=int(1.5 * self.width),
             corrected=judged,
+            intervals=judged.intervals,
         )
 
     def plot(self, path: str | Path | None = None) -> Any:
@@ -240,7 +252,8 @@ class Solution:
     def __repr__(self) -> str:
         worst = max(self.error_estimate.values())
         known = f"estimated error {worst:.1e} ({self.trust.name.lower()})"
-        return f"Solution of {self.problem.name}: {self.status}; {known}, {self.seconds:.1f} s"
+        lines = [f"Solution of {self.problem.name}: {self.status}; {known}, {self.seconds:.1f} s"]
+        return "\n".join(lines + [f"  {name} = {shown_parameter(found)}" for name, found in self.parameters.items()])
 
     def _evaluated(self, function: Callable, points: Array, shape: tuple[int, ...], traced: bool) -> Any:
         expression = _expression(self.problem, function)
@@ -265,6 +278,17 @@ class Solution:
             else:
                 conditions[term.name] = float(np.max(np.abs(values)))
         return residual, conditions
+
+
+def shown_parameter(found: Found) -> str:
+    """A parameter and its interval, with as many digits as that leaves."""
+    if found.interval is None:
+        return f"{found:.6g}"
+    low, high = found.interval
+    half = (high - low) / 2
+    certain = np.log10(max(abs(found), 1e-300) / half) if 0 < half < np.inf else 15.0
+    digits = int(np.clip(np.ceil(certain) + 1, 2, 15))
+    return f"{found:.{digits}g}, 95 % interval [{low:.{digits}g}, {high:.{digits}g}]"
 
 
 def points_of(domain: Domain, dtype: Any, coordinates: Mapping[str, Any]) -> tuple[Array, tuple[int, ...], bool]:

@@ -17,8 +17,8 @@ from .ansatz import choose_engine, make_network, wrap
 from .approximation import together
 from .defaults import Plan, recommend
 from .derivatives import Engine
-from .errors import AccuracyWarning, ProblemError
-from .estimate import Trust, choose_family, estimate
+from .errors import AccuracyWarning, ProblemError, WellPosednessWarning
+from .estimate import Trust, choose_family
 from .faults import fault
 from .features import Setup, coarse_sizes, field_sizes
 from .history import Clock, History, Record, Status
@@ -34,6 +34,7 @@ from .resume import resume
 from .sampling import measure_points
 from .solution import Solution
 from .training import Outcome, least_squares, reached
+from .uncertainty import assess
 from .wellposed import warn_if_ill_posed
 
 _SHORTEST = 10.0  # seconds left that a network is worth beginning with
@@ -87,7 +88,7 @@ def solve(
 
     Warns:
         AccuracyWarning: the tolerance was missed, or the error could not be estimated.
-        WellPosednessWarning: the equations and conditions leave something free.
+        WellPosednessWarning: the equations and conditions leave something free, or parameters undetermined.
         CheckpointWarning: the latest checkpoint is damaged and the one before it is used, or one could not be written.
 
     Example:
@@ -166,14 +167,15 @@ def _solved(setup: Setup, plan: Plan, clock: Clock, history: History) -> tuple[O
             second = march_through(setup, plan.time, plan.slabs, plan.tol, clock, history)
             if second is not None and second.better_than(first):
                 first, status = second, Status.SETTLED
-        if _content(first, plan, _GOOD_ENOUGH) or setup.problem.is_linear or clock.left < _SHORTEST:
+        done = _content(first, plan, _GOOD_ENOUGH) or first.estimate.rounded or setup.problem.is_linear
+        if done or clock.left < _SHORTEST:
             return first, status
     goal, weights = _network(setup, plan, first)
     weights, status = run_phases(setup, goal, weights, plan.phases, dict(plan.points), clock, history)
     if status is Status.DIVERGED and first is not None:
         return first, status
     family = choose_family(setup, goal, weights, setup.exact)
-    judged = estimate(setup, goal, weights, family, _JUDGES, setup.exact)
+    judged = assess(setup, goal, weights, family, _JUDGES, setup.exact)
     history.add(Record("estimate", len(history), clock.seconds, estimate=judged.worst))
     trained = Outcome(goal, weights, family, _JUDGES, judged)
     return (trained if first is None or trained.better_than(first) else first), status
@@ -232,12 +234,15 @@ def _solution(setup: Setup, plan: Plan, outcome: Outcome, status: Status, clock:
         family=outcome.family,
         width=outcome.width,
         corrected=judged,
+        intervals=judged.intervals,
     )
 
 
 def _warn(solution: Solution, plan: Plan) -> None:
     worst = max(solution.error_estimate.values())
     name = solution.problem.name
+    for sentence in solution.corrected.undetermined if solution.corrected is not None else ():
+        warnings.warn(sentence, WellPosednessWarning, stacklevel=3)
     if plan.tol is not None and solution.status is not Status.REACHED:
         warnings.warn(
             f"{name}: {solution.status}; estimated error {worst:.1e}, asked for {plan.tol:.1e}.", AccuracyWarning, stacklevel=3

@@ -10,7 +10,7 @@ from .boundaries import TIME, Surface
 from .check import faces
 from .conditions import Periodic
 from .exact import Exact
-from .operators import arguments
+from .frames import arguments
 from .problem import Problem
 
 
@@ -72,4 +72,4 @@ def _extruded(problem: Problem, axis: int) -> bool:
 
 
 def _asks_time(place: Surface, name: str) -> bool:
-    return any(patch.where is not None and name in arguments(patch.where) for patch in place.patches)
+    return any(name in arguments(where) for patch in place.patches for where in patch.where)

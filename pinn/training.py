@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 
-from .estimate import Estimate, Trust, estimate
+from .estimate import Estimate, Trust
 from .families import RICHER, UNRESOLVED, Drawn, Family, candidates, search
-from .features import Fit, Setup, fit
+from .features import Fit, Setup
 from .history import Clock, History, Record, Status
+from .inverse import Identified, fitted, is_inverse, noise_bound
 from .loss import Objective, Weights, objective
+from .uncertainty import assess
 
 _HOPELESS = 1e3  # a rival activation with a held-out residual so many times as large is given up
 
@@ -50,18 +52,19 @@ def least_squares(
     of the time.
     """
 
-    def tell(found: Fit) -> None:
+    def tell(found: Fit | Identified) -> None:
         history.add(Record("features", len(history), clock.seconds, held_out=found.held_out, note=str(found.family)))
 
-    tried: list[Fit] = []
+    tried: list[Fit | Identified] = []
 
-    def make(family: Family, width: int = widths[0], index: int = 0) -> Fit:
-        tried.append(fit(setup, family, width, index))
+    def make(family: Family, width: int = widths[0], index: int = 0) -> Fit | Identified:
+        before = min(tried, key=lambda found: found.held_out, default=None) if is_inverse(setup.problem) else None
+        tried.append(fitted(setup, family, width, index, before))
         tell(tried[-1])
         return tried[-1]
 
     starts = candidates(setup.problem.domain.dimension)
-    current = search(starts, make, enough=lambda: clock.left < (1 - share) * (clock.limit or 0))
+    current = search(starts, make, lambda: clock.left < (1 - share) * (clock.limit or 0) or noise_bound(tried[-1]))
     others = [found for found in tried if found.family.activation is not current.family.activation]
     rival = min(others, key=lambda found: found.held_out, default=None)
     best = latest = _judged(setup, current, widths[0], clock, history)
@@ -78,10 +81,10 @@ def least_squares(
             again = partial(make, width=width, index=i + 1)
             current = search(starts, again, lambda: clock.left < 0.5 * (clock.limit or 0), most=20)
         else:
-            current = fit(setup, current.family.scaled(sharper), width, i + 1, start)
+            current = fitted(setup, current.family.scaled(sharper), width, i + 1, start)
             tell(current)
         if rival is not None:
-            rival = fit(setup, rival.family.scaled(sharper), width, i + 1, start)
+            rival = fitted(setup, rival.family.scaled(sharper), width, i + 1, start)
             tell(rival)
             current, rival = (current, rival) if current.held_out <= rival.held_out else (rival, current)
             rival = rival if rival.held_out < _HOPELESS * current.held_out else None
@@ -100,13 +103,13 @@ def reached(judged: Estimate, tol: float | None) -> bool:
     return tol is not None and judged.worst <= tol / 2 and judged.trust is not Trust.UNKNOWN
 
 
-def _judged(setup: Setup, found: Fit, width: int, clock: Clock, history: History) -> Outcome:
+def _judged(setup: Setup, found: Fit | Identified, width: int, clock: Clock, history: History) -> Outcome:
     goal, family, richer = (
         objective(setup.problem, found.approximation, setup.exact),
         found.family.scaled(RICHER),
         int(1.5 * width),
     )
-    judged = estimate(setup, goal, found.weights, family, richer, setup.exact)
+    judged = assess(setup, goal, found.weights, family, richer, setup.exact)
     note = f"width {width}"
     history.add(Record("estimate", len(history), clock.seconds, held_out=found.held_out, estimate=judged.worst, note=note))
     return Outcome(goal, found.weights, found.family, width, judged)

@@ -13,7 +13,7 @@ import numpy as np
 from .boundaries import TIME, Boundary
 from .domains import Domain
 from .errors import ProblemError, listing, suggestion
-from .operators import arguments
+from .frames import arguments
 
 Value = float | Callable
 

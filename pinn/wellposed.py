@@ -187,7 +187,7 @@ class _Place(NamedTuple):
     points: np.ndarray  # [n, d]
     extras: dict[str, Array]
     columns: dict[str, Array]
-    sites: np.ndarray  # [n, S, d]
+    sites: tuple[np.ndarray, ...]  # [n, d] each, or [n, N, d] where an integral sums over N places
 
 
 class _Linear(NamedTuple):
@@ -210,14 +210,14 @@ def _places(problem: Any, i: int, count: int, seed: tuple[int, ...]) -> _Place:
         points, columns = points[kept], {name: column[kept] for name, column in columns.items()}
     extras = {name: jnp.asarray(value, float) for name, value in problem.known().items()}
     arrays = {name: jnp.asarray(column, float) for name, column in columns.items()}
-    sites = points[:, None]
+    sites = (points,)
     if len(term.expression.sites) > 1:
-        sites = np.asarray(_sites(term.expression, extras, jnp.asarray(points), arrays))
+        sites = tuple(map(np.asarray, _sites(term.expression, extras, jnp.asarray(points), arrays)))
     return _Place(term, points, extras, arrays, sites)
 
 
 @partial(jax.jit, static_argnums=0)
-def _sites(expression: Expression, extras: dict[str, Array], points: Array, columns: dict[str, Array]) -> Array:
+def _sites(expression: Expression, extras: dict[str, Array], points: Array, columns: dict[str, Array]) -> tuple[Array, ...]:
     return jax.vmap(lambda p, c: expression.places(p, extras | c))(points, columns)
 
 
@@ -249,7 +249,7 @@ def _one_field(goal: Given, weights: Any, i: int, point: Array) -> Array:
 
 def _linearised(problem: Any, place: _Place, kind: str, about: tuple[Given, Any] | None, seed: tuple[int, ...]) -> _Linear:
     expression, points = place.term.expression, jnp.asarray(place.points)
-    leaves: Any = np.zeros((len(place.points), len(expression.leaves)))
+    leaves: Any = np.zeros((len(place.points), expression.size))
     if about is not None:
         leaves = _given_leaves(expression, about[0], problem.fields, about[1], place.extras, points, place.columns)
     elif kind == "wave":
@@ -258,10 +258,10 @@ def _linearised(problem: Any, place: _Place, kind: str, about: tuple[Given, Any]
             rng, axes = np.random.default_rng((*seed, 3, i)), [c in problem.depends[name] for c in problem.domain.coordinates]
             wave = Basis(rng.normal(size=(len(lower), 6)) * np.array(axes)[:, None], rng.uniform(0, 6, 6), lower, upper)
             size = 0.2 * rng.normal(size=6)
-            for j, leaf in enumerate(expression.leaves):
+            for leaf, slot in expression.slots.items():
                 if leaf.field == name:
-                    at = place.sites[:, expression.sites.index(leaf.site)]
-                    leaves[:, j] = (not any(leaf.index)) + wave.part(at, leaf.index) @ size
+                    at = place.sites[expression.sites.index(leaf.site)]
+                    leaves[:, slot] = (not any(leaf.index)) + (wave.part(at, leaf.index) @ size).reshape(len(at), -1)
     return _Linear(place, np.asarray(_slopes(expression, place.extras, points, place.columns, jnp.asarray(leaves))))
 
 
@@ -281,8 +281,9 @@ def _sizes(problem: Any, terms: Sequence[_Linear]) -> _Sizes:
     tables: list[tuple[np.ndarray, np.ndarray]] = []
     for place, slopes in terms:
         table = np.zeros((2, slopes.shape[1], len(problem.fields)))
-        for j, leaf in enumerate(place.term.expression.leaves):
-            size = np.sqrt(np.mean(slopes[:, :, j] ** 2, axis=0)) * np.prod((upper - lower) ** -np.array(leaf.index, float))
+        for leaf, slot in place.term.expression.slots.items():
+            size = np.sqrt(np.mean(np.abs(slopes[:, :, slot]).sum(axis=2) ** 2, axis=0))
+            size = size * np.prod((upper - lower) ** -np.array(leaf.index, float))
             column = problem.fields.index(leaf.field)
             for of in (0, 1) if any(leaf.index) or place.term.place is not None else (0,):
                 table[of, :, column] = np.maximum(table[of, :, column], size)
@@ -330,10 +331,10 @@ def _rows(problem: Any, terms: Sequence[_Linear], sizes: _Sizes, bases: Mapping[
     for (place, slopes), size in zip(terms, sizes.terms, strict=True):
         width = next(iter(bases.values())).phase.size
         block = np.zeros((*slopes.shape[:2], len(problem.fields), width))
-        for j, leaf in enumerate(place.term.expression.leaves):
-            at = place.sites[:, place.term.expression.sites.index(leaf.site)]
-            column = problem.fields.index(leaf.field)
-            block[:, :, column] += slopes[:, :, j, None] * bases[leaf.field].part(at, leaf.index)[:, None] * sizes.fields[column]
+        for leaf, slot in place.term.expression.slots.items():
+            at, column = place.sites[place.term.expression.sites.index(leaf.site)], problem.fields.index(leaf.field)
+            part = bases[leaf.field].part(at, leaf.index).reshape(len(at), -1, width)
+            block[:, :, column] += slopes[:, :, slot] @ part * sizes.fields[column]
         found.append(block / size[None, :, None, None])
     return found
 

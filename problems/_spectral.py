@@ -1,6 +1,7 @@
-"""Periodic equations in one space dimension by Fourier series, for references that have no closed form.
+"""Periodic equations in one or two space dimensions by Fourier series, for references that have no closed form.
 
-A function on a period is its modes c₀ … c_M, u = c₀ + 2 Re Σ cₙ exp(i n θ), where the angle θ runs from 0 to 2π.
+A function on a period is its modes c₀ … c_M, u = c₀ + 2 Re Σ cₙ exp(i n θ), where the angle θ runs from 0 to 2π. In the plane
+the modes are [N, M + 1]: positive and negative orders along the first angle, those from 0 on along the second.
 """
 
 import math
@@ -35,19 +36,22 @@ def derivative_of_square(count: int, strength: float) -> NDArray:
     return strength * 1j * n * (n < count / 3)
 
 
-def etdrk4(
-    start: Complex, linear: NDArray, factor: NDArray, function: Callable, end: float, steps: int, snapshots: int
-) -> Complex:
-    """The modes, [snapshots + 1, M], at equidistant times of ∂c/∂t = linear c + factor modes(function(u)).
+def product(count: int, factor: NDArray, function: Callable) -> Callable[[Complex], Complex]:
+    """factor modes(function(u)) as a function of the modes of u, by `count` values."""
+    return lambda c: factor * modes(function(scipy.fft.irfft(c, count, norm="forward")))
+
+
+def etdrk4(start: Complex, linear: NDArray, slope: Callable, end: float, steps: int, snapshots: int) -> Complex:
+    """The modes, [snapshots + 1, ...], at equidistant times of ∂c/∂t = linear c + slope(c), from c = start.
 
     The exponential Runge-Kutta method of fourth order of Cox and Matthews, with the coefficients by contour integrals of
     Kassam and Trefethen (SIAM J. Sci. Comput. 26, 2005). `steps` is a multiple of `snapshots`.
     """
-    h, count = end / steps, 2 * (len(start) - 1)
-    z = h * linear[:, None] + np.exp(2j * np.pi * (np.arange(CONTOUR) + 0.5) / CONTOUR)
+    h = end / steps
+    z = h * linear[..., None] + np.exp(2j * np.pi * (np.arange(CONTOUR) + 0.5) / CONTOUR)
 
     def mean(values: NDArray) -> NDArray:
-        average = h * values.mean(axis=1)
+        average = h * values.mean(axis=-1)
         return average if np.iscomplexobj(linear) else average.real
 
     whole, half = np.exp(h * linear), np.exp(h * linear / 2)
@@ -55,9 +59,6 @@ def etdrk4(
     first = mean((-4 - z + np.exp(z) * (4 - 3 * z + z**2)) / z**3)
     middle = mean((4 + 2 * z + np.exp(z) * (2 * z - 4)) / z**3)
     last = mean((-4 - 3 * z - z**2 + np.exp(z) * (4 - z)) / z**3)
-
-    def slope(c: Complex) -> Complex:
-        return factor * modes(function(scipy.fft.irfft(c, count, norm="forward")))
 
     c, kept = start.astype(complex), [start.astype(complex)]
     for step in range(1, steps + 1):
@@ -88,6 +89,20 @@ def evaluate(kept: Complex, end: float, t: ArrayLike, angle: ArrayLike) -> Real:
         waves = np.where(n > 0, 2.0, 1.0) * np.exp(1j * np.outer(angle.ravel()[part], n))
         values[part] = np.einsum("pn,pn->p", at_time, waves).real
     return values.reshape(t.shape)
+
+
+def evaluate_in_plane(kept: Complex, end: float, t: ArrayLike, first: ArrayLike, second: ArrayLike) -> Real:
+    """u at any times and pairs of angles [n], from the modes [times, N, M + 1] at equidistant times between 0 and `end`."""
+    t, first, second = (np.ravel(x) for x in np.broadcast_arrays(np.asarray(t, float), first, second))
+    n, m = scipy.fft.fftfreq(kept.shape[1], 1 / kept.shape[1]), np.arange(kept.shape[2])
+    values, times = np.empty(t.size), np.unique(t)
+    weights = _weights(times / end * (len(kept) - 1), len(kept)).toarray()
+    for time, row in zip(times, weights, strict=True):
+        here, near = t == time, np.flatnonzero(row)
+        at_time = np.tensordot(row[near], kept[near], axes=1)
+        along = np.exp(1j * np.outer(first[here], n)) @ at_time
+        values[here] = np.einsum("pm,pm->p", along, np.where(m > 0, 2.0, 1.0) * np.exp(1j * np.outer(second[here], m))).real
+    return values
 
 
 def _weights(places: Real, count: int) -> csr_array:

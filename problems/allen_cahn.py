@@ -55,7 +55,8 @@ def smooth_part(diffusion: float, reaction: float, finer: int = 1) -> NDArray[np
     count, steps = finer * COUNT, finer * STEPS
     n = _spectral.orders(count)
     decay = diffusion * (np.pi * n) ** 2
-    modes = _spectral.etdrk4(initial_modes(n), reaction - decay, -reaction + 0 * n, cube, 1.0, steps, steps)
+    slope = _spectral.product(count, -reaction + 0 * n, cube)
+    modes = _spectral.etdrk4(initial_modes(n), reaction - decay, slope, 1.0, steps, steps)
     kink = np.where(n > 0, -2 / (np.pi * np.maximum(n, 1)) ** 2, -1 / 3)
     return modes - kink * np.exp(-decay * np.linspace(0, 1, steps + 1)[:, None])
 

@@ -44,5 +44,5 @@ def computed(dispersion: float, end: float, finer: int = 1) -> NDArray[np.comple
     count, steps = finer * COUNT, finer * SNAPSHOTS * math.ceil(STEPS * end)
     start = _spectral.modes(np.cos(2 * np.pi * np.arange(count) / count - np.pi))
     linear = 1j * dispersion**2 * (np.pi * _spectral.orders(count)) ** 3
-    steepening = _spectral.derivative_of_square(count, -np.pi / 2)
-    return _spectral.etdrk4(start, linear, steepening, np.square, end, steps, SNAPSHOTS)
+    steepening = _spectral.product(count, _spectral.derivative_of_square(count, -np.pi / 2), np.square)
+    return _spectral.etdrk4(start, linear, steepening, end, steps, SNAPSHOTS)

@@ -45,5 +45,5 @@ def computed(alpha: float, beta: float, gamma: float, end: float, finer: int = 1
     count, steps = finer * COUNT, finer * SNAPSHOTS * math.ceil(STEPS * end)
     x, n = 2 * np.pi * np.arange(count) / count, _spectral.orders(count)
     start = _spectral.modes(np.cos(x) * (1 + np.sin(x)))
-    steepening = _spectral.derivative_of_square(count, -alpha / 2)
-    return _spectral.etdrk4(start, beta * n**2 - gamma * n**4, steepening, np.square, end, steps, SNAPSHOTS)
+    steepening = _spectral.product(count, _spectral.derivative_of_square(count, -alpha / 2), np.square)
+    return _spectral.etdrk4(start, beta * n**2 - gamma * n**4, steepening, end, steps, SNAPSHOTS)

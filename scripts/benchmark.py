@@ -1,189 +1,277 @@
-"""Measure this package: `python scripts/benchmark.py speed` compares Adam's steps per second with a loop written by hand."""
+"""Solve the problems of the catalogue by plain `pinn.solve(problem)` and hold every answer against its reference.
+
+    python scripts/benchmark.py                                       all problems, keys 0 to 2, 120 s each
+    python scripts/benchmark.py helmholtz burgers --time-limit 600    these two, with more time
+    python scripts/benchmark.py --keys 1 --gallery                    with docs/gallery.md, a page of pictures
+
+Every solve has a process of its own, so that its time holds all compilation and its peak memory is its own; imports are not
+counted. Written to runs/benchmark: a line of runs.jsonl for each finished solve, a picture of each problem's first, and the
+table as problems.md and problems.json. What runs.jsonl already holds under the same name, key and time limit is not solved
+again: a stopped benchmark continues where it was, and after a change of the package it wants another --output.
+"""
 
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
+import math
+import os
 import platform
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
-from itertools import pairwise
+import resource
+import shutil
+import subprocess
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
-import optax
 
 import pinn
-from pinn import d
+import problems
 
-_STEPS = 1000
-
-
-@dataclass(frozen=True)
-class Case:
-    """A problem, its residual written by hand for u(params, *point), and sizes."""
-
-    name: str
-    problem: pinn.Problem
-    by_hand: Callable
-    lift: Callable
-    factor: Callable
-    width: int
-    depth: int
-    points: int
-    dtype: str
-
-
-def exam_ode() -> Case:
-    """y'' + y' + y = 0 on [0, 5], y(0) = 1, y(5) = 0."""
-    line = pinn.Interval(x=(0, 5))
-    ends = [pinn.Dirichlet(y=1.0, on=line.at(x=0)), pinn.Dirichlet(y=0.0, on=line.at(x=5))]
-    problem = pinn.Problem(fields="y", domain=line, residual=lambda y, x: d(y, x, x) + d(y, x) + y, conditions=ends)
-
-    def by_hand(u: Callable, x: Any) -> Any:
-        slope = jax.grad(u)
-        return jax.grad(slope)(x) + slope(x) + u(x)
-
-    return Case("exam ODE", problem, by_hand, lambda x: 1 - x / 5, lambda x: 4 * (x / 5) * (1 - x / 5), 20, 3, 1024, "float64")
+RECORDS = Path(__file__).with_name("records.json")  # the best published errors
+DOCS = Path(__file__).parents[1] / "docs"
+PATIENCE = 5, 300  # times the limit and seconds, after which a solve is ended from outside
+DOTS = 50  # of a picture an inch
+HEADS = {
+    "problem": "---",
+    "keys": "--:",
+    "true error": "--:",
+    "worst": "--:",
+    "estimate": "--:",
+    "estimate / true": "--:",
+    "trust": "---",
+    "status": "---",
+    "seconds": "--:",
+    "compiling": "--:",
+    "MB": "--:",
+    "published": "---",
+}
 
 
-def burgers() -> Case:
-    """u_t + u u_x = ν u_xx, ν = 0.01/π, on [0, 1] × [-1, 1]."""
-    box, nu = pinn.Box(t=(0, 1), x=(-1, 1)), 0.01 / np.pi
-    start, walls = pinn.Initial(u=lambda x: -jnp.sin(jnp.pi * x)), pinn.Dirichlet(u=0.0, on=box.at(x=(-1, 1)))
-    problem = pinn.Problem(
-        fields="u", domain=box, residual=lambda u, t, x: d(u, t) + u * d(u, x) - nu * d(u, x, x), conditions=[start, walls]
-    )
-
-    def by_hand(u: Callable, t: Any, x: Any) -> Any:
-        u_t, u_x = jax.grad(u, 0), jax.grad(u, 1)
-        return u_t(t, x) + u(t, x) * u_x(t, x) - nu * jax.grad(u_x, 1)(t, x)
-
-    return Case(
-        "Burgers", problem, by_hand, lambda t, x: -jnp.sin(jnp.pi * x), lambda t, x: t * (1 - x * x), 50, 4, 10_000, "float32"
-    )
-
-
-def hand_written(case: Case, points: np.ndarray) -> Callable[[int], None]:
-    """Adam on the same network, points and loss, as a person would write it in JAX: derivatives by jax.grad of jax.grad."""
-    lower, upper = case.problem.domain.bounds
-    sizes = [len(lower)] + [case.width] * case.depth + [1]
-    rng = np.random.default_rng(0)
-    weights = [
-        (jnp.asarray(rng.normal(size=(a, b)) * np.sqrt(2 / (a + b)), case.dtype), jnp.zeros(b, case.dtype))
-        for a, b in pairwise(sizes)
-    ]
-    x = jnp.asarray(points, case.dtype)
-    centre, half = (jnp.asarray(v, case.dtype) for v in ((lower + upper) / 2, (upper - lower) / 2))
-    optimiser = optax.adam(1e-3)
-
-    def loss(weights: list) -> Any:
-        def u(*point: Any) -> Any:
-            h = (jnp.stack(point) - centre) / half
-            for kernel, bias in weights[:-1]:
-                h = jnp.tanh(h @ kernel + bias)
-            kernel, bias = weights[-1]
-            return case.lift(*point) + case.factor(*point) * (h @ kernel + bias)[0]
-
-        return jnp.mean(jax.vmap(lambda p: case.by_hand(u, *p))(x) ** 2)
-
-    @jax.jit
-    def steps(carry: tuple) -> tuple:
-        def step(_: Any, carry: tuple) -> tuple:
-            weights, state = carry
-            updates, state = optimiser.update(jax.grad(loss)(weights), state)
-            return optax.apply_updates(weights, updates), state
-
-        return jax.lax.fori_loop(0, 100, step, carry)
-
-    carry = (weights, optimiser.init(weights))
-
-    def run(count: int) -> None:
-        nonlocal carry
-        for _ in range(count // 100):
-            carry = steps(carry)
-        jax.block_until_ready(carry)
-
-    return run
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    options = _options(argv)
+    try:
+        names = options.names or problems.names()
+        for name in names:
+            problems.load(name)
+    except pinn.PinnError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if options.measure is not None:
+        print(json.dumps(measure(names[0], options.measure, options.time_limit, options.output)))
+        return 0
+    options.output.mkdir(parents=True, exist_ok=True)
+    runs = run_all(names, options.keys, options.time_limit, options.output)
+    rows = [summary(name, mine) for name in names if (mine := [run for run in runs if run["name"] == name])]
+    write(rows, unknowns(runs), options.time_limit, options.output)
+    if options.gallery:
+        gallery(rows, options.output, DOCS)
+    return 0
 
 
-def of_package(case: Case) -> tuple[Callable[[int], None], np.ndarray]:
-    """The package's own training steps for the case, and the points that they use."""
-    from pinn import phases
-    from pinn.defaults import recommend
-    from pinn.features import Setup
-    from pinn.loss import draw, trainable
-    from pinn.solve import _network
-
-    method = optax.adam(1e-3)
-    network = partial(pinn.MLP, width=case.width, depth=case.depth)
-    plan = recommend(case.problem, network=network, method=pinn.Phase(method, steps=_STEPS), points=case.points, dtype=case.dtype)
-    setup = Setup(case.problem, plan.exact, (0,), plan.dtype)
-    goal, weights = _network(setup, plan, None)
-    batches = draw(goal, dict(plan.points), (0,), plan.dtype)
-    balance = jnp.ones(len(goal.terms), plan.dtype)
-    method = optax.with_extra_args_support(method)
-    state = method.init(trainable(weights))
-
-    def run(count: int) -> None:
-        nonlocal weights, state
-        for _ in range(count // 100):
-            weights, state, _ = phases._traced_steps(goal, method, weights, state, batches, balance, 100)
-        jax.block_until_ready(weights)
-
-    return run, np.asarray(batches[0].points)
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="of problems; all without any")
+    parser.add_argument("--keys", type=int, default=3, help="how many random keys, from 0 on")
+    parser.add_argument("--time-limit", type=float, default=120.0, metavar="SECONDS", help="of each solve")
+    parser.add_argument("--output", type=Path, default=Path("runs/benchmark"), metavar="FOLDER")
+    parser.add_argument("--gallery", action="store_true", help="write docs/gallery.md of the pictures, too")
+    parser.add_argument("--measure", type=int, metavar="KEY", help=argparse.SUPPRESS)  # one solve, in this process
+    options = parser.parse_args(argv)
+    if options.keys < 1 or options.time_limit <= 0:
+        parser.error("--keys and --time-limit must be positive")
+    return options
 
 
-def compare(case: Case, repeats: int = 5) -> dict[str, Any]:
-    """Steps per second of both, taken in turn so that a busy machine slows both alike; the median of the repeats."""
-    ours, points = of_package(case)
-    theirs = hand_written(case, points)
-    count = 1000 if case.points < 5000 else 100
-    seconds: dict[str, list[float]] = {"ours": [], "theirs": []}
-    ours(100)
-    theirs(100)
-    for _ in range(repeats):
-        for name, run in (("ours", ours), ("theirs", theirs)):
-            began = time.perf_counter()
-            run(count)
-            seconds[name].append((time.perf_counter() - began) / count)
-    mine, other = (1 / float(np.median(seconds[name])) for name in ("ours", "theirs"))
+def run_all(names: Iterable[str], keys: int, limit: float, folder: Path) -> list[dict[str, Any]]:
+    """The runs of every problem with every key; those that the folder does not hold yet are made, one after the other."""
+    path = folder / "runs.jsonl"
+    runs = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    runs = [run for run in runs if run["limit"] == limit and run["key"] < keys]
+    for key in range(keys):
+        for name in names:
+            if not any((run["name"], run["key"]) == (name, key) for run in runs):
+                runs.append(in_own_process(name, key, limit, folder))
+                with path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(runs[-1]) + "\n")
+                print(shown(runs[-1]), file=sys.stderr, flush=True)
+    return runs
+
+
+def in_own_process(name: str, key: int, limit: float, folder: Path) -> dict[str, Any]:
+    """One run; where the process fails, why it did."""
+    command = [sys.executable, __file__, name, "--measure", str(key), "--time-limit", str(limit), "--output", str(folder)]
+    failed = {"name": name, "key": key, "limit": limit}
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE[0] * limit + PATIENCE[1])
+    except subprocess.TimeoutExpired as error:
+        return failed | {"failed": f"had not ended after {error.timeout:.0f} s"}
+    if done.returncode != 0:
+        return failed | {"failed": (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]}
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(name: str, key: int, limit: float, folder: Path) -> dict[str, Any]:
+    """Solve one problem and measure the answer, as a dict of plain numbers and strings."""
+    compiling = []
+
+    def listen(event: str, duration_secs: float, **_: str | int) -> None:
+        if event.endswith("backend_compile_duration"):
+            compiling.append(duration_secs)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    build = problems.load(name).problem
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", pinn.PinnWarning)
+        solution = pinn.solve(build(), time_limit=limit, key=key, progress=False)
+    compiled, memory = sum(compiling), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if key == 0:
+        solution.plot().savefig(folder / f"{name}.png", dpi=DOTS)
+    true = inspect.signature(build).parameters  # an unknown number has the name of the argument that is its true value
     return {
-        "case": case.name,
-        "dtype": case.dtype,
-        "points": case.points,
-        "steps/s": mine,
-        "by hand": other,
-        "ratio": mine / other,
+        "name": name,
+        "key": key,
+        "limit": limit,
+        "true": {field: error.relative_l2 for field, error in solution.errors().fields.items()},
+        "estimate": solution.error_estimate,
+        "trust": solution.trust.name.lower(),
+        "reason": solution.trust_reason,
+        "status": solution.status.name.lower(),
+        "seconds": solution.seconds,
+        "compiling": compiled,
+        "memory": memory / (1024 if sys.platform == "linux" else 1024**2),
+        "unknown": {
+            unknown: {
+                "found": float(found),
+                "true": true[unknown].default if unknown in true else None,
+                "interval": found.interval,
+            }
+            for unknown, found in solution.parameters.items()
+        },
+        "warnings": [str(warning.message) for warning in caught if issubclass(warning.category, pinn.PinnWarning)],
     }
 
 
-def speed(output: Path) -> None:
-    """The comparison for every case, printed as Markdown and written as JSON."""
-    rows = []
-    for case in (exam_ode(), burgers()):
-        with jax.enable_x64(case.dtype == "float64"):
-            rows.append(compare(case))
-    print("| case | precision | points | steps/s | by hand | ratio |\n|---|---|--:|--:|--:|--:|")
+def shown(run: dict[str, Any]) -> str:
+    start = f"{run['name']:<24} key {run['key']}"
+    if "failed" in run:
+        return f"{start}  failed: {run['failed']}"
+    true, estimate = worst(run["true"]), worst(run["estimate"])
+    return f"{start}  true {true:.1e}  estimated {estimate:.1e}  {run['trust']}  {run['seconds']:.0f} s"
+
+
+def worst(errors: dict[str, float]) -> float:
+    """The largest error of the fields; NaN where none is known, or one is undefined."""
+    values = list(errors.values()) or [math.nan]
+    return math.nan if any(math.isnan(value) for value in values) else max(values)
+
+
+def summary(name: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """A problem's line of the table: medians over keys, and the worst of them. Solves that failed count in `status`."""
+    ended = [run for run in runs if "failed" not in run]
+    trues, estimates = ([worst(run[kind]) for run in ended] for kind in ("true", "estimate"))
+    ratios = [e / t for t, e in zip(trues, estimates, strict=True) if t > 0]
+    record = json.loads(RECORDS.read_text(encoding="utf-8")).get(name)
+    return {
+        "problem": name,
+        "keys": len(runs),
+        "true error": _median(trues),
+        "worst": max(trues, default=math.nan),
+        "estimate": _median(estimates),
+        "estimate / true": max(ratios, key=lambda ratio: abs(math.log(ratio)) if ratio > 0 else math.inf, default=math.nan),
+        "trust": _counted(run["trust"] for run in ended),
+        "status": _counted("failed" if "failed" in run else run["status"] for run in runs),
+        "seconds": _median([run["seconds"] for run in ended]),
+        "compiling": _median([run["compiling"] for run in ended]),
+        "MB": max((run["memory"] for run in ended), default=math.nan),
+        "published": f"{record['error']:.1e} ({record['source']})" if record else "none found",
+        "failed": [run["failed"] for run in runs if "failed" in run],
+    }
+
+
+def _median(values: list[float]) -> float:
+    return median(values) if values else math.nan
+
+
+def _counted(words: Iterable[str]) -> str:
+    counts = Counter(words)
+    return ", ".join(f"{count} {word}" if len(counts) > 1 else word for word, count in counts.most_common())
+
+
+def unknowns(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Every unknown number whose true value is known, with its relative errors over keys."""
+    lines = []
+    for run in runs:
+        for name, unknown in run.get("unknown", {}).items():
+            if unknown["true"] is not None:
+                error = abs(unknown["found"] - unknown["true"]) / abs(unknown["true"])
+                inside = unknown["interval"] and unknown["interval"][0] <= unknown["true"] <= unknown["interval"][1]
+                lines.append({"problem": run["name"], "number": name, "true": unknown["true"], "error": error, "inside": inside})
+    groups = {(line["problem"], line["number"]): [] for line in lines}
+    for line in lines:
+        groups[line["problem"], line["number"]].append(line)
+    return [
+        {
+            "problem": problem,
+            "number": number,
+            "true": group[0]["true"],
+            "relative error": median(line["error"] for line in group),
+            "worst": max(line["error"] for line in group),
+            "within its interval": f"{sum(bool(line['inside']) for line in group)} of {len(group)}",
+        }
+        for (problem, number), group in groups.items()
+    ]
+
+
+def write(rows: list[dict[str, Any]], numbers: list[dict[str, Any]], limit: float, folder: Path) -> None:
+    """The tables as Markdown, to the terminal too, and as JSON."""
+    machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count(), "jax": jax.__version__}
+    lines = [f"Plain `pinn.solve(problem, time_limit={limit:g})`, float64, {machine['cores']} cores, jax {jax.__version__}.", ""]
+    lines += ["| " + " | ".join(HEADS) + " |", "|" + "|".join(HEADS.values()) + "|"]
+    lines += ["| " + " | ".join(_cell(head, row[head]) for head in HEADS) + " |" for row in rows]
+    if numbers:
+        lines += ["", "| " + " | ".join(numbers[0]) + " |", "|" + "|".join("---" for _ in numbers[0]) + "|"]
+        lines += ["| " + " | ".join(_cell(head, value) for head, value in line.items()) + " |" for line in numbers]
+    lines += [f"\n{row['problem']} failed: {reason}" for row in rows for reason in dict.fromkeys(row["failed"])]
+    print("\n".join(lines))
+    (folder / "problems.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    content = {"machine": machine, "limit": limit, "rows": rows, "unknown numbers": numbers}
+    (folder / "problems.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def _cell(head: str, value: Any) -> str:
+    if isinstance(value, str | int):
+        return str(value)
+    if math.isnan(value):
+        return "-"
+    digits = {"seconds": ".0f", "compiling": ".0f", "MB": ".0f", "estimate / true": ".2g", "true": ".6g"}
+    return format(value, digits.get(head, ".1e"))
+
+
+def gallery(rows: list[dict[str, Any]], folder: Path, docs: Path) -> None:
+    """A page of the pictures of the first key's answers, the images beside it."""
+    (docs / "gallery").mkdir(parents=True, exist_ok=True)
+    lines = [
+        "# Gallery",
+        "",
+        "Every problem of the catalogue as plain `pinn.solve(problem)` solves it; `problems/NAME.py` states it.",
+    ]
     for row in rows:
-        print("| {case} | {dtype} | {points} | {steps/s:.0f} | {by hand:.0f} | {ratio:.2f} |".format(**row))
-    output.mkdir(parents=True, exist_ok=True)
-    machine = {"processor": platform.processor() or platform.machine(), "devices": [str(device) for device in jax.devices()]}
-    (output / "speed.json").write_text(json.dumps({"machine": machine, "jax": jax.__version__, "rows": rows}, indent=1))
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["speed"], help="what to measure")
-    parser.add_argument("--output", type=Path, default=Path("runs/benchmark"), help="folder for the JSON")
-    options = parser.parse_args()
-    speed(options.output)
+        name = row["problem"]
+        picture = folder / f"{name}.png"
+        if picture.exists():
+            shutil.copy(picture, docs / "gallery" / picture.name)
+            errors = f"True error {_cell('', row['true error'])}, estimated {_cell('', row['estimate'])} ({row['trust']})"
+            lines += ["", f"## {name}", "", f"{problems.describe(name)} {errors}.", "", f"![{name}](gallery/{name}.png)"]
+    (docs / "gallery.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -17,8 +17,8 @@ import pinn
 from pinn import at, d, laplacian, nested_grad, nested_jvp, taylor
 from pinn.derivatives import ACTIVATIONS, Jet, concatenate, lower_set, lowered, raised
 from pinn.expression import Expression
+from pinn.frames import Leaf
 from pinn.networks import Encoding, Features
-from pinn.operators import Leaf
 
 POINTS = np.random.default_rng(5).uniform(-0.9, 0.9, (4, 2))
 PROBES = POINTS + np.array([0, 1.5])
@@ -91,7 +91,7 @@ def every_derivative(point):
 def test_engines_agree_on_residuals(name):
     """jax.grad of jax.grad supplies the leaves of the reference; the engines supply their own, as little as is asked for."""
     residual = Expression(RESIDUALS[name], ("t", "x"), {"u": ("t", "x")}, {})
-    sites = jnp.moveaxis(jax.vmap(lambda p: residual.places(p, {}))(POINTS), 1, 0)
+    sites = jax.vmap(lambda p: residual.places(p, {}))(POINTS)
     table = {site: every_derivative(places) for site, places in zip(residual.sites, sites, strict=True)}
     leaves = jnp.stack([table[leaf.site][leaf.index][:, 0] for leaf in residual.leaves], axis=1)
 

@@ -9,6 +9,7 @@ from pinn.boundaries import Boundary, Surface
 from pinn.domains import Ball, Box, Disk, Domain, Interval
 from pinn.errors import DomainError
 from pinn.pieces import Extended, Face, Sphere, fixed_points
+from pinn.plane import Ellipse, Polygon
 
 HOLE = Disk(x=1.0, y=0.5, radius=0.2)
 STRIP = Box(x=(0, 2), y=(0, 1)) - HOLE
@@ -17,6 +18,8 @@ LENS = Disk(x=0, y=0, radius=1) & Disk(x=1, y=0, radius=1)
 TWO_DISKS = Disk(x=0, y=0, radius=1) + Disk(x=1, y=0, radius=1)
 LENS_AREA = 2 * pi / 3 - sqrt(3) / 2
 TUBE = STRIP * Interval(t=(0, 3))
+ARROW = Polygon(x=[0, 2, 2, 3, 2, 2, 0], y=[0, 0, -1, 0.5, 2, 1, 1])
+WING = Ellipse(x=1.5, y=0.5, radii=(1.2, 0.2), angle=0.4)
 
 SHAPES = [
     Interval(x=(-1, 2)),
@@ -29,6 +32,10 @@ SHAPES = [
     TWO_DISKS,
     TUBE,
     HOLE * Disk(p=0, q=0, radius=2),
+    ARROW,
+    WING,
+    (ARROW - WING) * Interval(t=(0, 3)),
+    WING + Polygon(y=[0, 1, 2], x=[0, 2, 0]),
 ]
 
 
@@ -152,7 +159,7 @@ def test_distance_is_negative_inside_and_never_too_large(domain):
     assert (distance < 0).any() and (distance > 0).any()
 
 
-@pytest.mark.parametrize("domain", [SHAPES[1], HOLE, SHAPES[3], HOLE * Interval(z=(0, 1))], ids=repr)
+@pytest.mark.parametrize("domain", [SHAPES[1], HOLE, SHAPES[3], HOLE * Interval(z=(0, 1)), ARROW, WING], ids=repr)
 def test_distance_of_primitives_and_products_is_that_to_the_nearest_boundary_point(domain):
     shell, _ = kept_points(domain.boundary, domain, 2**13)
     points = around(domain, 40, np.random.default_rng(3))
@@ -180,6 +187,14 @@ def test_distance_of_primitives_and_products_is_that_to_the_nearest_boundary_poi
         (Disk(x=0, y=0, radius=1) + Disk(x=3, y=0, radius=1), 2 * pi),
         (HOLE & Box(x=(0, 2), y=(0, 1)), 0.04 * pi),
         (HOLE - Box(x=(0, 2), y=(0, 1)), 0.0),
+        (ARROW, 3.5),
+        (ARROW - Ellipse(x=1, y=0.5, radii=(0.4, 0.2)), 3.5 - 0.08 * pi),
+        (ARROW - HOLE, 3.5 - 0.04 * pi),
+        (ARROW & Polygon(y=[0, 0, 1], x=[0, 1, 0]), 0.5),
+        (ARROW + Box(x=(0, 1), y=(0, 1)), 3.5),
+        (WING - Disk(x=1.5, y=0.5, radius=0.1), 0.23 * pi),
+        (WING & Polygon(x=[1.45, 1.55, 1.5], y=[0.45, 0.45, 0.55]), 0.005),
+        (WING - Box(x=(1.45, 1.55), y=(0.45, 0.55)), 0.24 * pi - 0.01),
     ],
     ids=repr,
 )

@@ -611,9 +611,9 @@ def in_a_divergence(u, t, x):
     return div(flux, t, x)
 
 
-TAKES = r"flux\(\) takes {} from the residual around it, so d\(\) cannot vary it. Make it an argument: def flux\({}\)"
+TAKES = r"flux\(\) takes {} from the residual around it, so (d|at)\(\) cannot vary it. Make it an argument: def flux\({}\)"
 INDIRECTLY = (
-    r"{}\(\) uses a value of the residual around it, through a list or another function, so d\(\) cannot vary it. "
+    r"{}\(\) uses a value of the residual around it, through a list or another function, so (d|at)\(\) cannot vary it. "
     r"Let {}\(\) ask for the fields, coordinates and parameters that it needs as arguments"
 )
 

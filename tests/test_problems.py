@@ -1,6 +1,11 @@
-"""The catalogue: every reference satisfies its problem, as told by polynomials through its values, which know no calculus."""
+"""The catalogue: every reference satisfies its problem.
 
-from collections.abc import Callable
+Closed forms are put into the package's own residuals, with derivatives by jax; computed ones are differentiated by polynomials
+through their values, which know no calculus.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
 from functools import cache
 from itertools import pairwise
 from types import ModuleType
@@ -13,29 +18,80 @@ from scipy.integrate import quad
 
 import pinn
 import problems
+from pinn.expression import field_functions, read_leaves
+from pinn.operators import arguments, named
 from pinn.problem import Term
-from problems import _spectral, allen_cahn, burgers, convection, duffing, kdv, kuramoto_sivashinsky, lorenz, lotka_volterra
+from problems import (
+    _cavity,
+    _chebyshev,
+    _spectral,
+    allen_cahn,
+    burgers,
+    convection,
+    dam_break,
+    darcy,
+    duffing,
+    heat_varying,
+    kdv,
+    kuramoto_sivashinsky,
+    lorenz,
+    lotka_volterra,
+    mathieu,
+    wave_varying,
+)
 
 NAMES = problems.names()
 INTEGRATED = {"duffing": duffing, "lorenz": lorenz, "lotka_volterra": lotka_volterra}
+COMPUTED = [
+    "allen_cahn",
+    "burgers",
+    "cavity",
+    "darcy",
+    "duffing",
+    "ginzburg_landau",
+    "gray_scott",
+    "heat_varying",
+    "inverse_burgers",
+    "inverse_lorenz",
+    "kdv",
+    "kuramoto_sivashinsky",
+    "lorenz",
+    "lotka_volterra",
+    "mathieu",
+    "schrodinger",
+    "wave_varying",
+]
+CLOSED = [name for name in NAMES if name not in COMPUTED]
 
 # Width of the polynomials by coordinate, as a share of the domain's, where the solution varies faster than over a fifth of it.
 WIDTHS = {
     "allen_cahn": {"t": 0.02, "x": 0.004},
     "burgers": {"t": 0.04, "x": 0.004},
-    "convection": {"t": 0.04},
     "duffing": {"t": 0.05},
-    "heat_multiscale": {"x": 0.02},
+    "ginzburg_landau": {"t": 0.1, "x": 0.05, "y": 0.05},
+    "heat_varying": {"t": 0.04, "x": 0.1},
+    "inverse_burgers": {"t": 0.04, "x": 0.04},
+    "inverse_lorenz": {"t": 0.03},
     "kdv": {"t": 0.003, "x": 0.02},
-    "klein_gordon": {"t": 0.1},
     "kuramoto_sivashinsky": {"t": 0.01, "x": 0.01},
     "lorenz": {"t": 0.03},
     "lotka_volterra": {"t": 0.05},
-    "oscillator": {"t": 0.04},
-    "poisson_multiscale": {"x": 0.05, "y": 0.05},
+    "schrodinger": {"t": 0.01, "x": 0.01},
+    "wave_varying": {"t": 0.04, "x": 0.04},
 }
 # Differentiated values carry their rounding, more of it by the order and by the width; computed ones also their own errors.
-TOLERANCES = {"allen_cahn": 1e-7, "burgers": 1e-7, "kdv": 1e-6, "kuramoto_sivashinsky": 1e-6, "euler_beam": 1e-7}
+TOLERANCES = {
+    "allen_cahn": 1e-7,
+    "burgers": 1e-7,
+    "cavity": 1e-4,
+    "darcy": 1e-5,
+    "ginzburg_landau": 1e-4,
+    "heat_varying": 1e-7,
+    "inverse_burgers": 1e-7,
+    "kdv": 1e-6,
+    "kuramoto_sivashinsky": 1e-6,
+    "schrodinger": 1e-2,  # the kink's short waves, differentiated twice
+}
 # Allen and Cahn's kink is too sharp for polynomials before that time.
 STARTS = {"allen_cahn": 0.05}
 
@@ -65,12 +121,12 @@ def leaves_of(problem: pinn.Problem, term: Term, points: np.ndarray, extras: dic
     assert reference is not None
     lower, upper = problem.domain.bounds
     widths = WIDTHS.get(problem.name, {})
-    places = np.asarray(jax.vmap(expression.places)(jnp.asarray(points), extras))
+    places = jax.vmap(expression.places)(jnp.asarray(points), extras)
     columns = []
     for leaf in expression.leaves:
-        there = places[:, expression.sites.index(leaf.site)]
+        there = np.asarray(places[expression.sites.index(leaf.site)])
         differentiated = [axis for axis, order in enumerate(leaf.index) if order]
-        assert len(differentiated) <= 1, "no problem has mixed derivatives yet"
+        assert len(differentiated) <= 1, "polynomials go along one axis"
         if not differentiated:
             columns.append(reference(there)[leaf.field])
             continue
@@ -100,7 +156,7 @@ def misfits(problem: pinn.Problem, term: Term, count: int = 20) -> tuple[np.ndar
         points = np.array(points)
         if start and not isinstance(term.condition, pinn.Initial):
             points[:, names.index("t")] = np.maximum(points[:, names.index("t")], start)
-        extras = {name: jnp.broadcast_to(jnp.asarray(x), (len(points),)) for name, x in problem.known().items()}
+        extras = {name: jnp.broadcast_to(jnp.asarray(x), (len(points),)) for name, x in known(problem).items()}
         columns = columns or {"normal": jnp.zeros((len(points), len(problem.domain.spatial)))}
         sets.append((points, extras | {name: jnp.asarray(column) for name, column in columns.items()}))
     largest = np.max([np.abs(leaves_of(problem, term, *inputs)).max(axis=0) for inputs in sets], axis=0)
@@ -120,7 +176,58 @@ def check(problem: pinn.Problem, name: str) -> None:
 
 @cache
 def built(name: str) -> pinn.Problem:
-    return problems.load(name).problem()
+    """The problem as it comes, but with exact data."""
+    build = problems.load(name).problem
+    return build(noise=0.0) if "noise" in inspect.signature(build).parameters else build()
+
+
+def known(problem: pinn.Problem) -> dict[str, float]:
+    """Constants, and unknown numbers at their true values: they are named like the arguments of `problem` that set them."""
+    true = {name: given.default for name, given in inspect.signature(problems.load(problem.name).problem).parameters.items()}
+    true |= {"a": mathieu.eigenvalue()} if problem.name == "mathieu" else {}
+    return problem.constants | {name: true[name] for name in problem.parameters}
+
+
+def check_closed(problem: pinn.Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To 1e-10, through the package's own residual; NumPy in the problem's module is replaced by its namesake in JAX."""
+    assert problem.reference is not None
+    inside = problem.reference(problem.terms[0].sample(problem.domain, 100, (1,))[0])
+    size = max(np.abs(values).max() for values in inside.values())
+    if hasattr(problems.load(problem.name), "np"):
+        monkeypatch.setattr(problems.load(problem.name), "np", jnp)
+    function = problem.reference.function
+
+    def field(which: str) -> Callable:
+        def value(**at):
+            found = function(**{name: at[name] for name in arguments(function)})
+            return found[which] if isinstance(found, Mapping) else found
+
+        return named(value, problem.domain.coordinates, which)
+
+    fields = {which: field(which) for which in problem.fields}
+    for term in problem.terms:
+        assert worst_by_residual(problem, term, fields, size) < 1e-10, term.name
+
+
+def worst_by_residual(problem: pinn.Problem, term: Term, fields: Mapping[str, Callable], size: float) -> float:
+    """The largest value of a term at random points for fields in closed form, against the size of what cancels in it.
+
+    That is taken as a tenth of the fields' size at least: a field that is zero in all points has none.
+    """
+    count = 8
+    expression, names = term.expression, problem.domain.coordinates
+    functions = field_functions(fields, names)
+
+    def value(point, columns):
+        extras = {name: jnp.asarray(x) for name, x in (known(problem) | columns).items()}
+        leaves = read_leaves(expression, functions, point, extras)
+        return expression.value(point, leaves, extras), jax.jacfwd(expression.value, argnums=1)(point, leaves, extras), leaves
+
+    points, columns = term.sample(problem.domain, count, (1,))
+    columns = {name: jnp.asarray(column[:count]) for name, column in columns.items()}
+    values, weights, leaves = jax.jit(jax.vmap(value))(jnp.asarray(points[:count]), columns)
+    sizes = np.abs(weights).max(axis=0) @ np.abs(leaves).max(axis=0)
+    return float((np.abs(values).max(axis=0) / np.maximum(sizes, size / 10)).max())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -141,9 +248,15 @@ def test_it_builds_under_its_name(name):
     assert set(problem.reference(problem.terms[0].sample(problem.domain, 5, (0,))[0])) == set(problem.fields)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_reference_satisfies_equation_and_conditions(name):
+# Gray and Scott's is good to 3e-4 only, too little to differentiate: test_computed_pairs_have_converged judges it.
+@pytest.mark.parametrize("name", [name for name in COMPUTED if name != "gray_scott"])
+def test_a_computed_reference_satisfies_equation_and_conditions(name):
     check(built(name), name)
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_a_closed_form_satisfies_equation_and_conditions(name, monkeypatch):
+    check_closed(built(name), monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -173,8 +286,12 @@ def test_the_reference_satisfies_equation_and_conditions(name):
         ("kuramoto_sivashinsky", {"alpha": 3.0, "beta": 0.2, "gamma": 2e-3, "end": 0.2}),
     ],
 )
-def test_other_parameters_do_too(name, settings):
-    check(problems.load(name).problem(**settings), name)
+def test_other_parameters_do_too(name, settings, monkeypatch):
+    problem = problems.load(name).problem(**settings)
+    if name in COMPUTED:
+        check(problem, name)
+    else:
+        check_closed(problem, monkeypatch)
 
 
 # --- references of their own kind ------------------------------------------------------------------------------------------
@@ -230,7 +347,7 @@ def linear_march(steps: int) -> np.ndarray:
     """u_t = u_xx + u_x - u with everything but the second derivative taken explicitly, from exp(sin θ)."""
     n = _spectral.orders(32)
     start = _spectral.modes(np.exp(np.sin(2 * np.pi * np.arange(32) / 32)))
-    return _spectral.etdrk4(start, -(n**2), 1j * n - 1, lambda u: u, 1.0, steps, 20)
+    return _spectral.etdrk4(start, -(n**2), _spectral.product(32, 1j * n - 1, lambda u: u), 1.0, steps, 20)
 
 
 def exact_modes(t: np.ndarray) -> np.ndarray:
@@ -273,6 +390,93 @@ def test_the_kink_of_allen_and_cahn():
     assert allen_cahn.rounded_kink(0.0, x) == pytest.approx(-(x**2), abs=1e-15)
 
 
+def relative(found: np.ndarray, finer: np.ndarray) -> float:
+    return float(np.linalg.norm(found - finer) / np.linalg.norm(finer))
+
+
+def test_two_angles():
+    """The modes of a product of waves, and a march whose solution is known."""
+    count, end = 16, 0.5
+    x, y = np.meshgrid(*2 * [2 * np.pi * np.arange(count) / count], indexing="ij")
+    n, m = np.fft.fftfreq(count, 1 / count)[:, None], np.arange(count // 2 + 1)
+    start = np.fft.rfft2(np.exp(np.sin(x)) * np.cos(2 * y - 0.3), norm="forward")
+    kept = _spectral.etdrk4(start, 1j * n - 0 * m, lambda c: -(4 + m**2) / 8 * c, end, 100, 20)
+    rng = np.random.default_rng(0)
+    t, a, b = (rng.uniform(0, upper, 200) for upper in (end, 2 * np.pi, 2 * np.pi))
+    exact = np.exp(-t) * np.exp(np.sin(a + t)) * np.cos(2 * b - 0.3)
+    assert np.abs(_spectral.evaluate_in_plane(kept, end, t, a, b) - exact).max() < 1e-6
+
+
+def test_chebyshev_points():
+    """Polynomials are interpolated and differentiated exactly, on other intervals and without their ends too."""
+    x, places = _chebyshev.points(12, -1, 3), np.linspace(-1, 3, 30)
+    values = x**5 - 2 * x
+    for points in (x, x[1:-1]):
+        at = points**5 - 2 * points
+        assert _chebyshev.interpolation(points, places) @ at == pytest.approx(places**5 - 2 * places, abs=1e-10)
+        assert _chebyshev.derivative(points) @ at == pytest.approx(5 * points**4 - 2, abs=1e-9)
+    table = np.multiply.outer(values, x**2)
+    assert _chebyshev.in_square(table, x, x, places, places[::-1]) == pytest.approx(
+        (places**5 - 2 * places) * places[::-1] ** 2, abs=1e-9
+    )
+    string = _chebyshev.points(40, 0, 1)
+    rates, _ = _chebyshev.modes(np.ones(41), string)
+    assert np.sort(-rates.real)[:8] == pytest.approx((np.pi * np.arange(1, 9)) ** 2, rel=1e-10)
+
+
+@pytest.mark.parametrize("module", [heat_varying, wave_varying])
+def test_strings_have_converged(module):
+    rng = np.random.default_rng(0)
+    t, x = rng.uniform(0, 0.5, 500), rng.uniform(0, 1, 500)
+    usual, finer = (module.computed(*module.problem.__defaults__[:1], t, x, times) for times in (1, 2))
+    assert np.abs(usual - finer).max() < 1e-10
+
+
+def test_darcy_and_the_cavity_have_converged():
+    """Twice: every refinement gains what the corners allow, and the last leaves what the modules say."""
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(0, 1, 500), rng.uniform(0, 1, 500)
+    seeping = [_chebyshev.in_square(u, p, p, x, y) for p, u in (darcy.computed(1.0, count) for count in (20, 28, 40))]
+    first, second = (np.abs(found - seeping[-1]).max() for found in seeping[:2])
+    assert second < first / 3 and second < 5e-6 * np.abs(seeping[-1]).max()
+    flows = [_cavity.flow(100.0, x, y, count) for count in (14, 20, 28)]
+    for field, allowed in (("u", 3e-5), ("v", 5e-5), ("p", 1e-3)):
+        first, second = (relative(flow[field], flows[-1][field]) for flow in flows[:2])
+        assert second < first / 2 and second < allowed, field
+
+
+def test_the_cavity_is_the_known_one():
+    """Without inertia the eddies are those of a mirror image; at the corner the velocity is that of the lid."""
+    x, y = np.array([0.2, 0.35]), np.array([0.3, 0.8])
+    left, right = _cavity.flow(1e-6, x, y, 20), _cavity.flow(1e-6, 1 - x, y, 20)
+    assert left["u"] == pytest.approx(right["u"], abs=1e-8) and left["v"] == pytest.approx(-right["v"], abs=1e-8)
+    along = np.linspace(0, 1, 9)
+    assert _cavity.flow(100.0, along, np.ones(9))["u"] == pytest.approx(4 * along * (1 - along), abs=1e-12)
+    assert np.isnan(_cavity.flow(100.0, np.array([0.0]), np.array([1.0]))["p"]).all()
+
+
+def test_the_bore_keeps_mass_and_momentum():
+    """What crosses the jump from either side, seen by one who runs with it, is the same."""
+    g, upper = 1.0, 2.0
+    x = np.linspace(-5, 5, 200_001)
+    state = dam_break.exact(g, upper, np.ones_like(x), x)
+    jump = np.argmax(np.abs(np.diff(state["h"])))
+    (h, k), (u, v) = (state[name][[jump, jump + 1]] for name in "hu")
+    speed = x[jump]
+    assert h * (u - speed) == pytest.approx(k * (v - speed), rel=1e-3)
+    assert h * u * (u - speed) + g * h**2 / 2 == pytest.approx(k * v * (v - speed) + g * k**2 / 2, rel=1e-3)
+    volume = np.trapezoid(state["h"], x)
+    assert volume == pytest.approx(5 * upper + 5, rel=1e-4)
+
+
+@pytest.mark.parametrize("mode", [1, 2])
+def test_mathieu_has_this_many_half_waves(mode):
+    reference = mathieu.problem(mode=mode).reference
+    assert reference is not None
+    u = reference(np.linspace(0.01, np.pi - 0.01, 200)[:, None])["u"]
+    assert np.sum(np.diff(np.sign(u)) != 0) == mode - 1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["allen_cahn", "kdv", "kuramoto_sivashinsky"])
 def test_computed_references_have_converged(name):
@@ -285,4 +489,19 @@ def test_computed_references_have_converged(name):
         "kuramoto_sivashinsky": (kuramoto_sivashinsky.computed, (100 / 16, 100 / 16**2, 100 / 16**4, 1.0)),
     }[name]
     usual, finer = (_spectral.evaluate(compute(*settings, times), 1.0, t, angle) for times in (1, 2))
-    assert np.sqrt(np.mean((usual - finer) ** 2)) < 1e-9 * np.sqrt(np.mean(finer**2))
+    assert relative(usual, finer) < 1e-9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "allowed"), [("schrodinger", 1e-5), ("ginzburg_landau", 1e-5), ("gray_scott", 2e-3)])
+def test_computed_pairs_have_converged(name, allowed):
+    """With twice the points and twice the steps, for both fields."""
+    module, rng = problems.load(name), np.random.default_rng(0)
+    settings, end = module.problem.__defaults__, float(module.problem().domain.bounds[1][0])
+    t, a, b = (rng.uniform(0, upper, 300) for upper in (end, 2 * np.pi, 2 * np.pi))
+
+    def at(kept: np.ndarray) -> np.ndarray:
+        return _spectral.evaluate(kept, end, t, a) if kept.ndim == 2 else _spectral.evaluate_in_plane(kept, end, t, a, b)
+
+    for usual, finer in zip(module.computed(*settings), module.computed(*settings, finer=2), strict=True):
+        assert relative(at(usual), at(finer)) < allowed

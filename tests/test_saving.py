@@ -184,6 +184,8 @@ def test_the_domain_comes_back(tmp_path):
     tube = ring * pinn.Interval(t=(0, 2)) + Ball(x=3, y=0, radius=1) * pinn.Interval(t=(0, 2)) & pinn.Box(
         x=(0, 4), y=(-1, 1), t=(0, 1)
     )
+    wing = pinn.Polygon(x=[-1, 4, 4, -1], y=[-1, -0.5, 2, 1]) - pinn.Ellipse(x=0, y=0.5, radii=(0.9, 0.2), angle=0.5)
+    tube = tube & wing * pinn.Interval(t=(0, 2))
     again = saving.domain_from(json.loads(json.dumps(saving.domain_parts(tube))))
     points = np.random.default_rng(0).uniform(-1, 4, (200, 3))
     assert repr(again) == repr(tube) and np.array_equal(again.distance(points), tube.distance(points))
