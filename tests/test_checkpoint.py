@@ -271,6 +271,7 @@ def test_a_solve_that_died_ends_with_the_same_bits(whole, tmp_path, saves):
     assert (again.seconds, list(map(str, again.history))) == (resumed.seconds, list(map(str, resumed.history)))
 
 
+@pytest.mark.slow
 def test_phases_that_died_end_with_the_same_bits(tmp_path, saves):
     path = tmp_path / "a.ck"
     for saves[0] in (1, 2, 2):
