@@ -435,7 +435,7 @@ def test_a_failed_write_leaves_what_was_there(solved, copy, monkeypatch):
         raise OSError("no space left")
 
     monkeypatch.setattr(saving.os, "fsync", full)
-    with pytest.raises(CheckpointError, match="no space left. What was there is unchanged"):
+    with pytest.raises(CheckpointError, match=r"no space left. What was there is unchanged"):
         solved.save(copy)
     assert {name: (copy / name).read_bytes() for name in FILES} == before
     assert [path.name for path in copy.parent.iterdir()] == ["copy"]
