@@ -22,8 +22,10 @@ import jax
 if os.environ.get("JAX_ENABLE_X64", "1").lower() not in ("0", "false"):
     jax.config.update("jax_enable_x64", True)
 
+from .branches import ConvBranch, DenseBranch, Layout, Seen, SetBranch
 from .check import Report, check
 from .conditions import Condition, Data, Dirichlet, Initial, InitialVelocity, Neumann, Periodic, Robin
+from .deeponet import DeepONet, Harmonics, LocalDeepONet, ModifiedDeepONet, OperatorNetwork, PODTrunk
 from .defaults import Plan, recommend
 from .derivatives import gaussian, gelu, nested_grad, nested_jvp, relu, sigmoid, silu, sin, softplus, tanh, taylor
 from .domains import Ball, Box, Disk, Domain, Interval
@@ -35,10 +37,12 @@ from .integrals import Integral
 from .loading import load
 from .methods.gauss_newton import gauss_newton
 from .networks import MLP, ModifiedMLP, ResidualMLP, glorot, he, zeros
+from .operator_learning import OperatorErrors, OperatorProblem, OperatorSolution, Sample
 from .operators import at, curl, d, div, grad, integral, laplacian
 from .phases import Phase
 from .plane import Ellipse, Polygon
 from .problem import Parameter, Problem
+from .ridge import RidgeBranch
 from .solution import Solution
 from .solve import solve
 from .values import Points
@@ -53,17 +57,29 @@ __all__ = [
     "Box",
     "CheckpointWarning",
     "Condition",
+    "ConvBranch",
     "Data",
+    "DeepONet",
+    "DenseBranch",
     "Dirichlet",
     "Disk",
     "Domain",
     "Ellipse",
+    "Harmonics",
     "Initial",
     "InitialVelocity",
     "Integral",
     "Interval",
+    "Layout",
+    "LocalDeepONet",
+    "ModifiedDeepONet",
     "ModifiedMLP",
     "Neumann",
+    "OperatorErrors",
+    "OperatorNetwork",
+    "OperatorProblem",
+    "OperatorSolution",
+    "PODTrunk",
     "Parameter",
     "Periodic",
     "Phase",
@@ -76,7 +92,11 @@ __all__ = [
     "ProblemWarning",
     "Report",
     "ResidualMLP",
+    "RidgeBranch",
     "Robin",
+    "Sample",
+    "Seen",
+    "SetBranch",
     "Solution",
     "Stability",
     "Status",

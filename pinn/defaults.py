@@ -4,31 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import jax.numpy as jnp
 import numpy as np
 
 from .ansatz import check_maker
+from .choices import Choice, table
 from .derivatives import ENGINES, Engine, nested_jvp, taylor
 from .errors import MethodError, ProblemError, listing, suggestion
 from .exact import Exact, plan_exact
 from .methods.gauss_newton import gauss_newton
 from .networks import MLP
+from .operator_learning import OperatorPlan, OperatorProblem, recommend_operator
 from .phases import Phase
 from .problem import Problem
 from .timeline import Timeline, timeline
 
 DEFAULT_LIMIT = 120.0  # seconds, where neither tol nor time_limit is given
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One decision: what it is about, what was chosen, and why."""
-
-    about: str
-    chosen: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -62,13 +55,37 @@ class Plan:
     dtype: Any
 
     def __str__(self) -> str:
-        about, chosen = (max(len(getattr(c, name)) for c in self.choices) for name in ("about", "chosen"))
-        chosen = min(chosen, 46)
-        return "\n".join(f"{c.about:<{about}}  {c.chosen:<{chosen}}  {c.reason}" for c in self.choices)
+        return table(self.choices)
 
 
+@overload
+def recommend(
+    problem: OperatorProblem,
+    tol: float | None = ...,
+    *,
+    time_limit: float | None = ...,
+    network: Callable | None = ...,
+    method: Any = ...,
+    points: int | Mapping[str, int] | None = ...,
+    exact_conditions: bool | None = ...,
+    engine: Engine | None = ...,
+    dtype: str = ...,
+) -> OperatorPlan: ...
+@overload
 def recommend(
     problem: Problem,
+    tol: float | None = ...,
+    *,
+    time_limit: float | None = ...,
+    network: Callable | None = ...,
+    method: Any = ...,
+    points: int | Mapping[str, int] | None = ...,
+    exact_conditions: bool | None = ...,
+    engine: Engine | None = ...,
+    dtype: str = ...,
+) -> Plan: ...
+def recommend(
+    problem: Problem | OperatorProblem,
     tol: float | None = None,
     *,
     time_limit: float | None = None,
@@ -78,7 +95,7 @@ def recommend(
     exact_conditions: bool | None = None,
     engine: Engine | None = None,
     dtype: str = "float64",
-) -> Plan:
+) -> Plan | OperatorPlan:
     """The plan for a problem: decided from its equations alone, never from its name or its reference.
 
     Arguments as for `solve`. Pure: nothing is trained.
@@ -88,8 +105,11 @@ def recommend(
         MethodError: a method that is no `Phase`.
         NetworkError: a width or depth that is not a whole number.
     """
+    if isinstance(problem, OperatorProblem):
+        refuse_for_operators(points=points, exact_conditions=exact_conditions, engine=engine)
+        return recommend_operator(problem, tol, time_limit=time_limit, network=network, method=method, dtype=dtype)
     if not isinstance(problem, Problem):
-        raise ProblemError(f"recommend() needs a pinn.Problem; got {problem!r:.80}.")
+        raise ProblemError(f"recommend() needs a pinn.Problem or a pinn.OperatorProblem; got {problem!r:.80}.")
     _check_positive("tol", tol)
     _check_positive("time_limit", time_limit)
     if not isinstance(exact_conditions, bool | None):
@@ -124,6 +144,13 @@ def recommend(
     ]
     phases = phases or (Phase(gauss_newton(), steps=400, name="gauss-newton"),)
     return Plan(tuple(choices), exact, widths, slabs, time, phases, network or MLP, counts, engine, tol, limit, _dtype(dtype))
+
+
+def refuse_for_operators(**arguments: Any) -> None:
+    """Raise `ProblemError` for arguments that mean nothing to an operator problem."""
+    for name, value in arguments.items():
+        if value is not None:
+            raise ProblemError(f"{name}= is for a pinn.Problem; an operator problem has sensors and samples. Leave it out.")
 
 
 def _check_positive(name: str, value: float | None) -> None:

@@ -21,7 +21,8 @@ from jax import Array, export
 from . import plotting
 from .ansatz import choose_engine, make_network, wrap
 from .approximation import Approximation, Slabs, Sum, empty_run, together
-from .defaults import Choice, Plan
+from .choices import Choice
+from .defaults import Plan
 from .derivatives import ACTIVATIONS, ENGINES
 from .domains import Domain
 from .errors import CheckpointError, PinnError, SolutionError, listing
@@ -33,6 +34,8 @@ from .fingerprint import check_same, fingerprint
 from .history import History, Record, Status
 from .loss import Weights, objective, start_unknown
 from .networks import Encoding, rebuild
+from .operator_learning import OperatorProblem, OperatorSolution
+from .operator_learning import saving as operators
 from .problem import Problem
 from .saving import ARRAYS, CARD, FORMAT, SUMS, VALUES, checksums, domain_from, filled
 from .solution import ErrorReport, FieldError, Found, Solution, points_of
@@ -44,10 +47,14 @@ _ENGINES = {engine.__name__: engine for engine in ENGINES}
 
 
 @overload
-def load(path: str | Path) -> Loaded: ...
+def load(path: str | Path) -> Any: ...
 @overload
 def load(path: str | Path, problem: Problem, network: Callable | None = None) -> Solution: ...
-def load(path: str | Path, problem: Problem | None = None, network: Callable | None = None) -> Solution | Loaded:
+@overload
+def load(path: str | Path, problem: OperatorProblem, network: Callable | None = None) -> OperatorSolution: ...
+def load(
+    path: str | Path, problem: Problem | OperatorProblem | None = None, network: Callable | None = None
+) -> Solution | OperatorSolution | Loaded:
     """What `Solution.save` wrote.
 
     Args:
@@ -56,7 +63,7 @@ def load(path: str | Path, problem: Problem | None = None, network: Callable | N
         network: what made its network, as for `solve`; needed where that is a module of your own.
 
     Returns:
-        A `Solution` as it was saved, or without a problem a `Loaded`.
+        A `Solution` as it was saved, or without a problem a `Loaded`; an `OperatorSolution` where that was saved.
 
     Raises:
         CheckpointError: the folder is damaged, newer than this version, no saved solution, or one of another problem.
@@ -70,10 +77,15 @@ def load(path: str | Path, problem: Problem | None = None, network: Callable | N
     path = Path(path)
     if problem is None and network is not None:
         raise SolutionError("load(network=...) rebuilds a network around a problem: load(path, problem, network).")
-    if problem is not None and not isinstance(problem, Problem):
+    if problem is not None and not isinstance(problem, Problem | OperatorProblem):
         raise SolutionError(f"load(path, problem) needs a pinn.Problem; got {problem!r}.")
     with _understood(path):
-        card, arrays, values = _parts(_read(path))
+        files = _read(path)
+        if operators.is_operator(files):
+            return operators.loaded(files, problem, network)
+        if isinstance(problem, OperatorProblem):
+            raise CheckpointError("it holds the solution of a pinn.Problem, and no operator")
+        card, arrays, values = _parts(files)
         if problem is None:
             return _loaded(path, card, arrays, values)
         check_same(card["fingerprint"], fingerprint(problem))

@@ -60,19 +60,13 @@ def save(solution: Any, path: str | Path) -> None:
         >>> round(float(loaded(x=0.5)), 9), round(float(whole.evaluate(lambda y, x: d(y, x), x=0.0)), 9)
         (0.25, 1.0)
     """
-    target = Path(path).resolve()
-    _check_replaceable(target)
+    target = folder_for(path)
     weights = named_arrays("weights", solution.weights)
     correction = _correction(solution)
     arrays = weights | (named_arrays("correction", correction[1]) if correction else {})
-    card = json.dumps(_plain(_card(solution, correction)), indent=1, ensure_ascii=False, allow_nan=False)
-    files = {CARD: card.encode(), ARRAYS: _npz(arrays), VALUES: _exported(solution, weights)}
-    try:
-        _write(target, files | {SUMS: checksums(files)})
-    except OSError as error:
-        raise CheckpointError(
-            f"{target} could not be written: {error.strerror or error}. What was there is unchanged."
-        ) from error
+    card = json.dumps(for_json(_card(solution, correction)), indent=1, ensure_ascii=False, allow_nan=False)
+    files = {CARD: card.encode(), ARRAYS: npz(arrays), VALUES: _exported(solution, weights)}
+    write_folder(target, files | {SUMS: checksums(files)})
 
 
 # --- the folder ------------------------------------------------------------------------------------------------------
@@ -83,18 +77,33 @@ def checksums(files: Mapping[str, bytes]) -> bytes:
     return "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in sorted(files.items())).encode()
 
 
-def _check_replaceable(path: Path) -> None:
+def folder_for(path: str | Path) -> Path:
+    """Where to save: the path in full.
+
+    Raises:
+        CheckpointError: there is something else at `path`.
+    """
+    path = Path(path).resolve()
     if not path.exists():
-        return
+        return path
     held = {entry.name for entry in path.iterdir()} - {CARD, ARRAYS, VALUES, SUMS} if path.is_dir() else {path.name}
     if held:
         raise CheckpointError(
             f"{path} is there already and is no saved solution: it has {listing(sorted(held)[:3])}. Save elsewhere, or remove it."
         )
+    return path
+
+
+def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
+    """A folder with these files; raises `CheckpointError` where it cannot be written."""
+    try:
+        _write(path, files)
+    except OSError as error:
+        raise CheckpointError(f"{path} could not be written: {error.strerror or error}. What was there is unchanged.") from error
 
 
 def _write(path: Path, files: Mapping[str, bytes]) -> None:
-    """A folder with these files, written beside and then renamed."""
+    """The folder, written beside and then renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new, old = (path.with_name(f".{path.name}.{os.getpid()}.{which}") for which in ("new", "old"))
     shutil.rmtree(new, ignore_errors=True)
@@ -161,7 +170,7 @@ def _leaves(root: str, tree: Any) -> list[tuple[str, Any]]:
     return [(f"{root}/{jax.tree_util.keystr(path, simple=True, separator='/')}", leaf) for path, leaf in found]
 
 
-def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
+def npz(arrays: Mapping[str, np.ndarray]) -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **dict(arrays))
     return buffer.getvalue()
@@ -196,7 +205,7 @@ def _card(solution: Any, correction: tuple[Any, Any] | None) -> dict[str, Any]:
     problem, setup = solution.problem, solution.setup
     return {
         "format": FORMAT,
-        "versions": {name: _version(name) for name in ("pinn", "jax", "flax", "numpy")},
+        "versions": {name: version(name) for name in ("pinn", "jax", "flax", "numpy")},
         "problem": {
             "name": problem.name,
             "fields": list(problem.fields),
@@ -243,19 +252,19 @@ def _family_parts(family: Any) -> dict[str, Any]:
     return {"activation": family.activation.name, "bandwidth": family.bandwidth, "steep": steep, "seen": family.seen}
 
 
-def _version(package: str) -> str:
+def version(package: str) -> str:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return "not installed"
 
 
-def _plain(value: Any) -> Any:
+def for_json(value: Any) -> Any:
     """The same for JSON, which has no NaN: numbers that are not finite become words that `float` understands."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): for_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [for_json(item) for item in value]
     value = value.item() if isinstance(value, np.generic) else value
     return str(float(value)) if isinstance(value, float) and not math.isfinite(value) else value
 

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import overload
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ from jax import Array
 
 from .ansatz import choose_engine, make_network, wrap
 from .approximation import together
-from .defaults import Plan, recommend
+from .defaults import Plan, recommend, refuse_for_operators
 from .derivatives import Engine
 from .errors import AccuracyWarning, ProblemError, WellPosednessWarning
 from .estimate import Trust, choose_family
@@ -27,6 +28,7 @@ from .journal import NOTHING, Journal
 from .loss import Objective, Weights, draw, field_values, objective, start_unknown
 from .marching import march_through
 from .networks import Encoding
+from .operator_learning import OperatorProblem, OperatorSolution, solve_operator
 from .phases import Phase, run_phases
 from .problem import Problem
 from .progress import Progress, log
@@ -43,8 +45,42 @@ _JUDGES = 450  # features for the error of a network
 _GOOD_ENOUGH = 1e-4  # an estimate that least squares alone is content with, where no tolerance is given
 
 
+@overload
+def solve(
+    problem: OperatorProblem,
+    *,
+    tol: float | None = ...,
+    time_limit: float | None = ...,
+    network: Callable | None = ...,
+    method: Phase | Sequence[Phase] | None = ...,
+    points: int | Mapping[str, int] | None = ...,
+    exact_conditions: bool | None = ...,
+    engine: Engine | None = ...,
+    key: int | Array = ...,
+    dtype: str = ...,
+    checkpoint: str | Path | None = ...,
+    callback: Callable[[Record], object] | None = ...,
+    progress: bool = ...,
+) -> OperatorSolution: ...
+@overload
 def solve(
     problem: Problem,
+    *,
+    tol: float | None = ...,
+    time_limit: float | None = ...,
+    network: Callable | None = ...,
+    method: Phase | Sequence[Phase] | None = ...,
+    points: int | Mapping[str, int] | None = ...,
+    exact_conditions: bool | None = ...,
+    engine: Engine | None = ...,
+    key: int | Array = ...,
+    dtype: str = ...,
+    checkpoint: str | Path | None = ...,
+    callback: Callable[[Record], object] | None = ...,
+    progress: bool = ...,
+) -> Solution: ...
+def solve(
+    problem: Problem | OperatorProblem,
     *,
     tol: float | None = None,
     time_limit: float | None = None,
@@ -58,11 +94,11 @@ def solve(
     checkpoint: str | Path | None = None,
     callback: Callable[[Record], object] | None = None,
     progress: bool = True,
-) -> Solution:
+) -> Solution | OperatorSolution:
     """Solve a problem, and estimate how wrong the answer is.
 
     Args:
-        problem: equations, domain and conditions.
+        problem: equations, domain and conditions; or an `OperatorProblem`.
         tol: target for the estimated relative L2 error of the worst field; the solve stops at half of it.
         time_limit: wall seconds for the whole call. With neither, at most 120 s, until the estimate stops improving.
         network: makes a network, `(inputs, outputs, *, rngs, dtype) -> nnx.Module`; `pinn.MLP`, a `functools.partial` of it,
@@ -80,7 +116,8 @@ def solve(
 
     Returns:
         A `Solution`, always: a tolerance that was not reached is a status and a warning. Ctrl-C or SIGTERM ends the solve with
-        the best solution so far, and the status INTERRUPTED; a second one is obeyed at once.
+        the best solution so far, and the status INTERRUPTED; a second one is obeyed at once. For an `OperatorProblem`, an
+        `OperatorSolution`, whose tolerance is meant for the relative L2 error on fresh samples.
 
     Raises:
         ProblemError, MethodError, NetworkError: an argument that cannot be used, before anything is trained.
@@ -99,8 +136,14 @@ def solve(
         >>> bool(abs(solution(t=1.0) - np.exp(-1)) < 1e-12)
         True
     """
+    if isinstance(problem, OperatorProblem):
+        refuse_for_operators(
+            points=points, exact_conditions=exact_conditions, engine=engine, checkpoint=checkpoint, callback=callback
+        )
+        given = {"tol": tol, "time_limit": time_limit, "network": network, "method": method, "dtype": dtype}
+        return solve_operator(problem, seed_of(key), progress=progress, **given)
     if not isinstance(problem, Problem):
-        raise ProblemError(f"solve() needs a pinn.Problem; got {problem!r:.80}.")
+        raise ProblemError(f"solve() needs a pinn.Problem or a pinn.OperatorProblem; got {problem!r:.80}.")
     plan = recommend(
         problem,
         tol,

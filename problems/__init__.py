@@ -1,5 +1,7 @@
 """The catalogue of equations: one module an equation, whose `problem()` returns it as a `pinn.Problem`.
 
+Those of `denoising` return a `pinn.OperatorProblem`, and are called "denoising.gaussian_process" and so on.
+
 >>> "exam_ode" in names()
 True
 >>> describe("exam_ode")
@@ -9,6 +11,7 @@ True
 import ast
 import importlib
 import pkgutil
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -16,8 +19,16 @@ from pinn.errors import ProblemError, listing, suggestion
 
 
 def names() -> list[str]:
-    """The equations that there are, in alphabetical order; none of them is imported."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    """The equations that there are, in alphabetical order, those in a folder as "folder.name"; none of them is imported."""
+    return sorted(_found(Path(__path__[0])))
+
+
+def _found(folder: Path) -> Iterator[str]:
+    for module in pkgutil.iter_modules([str(folder)]):
+        if module.ispkg:
+            yield from (f"{module.name}.{name}" for name in _found(folder / module.name))
+        elif not module.name.startswith("_"):
+            yield module.name
 
 
 def load(name: str) -> ModuleType:
@@ -35,7 +46,7 @@ def describe(name: str) -> str:
     Raises:
         ProblemError: there is no equation of that name.
     """
-    source = Path(__file__).with_name(f"{_known(name)}.py").read_text(encoding="utf-8")
+    source = Path(__file__).parent.joinpath(*_known(name).split(".")).with_suffix(".py").read_text(encoding="utf-8")
     return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
 
 

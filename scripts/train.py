@@ -106,10 +106,11 @@ def _train(options: argparse.Namespace) -> int:
     solution.save(folder / "solution")
     solution.history.write(folder / "history.csv")
     (folder / "errors.json").write_text(json.dumps(errors.to_dict(), indent=1), encoding="utf-8")
-    problem.plot(folder / "problem.png")
+    if isinstance(problem, pinn.Problem):
+        problem.plot(folder / "problem.png")
     solution.plot(folder / "solution.png")
     if not options.quiet:
-        print(f"\n{errors}\n\nwritten to {folder}: solution/, solution.png, problem.png, history.csv, errors.json")
+        print(f"\n{errors}\n\nwritten to {folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
     if solution.status is pinn.Status.INTERRUPTED:
         return 130
     missed = options.tol is not None and solution.status is not pinn.Status.REACHED
@@ -124,7 +125,7 @@ def _writable(path: Path) -> Path:
     return path
 
 
-def _problem(name: str, parameters: dict[str, Any]) -> pinn.Problem:
+def _problem(name: str, parameters: dict[str, Any]) -> pinn.Problem | pinn.OperatorProblem:
     build = problems.load(name).problem
     known = inspect.signature(build).parameters
     for parameter in parameters:

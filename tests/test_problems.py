@@ -40,7 +40,7 @@ from problems import (
     wave_varying,
 )
 
-NAMES = problems.names()
+NAMES = [name for name in problems.names() if "." not in name]
 INTEGRATED = {"duffing": duffing, "lorenz": lorenz, "lotka_volterra": lotka_volterra}
 COMPUTED = [
     "allen_cahn",

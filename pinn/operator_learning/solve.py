@@ -1,0 +1,177 @@
+"""solve(operator problem): the straight line from samples to a judged operator."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from .. import sampling
+from ..branches import Layout, Seen
+from ..deeponet import LocalDeepONet, OperatorNetwork
+from ..errors import AccuracyWarning, NetworkError
+from ..estimate import Trust
+from ..history import Clock, History, Record, Status
+from ..progress import Progress
+from .learner import Learner, data_loss, layout_of, make_state, measure_units
+from .linear import draw_many
+from .plan import OperatorPlan, Stage, recommend_operator
+from .problem import OperatorProblem
+from .solution import OperatorSolution
+from .training import Trained, make_points, refitted, train
+
+_FIRST = 16_384  # samples that units and moments are taken from
+_JUDGED, _POINTS = 4096, 128  # samples and points of the estimate
+_WORTH = 0.997  # what a later stage must improve the held-out error by, to be kept
+
+
+def solve_operator(
+    problem: OperatorProblem,
+    seed: tuple[int, ...],
+    *,
+    tol: float | None,
+    time_limit: float | None,
+    network: Callable | None,
+    method: Any,
+    dtype: str,
+    progress: bool,
+) -> OperatorSolution:
+    """Learn an operator, and measure how wrong it is; arguments as for `solve`."""
+    plan = recommend_operator(problem, tol, time_limit=time_limit, network=network, method=method, dtype=dtype)
+    clock = Clock(plan.limit)
+    wide = plan.dtype == jnp.float64
+    with Progress(progress, plan.limit) as shown, jax.enable_x64(wide), jax.default_matmul_precision("highest"):
+        shown.say(f"{problem}\n\n{plan}\n")
+        history = History(shown)
+        trained, status = _learned(problem, plan, seed, clock, history)
+        solution = _judged(problem, plan, trained, status, seed, clock, history)
+        shown.say(str(solution))
+    _warn(solution, plan)
+    return solution
+
+
+def _learned(
+    problem: OperatorProblem, plan: OperatorPlan, seed: tuple[int, ...], clock: Clock, history: History
+) -> tuple[Trained, Status]:
+    """Each stage in turn; one is kept where it makes the held-out error smaller."""
+    layout, points = layout_of(problem, plan.dtype), make_points(problem, plan.dtype, seed)
+    first = draw_many(problem, _key(seed, 52), points.queries[:64], _FIRST)
+    first = jax.tree.map(lambda a: a.astype(plan.dtype), first)
+    units = measure_units(problem, first)
+    best, status = None, Status.FINISHED
+    for i, stage in enumerate(plan.stages):
+        if best is not None and clock.left < 0.1 * (clock.limit or 0):
+            return best, Status.TIME
+        start = best if stage.method is not None and i else None
+        if start is None:
+            made = _make(stage, layout, problem, plan, (*seed, i))
+            learner = Learner(problem, nnx.split(made)[0], units, plan.dtype)
+            _begin(learner, made, first, best if stage.corrects else None)
+            graph, state = make_state(made)
+            learner = replace(learner, graph=graph)
+        else:
+            learner, state = start.learner, start.state
+        until = clock.seconds + stage.share * clock.left - (2.0 if i == 0 else 0.0)
+        trained, status = train(learner, state, stage, points, until, clock, history, (*seed, i))
+        if status is not Status.DIVERGED:
+            trained = refitted(trained, stage, points, (*seed, i))
+        history.add(Record(stage.name, stage.steps, clock.seconds, held_out=trained.held_out, note="last layer"))
+        if best is None or trained.held_out < _WORTH * best.held_out or stage.method is not None:
+            best = trained
+    assert best is not None  # a plan has a stage
+    return best, status
+
+
+def _make(stage: Stage, layout: Layout, problem: OperatorProblem, plan: OperatorPlan, seed: tuple[int, ...]) -> OperatorNetwork:
+    rngs = nnx.Rngs(_key(seed, 53))
+    made = stage.make(layout, problem.domain.dimension, len(problem.fields), rngs=rngs, dtype=plan.dtype)
+    if not isinstance(made, OperatorNetwork):
+        raise NetworkError(f"network= made {type(made).__name__}, which is no pinn.OperatorNetwork: it has no encode and decode.")
+    return made
+
+
+def _begin(learner: Learner, made: OperatorNetwork, first: Any, before: Trained | None) -> None:
+    """What a network takes from observations before it is trained: the moments, or all of the network that it corrects."""
+    if before is not None and isinstance(made, LocalDeepONet) and made.base is not None:
+        nnx.update(made.base, nnx.state(before.learner.network(before.state)))
+        return
+    units, problem = learner.units, learner.problem
+    places = learner.scaled(jnp.asarray(problem.sensors, learner.dtype))
+    basis = None
+    if problem.observes and jax.eval_shape(made.basis, places[0]) is not None:
+        basis = jax.vmap(made.basis)(places)
+    level = None if first.sigma is None else first.sigma / units.size
+    made.begin(Seen((first.noisy - units.centre) / units.size, places, level, basis))
+
+
+def _key(seed: tuple[int, ...], which: int) -> jax.Array:
+    return jax.random.key(int(np.random.default_rng([*seed, which]).integers(2**31)))
+
+
+def _judged(
+    problem: OperatorProblem,
+    plan: OperatorPlan,
+    trained: Trained,
+    status: Status,
+    seed: tuple[int, ...],
+    clock: Clock,
+    history: History,
+) -> OperatorSolution:
+    errors, trust, reason = estimate(problem, trained, seed)
+    worst = max(errors.values())
+    history.add(Record("estimate", len(history), clock.seconds, held_out=trained.held_out, estimate=worst))
+    if plan.tol is not None and status is not Status.DIVERGED:
+        status = Status.REACHED if worst <= plan.tol else Status.TIME if status is Status.TIME else Status.MISSED
+    return OperatorSolution(
+        problem, trained.learner, trained.state, status, errors, trust, reason, plan, history, clock.seconds, seed
+    )
+
+
+def estimate(problem: OperatorProblem, trained: Trained, seed: tuple[int, ...]) -> tuple[dict[str, float], Trust, str]:
+    """Relative L2 error by field on samples that training never saw; from what training may know, never from the reference."""
+    learner, dtype = trained.learner, trained.learner.dtype
+    inside = jnp.asarray(sampling.interior(problem.domain, _POINTS, (*seed, 72)), dtype)
+    drawn = jax.tree.map(lambda a: a.astype(dtype), draw_many(problem, _key(seed, 70), inside, _JUDGED))
+    if problem.learns_from in ("clean", "mean"):
+        target = drawn.clean if problem.learns_from == "clean" else drawn.mean
+
+        def errors(one: Any) -> Any:
+            found = learner.outputs(trained.state, one.noisy, jnp.asarray(problem.sensors, dtype), one.sigma, inside)
+            wanted = one.clean if problem.learns_from == "clean" else one.mean
+            return jnp.sum((found - wanted) ** 2, axis=0)
+
+        squares = np.asarray(jax.jit(lambda d: jax.lax.map(errors, d, batch_size=256))(drawn)).sum(axis=0)
+        sizes = np.asarray(jnp.sum(target**2, axis=(0, 1)))
+        found = np.sqrt(squares / np.where(sizes > 0, sizes, 1.0))
+        told = "of clean functions" if problem.learns_from == "clean" else "of posterior means, whose own error is not counted"
+        reason = f"measured on {_JUDGED} fresh samples {told}; it holds within the distribution that was sampled"
+        return dict(zip(problem.fields, found.tolist(), strict=True)), Trust.TRUSTED, reason
+    keys = jax.random.split(_key(seed, 71), _JUDGED)
+    losses = jax.jit(
+        lambda d, k: jax.lax.map(lambda o: data_loss(learner, trained.state, o[0], o[1], inside)[0], (d, k), batch_size=256)
+    )(drawn, keys)
+    square = float(jnp.mean(losses)) * learner.units.output_size[0] ** 2
+    if problem.learns_from == "second":
+        noise = float(jnp.mean((drawn.noisy - drawn.second) ** 2)) / 2
+        square, power = square - noise, float(jnp.mean(drawn.noisy * drawn.second))
+        how = "the misfit to second observations less half of the squared difference of the two"
+    else:
+        power = float(jnp.mean(drawn.noisy**2) - jnp.mean(drawn.sigma**2))
+        how = "Stein's unbiased estimate (SURE)"
+    error = float(np.sqrt(max(square, 0.0) / max(power, 1e-300)))
+    return {problem.fields[0]: error}, Trust.ROUGH, f"{how}, on {_JUDGED} fresh samples, at the sensors"
+
+
+def _warn(solution: OperatorSolution, plan: OperatorPlan) -> None:
+    worst = max(solution.error_estimate.values())
+    if plan.tol is not None and solution.status is not Status.REACHED:
+        message = f"{solution.problem.name}: {solution.status}; error {worst:.1e} on fresh samples, asked for {plan.tol:.1e}."
+        warnings.warn(message, AccuracyWarning, stacklevel=4)
+    elif solution.status is Status.DIVERGED:
+        warnings.warn(f"{solution.problem.name}: {solution.status}.", AccuracyWarning, stacklevel=4)
