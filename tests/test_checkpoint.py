@@ -339,7 +339,7 @@ def test_a_full_disk_is_a_warning(tmp_path, monkeypatch):
 # --- signals
 
 
-@pytest.mark.parametrize(("number", "kept"), [(signal.SIGINT, False), (signal.SIGTERM, True)])
+@pytest.mark.parametrize(("number", "kept"), [pytest.param(signal.SIGINT, False, marks=pytest.mark.slow), (signal.SIGTERM, True)])
 def test_a_signal_ends_with_the_best_so_far(number, kept, tmp_path):
     asked = []
 

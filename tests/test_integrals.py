@@ -260,6 +260,7 @@ def test_a_volterra_equation():
         np.testing.assert_allclose(solved(problem, 3.0, 40, xs), np.sin(xs), atol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_gradient_method_and_the_errors_of_an_integral():
     """y' = c, ∫₀¹ y = 1, y(0) = 0 with c unknown: c = 2."""
     line = Interval(x=(0, 1))

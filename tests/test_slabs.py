@@ -226,6 +226,7 @@ def test_slabs_grow_where_it_is_easy():
 # --- by solve
 
 
+@pytest.mark.slow
 def test_many_cycles_of_lotka_volterra(tmp_path):
     """Features on the whole interval end with an error of 0.8 here."""
     line = pinn.Interval(t=(0, 10))

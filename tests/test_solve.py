@@ -30,7 +30,14 @@ def test_the_exam_equation_to_1e_11_on_every_key(b, key):
 
 @pytest.mark.parametrize(
     ("make", "bound"),
-    [(poisson, 1e-10), (heat, 1e-10), (convection, 1e-9), (bratu, 1e-12), (oscillator, 1e-12), (annulus, 1e-4)],
+    [
+        (poisson, 1e-10),
+        (heat, 1e-10),
+        (convection, 1e-9),
+        (bratu, 1e-12),
+        (oscillator, 1e-12),
+        pytest.param(annulus, 1e-4, marks=pytest.mark.slow),
+    ],
 )
 def test_closed_forms_are_reached_without_an_argument(make, bound):
     solution = pinn.solve(make(), tol=bound, progress=False)
@@ -82,6 +89,7 @@ def test_a_second_solve_of_the_same_shapes_does_not_compile():
     assert not [name for name in compiled if "backend_compile" in name]
 
 
+@pytest.mark.slow
 def test_the_course_recipe_by_adam():
     method = pinn.Phase(optax.adam(optax.cosine_decay_schedule(5e-3, 4000)), steps=4000)
     solution = pinn.solve(exam_ode.problem(), method=method, exact_conditions=False, points=256, progress=False)
@@ -92,6 +100,7 @@ def test_the_course_recipe_by_adam():
     assert set(solution.history.records[0].terms) == {"equation", "Dirichlet y = 1 on x = 0", "Dirichlet y = 0 on x = 5"}
 
 
+@pytest.mark.slow
 def test_lbfgs_and_gauss_newton_in_phases():
     phases = [pinn.Phase(optax.lbfgs(), steps=200), pinn.Phase(pinn.gauss_newton(), steps=60)]
     network = partial(pinn.MLP, width=16, depth=2)
@@ -115,7 +124,9 @@ def test_a_module_of_the_users_own_is_differentiated_by_nested_jvp():
     assert worst(solution) < 1e-4  # 2e-11 to 8e-7 after 120 steps for keys 0 to 7
 
 
-@pytest.mark.parametrize("engine", [pinn.taylor, pinn.nested_jvp, pinn.nested_grad])
+@pytest.mark.parametrize(
+    "engine", [pinn.taylor, *(pytest.param(each, marks=pytest.mark.slow) for each in (pinn.nested_jvp, pinn.nested_grad))]
+)
 def test_engines_train_alike(engine):
     method = pinn.Phase(optax.adam(1e-3), steps=50)
     small = {"network": partial(pinn.MLP, width=8, depth=2), "points": 64, "progress": False}
