@@ -270,7 +270,7 @@ def test_solves(problem, options, kind, message):
 @pytest.mark.parametrize("wrong", [None, GOOD, "problem", GOOD["residual"]], ids=["None", "dict", "str", "function"])
 def test_what_is_no_problem(wrong):
     for ask in (pinn.solve, pinn.recommend):
-        with pytest.raises(ProblemError, match=r"needs a pinn.Problem; got "):
+        with pytest.raises(ProblemError, match=r"needs a pinn.Problem or a pinn.OperatorProblem; got "):
             ask(wrong)
 
 
