@@ -92,7 +92,7 @@ def test_field_sizes_are_root_mean_squares():
 
 
 @pytest.mark.parametrize("make", [poisson, heat, oscillator, bratu])
-@pytest.mark.parametrize("exact", [None, False])
+@pytest.mark.parametrize("exact", [pytest.param(None, marks=pytest.mark.slow), False])
 def test_an_estimate_is_as_good_as_its_trust_says(make, exact):
     problem = make()
     setup = setup_of(problem, exact)
