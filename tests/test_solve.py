@@ -33,7 +33,7 @@ def test_the_exam_equation_to_1e_11_on_every_key(b, key):
     [
         (poisson, 1e-10),
         (heat, 1e-10),
-        (convection, 1e-9),
+        pytest.param(convection, 1e-9, marks=pytest.mark.slow),
         (bratu, 1e-12),
         (oscillator, 1e-12),
         pytest.param(annulus, 1e-4, marks=pytest.mark.slow),
@@ -51,6 +51,7 @@ def test_the_scale_of_a_problem_does_not_matter():
         assert worst(pinn.solve(poisson(size), progress=False, tol=1e-8)) < 1e-8
 
 
+@pytest.mark.slow
 def test_a_tolerance_stops_early_and_is_met():
     easy = pinn.solve(heat(), tol=1e-5, progress=False)
     hard = pinn.solve(heat(), tol=1e-12, progress=False)
@@ -109,6 +110,7 @@ def test_lbfgs_and_gauss_newton_in_phases():
     assert [record.phase for record in solution.history][-2] == "gauss-newton"
 
 
+@pytest.mark.slow
 def test_a_module_of_the_users_own_is_differentiated_by_nested_jvp():
     class Own(nnx.Module):
         def __init__(self, inputs, outputs, *, rngs, dtype):
@@ -124,9 +126,8 @@ def test_a_module_of_the_users_own_is_differentiated_by_nested_jvp():
     assert worst(solution) < 1e-4  # 2e-11 to 8e-7 after 120 steps for keys 0 to 7
 
 
-@pytest.mark.parametrize(
-    "engine", [pinn.taylor, *(pytest.param(each, marks=pytest.mark.slow) for each in (pinn.nested_jvp, pinn.nested_grad))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", [pinn.taylor, pinn.nested_jvp, pinn.nested_grad])
 def test_engines_train_alike(engine):
     method = pinn.Phase(optax.adam(1e-3), steps=50)
     small = {"network": partial(pinn.MLP, width=8, depth=2), "points": 64, "progress": False}
