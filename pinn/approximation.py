@@ -190,7 +190,7 @@ def read(approximation: Approximation, expression: Expression, state: State, ext
     def fields(point: Smooth) -> Smooth:
         return approximation.values(state, point)
 
-    return _read(expression, approximation.fields, fields, approximation.engine, extras, point)
+    return read_values(expression, approximation.fields, fields, approximation.engine, extras, point)
 
 
 def lifted(exact: Exact, expression: Expression, fields: tuple[str, ...], extras: Mapping[str, Array], point: Array) -> Array:
@@ -201,12 +201,13 @@ def lifted(exact: Exact, expression: Expression, fields: tuple[str, ...], extras
     def given(point: Array) -> Array:
         return exact.values(fields, point, extras)
 
-    return _read(expression, fields, given, nested_jvp, extras, point)
+    return read_values(expression, fields, given, nested_jvp, extras, point)
 
 
-def _read(
+def read_values(
     expression: Expression, names: tuple[str, ...], values: Callable, engine: Engine, extras: Mapping[str, Array], point: Array
 ) -> Array:
+    """The leaves [L] of an expression at one point [d], of fields given as a function of the point, [d] -> [F]."""
     leaves: dict[Leaf, Array] = {}
     for site, place in zip(expression.sites, expression.places(point, extras), strict=True):
         demand = expression.demand(site)

@@ -21,7 +21,7 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from .derivatives import ACTIVATIONS, Activation, gelu
+from .derivatives import Activation, gelu
 from .errors import NetworkError
 from .networks import Dense, generator, he
 
@@ -329,10 +329,3 @@ class SetBranch(Branch):
         weights = jax.nn.softmax(jax.vmap(self.keys)(tokens), axis=0)
         pooled = (weights.T @ jax.vmap(self.content)(tokens)).reshape(-1)
         return jnp.concatenate([applied(self.after, self.activation, pooled), pooled])
-
-
-BRANCHES: dict[str, type[Branch]] = {kind.__name__: kind for kind in (DenseBranch, ConvBranch, SetBranch)}
-
-
-def activation_of(name: str) -> Activation:
-    return ACTIVATIONS[name]

@@ -21,16 +21,16 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from .branches import BRANCHES, Branch, ConvStack, DenseBranch, Layout, Seen, activation_of, applied, dense, described, layers
+from .branches import Branch, ConvBranch, ConvStack, DenseBranch, Layout, Seen, SetBranch, applied, dense, described, layers
 from .branches import noise_inputs as _noise
-from .derivatives import Activation, Jet, Smooth, concatenate, gelu, sin, tanh
+from .derivatives import ACTIVATIONS, Activation, Jet, Smooth, concatenate, gelu, sin, tanh
 from .errors import NetworkError
 from .networks import MLP, Dense, Frozen, generator, glorot
 from .networks import describe as describe_trunk
 from .networks import rebuild as rebuild_trunk
 from .ridge import RidgeBranch
 
-BRANCHES |= {"RidgeBranch": RidgeBranch}
+_BRANCHES: dict[str, type[Branch]] = {kind.__name__: kind for kind in (DenseBranch, ConvBranch, SetBranch, RidgeBranch)}
 
 
 class OperatorNetwork(nnx.Module):
@@ -203,7 +203,7 @@ class DeepONet(OperatorNetwork):
             trunk = {"kind": "Harmonics", "stretch": self.trunk.stretch}
         elif isinstance(self.trunk, PODTrunk):
             trunk = {"kind": "PODTrunk", "shape": list(self.trunk.modes[...].shape[1:])}
-        if trunk is None or type(self.branch) not in BRANCHES.values():
+        if trunk is None or type(self.branch) not in _BRANCHES.values():
             return None
         return {"kind": "DeepONet", "rank": self.rank, "branch": json.loads(self.branch.options), "trunk": trunk}
 
@@ -358,7 +358,7 @@ def rebuild(description: Mapping[str, Any], layout: Layout, inputs: int, outputs
     options = dict(description)
     kind = options.pop("kind")
     if "activation" in options:
-        options["activation"] = activation_of(options["activation"])
+        options["activation"] = ACTIVATIONS[options["activation"]]
     common: dict[str, Any] = {"rngs": nnx.Rngs(0), "dtype": dtype}
     if kind == "DeepONet":
         branch, trunk = dict(options["branch"]), dict(options["trunk"])
@@ -373,9 +373,9 @@ def rebuild(description: Mapping[str, Any], layout: Layout, inputs: int, outputs
 
 
 def _branch(options: dict[str, Any]) -> Callable[..., Branch]:
-    kind = BRANCHES[options.pop("kind")]
+    kind = _BRANCHES[options.pop("kind")]
     if "activation" in options:
-        options["activation"] = activation_of(options["activation"])
+        options["activation"] = ACTIVATIONS[options["activation"]]
     return partial(kind, **options)
 
 

@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, overload
 
-import jax.numpy as jnp
 import numpy as np
 
 from .ansatz import check_maker
-from .choices import Choice, table
+from .choices import DEFAULT_LIMIT, Choice, check_positive, precision, table
 from .derivatives import ENGINES, Engine, nested_jvp, taylor
 from .errors import MethodError, ProblemError, listing, suggestion
 from .exact import Exact, plan_exact
@@ -20,8 +19,6 @@ from .operator_learning import OperatorPlan, OperatorProblem, recommend_operator
 from .phases import Phase
 from .problem import Problem
 from .timeline import Timeline, timeline
-
-DEFAULT_LIMIT = 120.0  # seconds, where neither tol nor time_limit is given
 
 
 @dataclass(frozen=True)
@@ -110,8 +107,8 @@ def recommend(
         return recommend_operator(problem, tol, time_limit=time_limit, network=network, method=method, dtype=dtype)
     if not isinstance(problem, Problem):
         raise ProblemError(f"recommend() needs a pinn.Problem or a pinn.OperatorProblem; got {problem!r:.80}.")
-    _check_positive("tol", tol)
-    _check_positive("time_limit", time_limit)
+    check_positive("tol", tol)
+    check_positive("time_limit", time_limit)
     if not isinstance(exact_conditions, bool | None):
         raise ProblemError(f"exact_conditions= needs None, True or False; got {exact_conditions!r}.")
     if engine is not None and engine not in ENGINES:
@@ -143,7 +140,7 @@ def recommend(
         _stop_choice(tol, time_limit, limit, phases),
     ]
     phases = phases or (Phase(gauss_newton(), steps=400, name="gauss-newton"),)
-    return Plan(tuple(choices), exact, widths, slabs, time, phases, network or MLP, counts, engine, tol, limit, _dtype(dtype))
+    return Plan(tuple(choices), exact, widths, slabs, time, phases, network or MLP, counts, engine, tol, limit, precision(dtype))
 
 
 def refuse_for_operators(**arguments: Any) -> None:
@@ -151,21 +148,6 @@ def refuse_for_operators(**arguments: Any) -> None:
     for name, value in arguments.items():
         if value is not None:
             raise ProblemError(f"{name}= is for a pinn.Problem; an operator problem has sensors and samples. Leave it out.")
-
-
-def _check_positive(name: str, value: float | None) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float | np.number) or not value > 0):
-        raise ProblemError(f"{name} must be a positive number or None; got {value!r}.")
-
-
-def _dtype(name: str) -> Any:
-    if name not in ("float64", "float32"):
-        raise ProblemError(f"dtype must be 'float64' or 'float32'; got {name!r}.")
-    if jnp.zeros(0, name).dtype != name:
-        raise ProblemError(
-            "dtype='float64' needs 64-bit JAX, which JAX_ENABLE_X64=0 turns off. Unset it, or pass dtype='float32'."
-        )
-    return jnp.dtype(name)
 
 
 def _phases(method: Any) -> tuple[Phase, ...]:

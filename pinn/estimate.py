@@ -33,7 +33,7 @@ from .loss import Objective, Weights, draw, field_values, objective, residuals, 
 _TRUSTED, _ROUGH = 0.1, 0.5
 _POINTS = 4000  # that norms are taken over
 _SENSITIVE = 1e10  # amplification of rounding errors beyond which no solution is fixed
-_ROUNDING = 4.0  # errors of one solve, in units of one rounding of its weights
+ROUNDING = 4.0  # errors of one solve, in units of one rounding of its weights
 
 
 class Trust(Enum):
@@ -133,7 +133,7 @@ def _draw(
 ) -> Draw:
     found = _defect(setup, goal, weights, family, width, exact, index)
     values, noise = (np.asarray(values_at(found.basis, state, points)) for state in (found.state, found.noise))
-    return Draw(found.basis, found.state, values, _ROUNDING * root_mean_squares(noise), found.rho, found.nl)
+    return Draw(found.basis, found.state, values, ROUNDING * root_mean_squares(noise), found.rho, found.nl)
 
 
 def root_mean_squares(values: np.ndarray) -> np.ndarray:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,8 +19,7 @@ from jax import Array, export
 from . import plotting
 from .ansatz import choose_engine, make_network, wrap
 from .approximation import Approximation, Slabs, Sum, empty_run, together
-from .choices import Choice
-from .defaults import Plan
+from .choices import Choices
 from .derivatives import ACTIVATIONS, ENGINES
 from .domains import Domain
 from .errors import CheckpointError, PinnError, SolutionError, listing
@@ -31,13 +28,13 @@ from .exact import Exact, plan_exact
 from .families import Drawn, Family
 from .features import Setup
 from .fingerprint import check_same, fingerprint
-from .history import History, Record, Status
+from .history import History, Status
 from .loss import Weights, objective, start_unknown
 from .networks import Encoding, rebuild
 from .operator_learning import OperatorProblem, OperatorSolution
 from .operator_learning import saving as operators
 from .problem import Problem
-from .saving import ARRAYS, CARD, FORMAT, SUMS, VALUES, checksums, domain_from, filled
+from .saving import ARRAYS, CARD, SUMS, VALUES, account, arrays_of, card_of, checksums, domain_from, filled, floats
 from .solution import ErrorReport, FieldError, Found, Solution, points_of
 from .steep import STEPS, Steep
 from .timeline import timeline
@@ -105,15 +102,6 @@ class Outline:
     domain: Domain
     terms: tuple = ()
     reference: None = None
-
-
-@dataclass(frozen=True)
-class Choices:
-    """The choices behind a saved solution; printed like its plan."""
-
-    choices: tuple[Choice, ...]
-
-    __str__ = Plan.__str__
 
 
 def _needs_problem(name: str) -> Callable[..., NoReturn]:
@@ -218,18 +206,11 @@ def _read(path: Path) -> dict[str, bytes]:
 
 def _parts(files: Mapping[str, bytes]) -> tuple[dict[str, Any], dict[str, np.ndarray], bytes]:
     """The card, the arrays and the compiled function."""
-    card = json.loads(files[CARD])
-    if card["format"] > FORMAT:
-        writer = card["versions"]["pinn"]
-        raise CheckpointError(f"format {card['format']}, written by pinn {writer}; this pinn reads up to {FORMAT}. Update it")
+    card = card_of(files)
     missing = [name for name in (ARRAYS, VALUES) if name not in files]
     if missing:
         raise CheckpointError(f"damaged: {SUMS} does not list {listing(missing)}. Copy the whole folder again")
-    dtype = jnp.dtype(card["dtype"])
-    if jnp.zeros(0, dtype).dtype != dtype:
-        raise CheckpointError(f"saved in {dtype}, and JAX_ENABLE_X64=0 turns 64-bit numbers off. Unset it")
-    with np.load(io.BytesIO(files[ARRAYS]), allow_pickle=False) as stored:
-        return card, {name: stored[name] for name in stored.files}, files[VALUES]
+    return card, arrays_of(files), files[VALUES]
 
 
 def _loaded(path: Path, card: Mapping[str, Any], arrays: Mapping[str, np.ndarray], values: bytes) -> Loaded:
@@ -238,7 +219,7 @@ def _loaded(path: Path, card: Mapping[str, Any], arrays: Mapping[str, np.ndarray
     weights = {name: jnp.asarray(array) for name, array in arrays.items() if name.startswith("weights/")}
     function = _function(values, weights, card["versions"]["jax"])
     return Loaded(
-        path, outline, jnp.dtype(card["dtype"]), function, _parameters(card["parameters"]), _report(card), **_account(card)
+        path, outline, jnp.dtype(card["dtype"]), function, _parameters(card["parameters"]), _report(card), **account(card)
     )
 
 
@@ -270,23 +251,6 @@ def _foreign(exported: export.Exported) -> set[str]:
     return {name or "something unnamed" for _, name in calls if name not in _CALLS}
 
 
-def _account(card: Mapping[str, Any]) -> dict[str, Any]:
-    """What a solution says of itself, loaded with its problem or without."""
-    history = History()
-    for record in card["history"]:
-        numbers = {name: float(record[name]) for name in ("seconds", "loss", "held_out", "estimate")}
-        history.add(Record(**{**record, **numbers, "terms": _floats(record["terms"])}))
-    return {
-        "status": Status[card["status"]],
-        "error_estimate": _floats(card["error_estimate"]),
-        "trust": Trust[card["trust"]],
-        "trust_reason": card["trust_reason"],
-        "plan": Choices(tuple(Choice(**choice) for choice in card["plan"])),
-        "history": history,
-        "seconds": float(card["seconds"]),
-    }
-
-
 def _parameters(card: Mapping[str, Any]) -> dict[str, Found]:
     return {
         name: Found(float(entry["value"]), entry["interval"] and [float(end) for end in entry["interval"]])
@@ -296,24 +260,20 @@ def _parameters(card: Mapping[str, Any]) -> dict[str, Found]:
 
 def _report(card: Mapping[str, Any]) -> ErrorReport:
     stored = dict(card["errors"])
-    numbers = {part: _floats(stored[part]) for part in ("estimate", "residual", "conditions")}
+    numbers = {part: floats(stored[part]) for part in ("estimate", "residual", "conditions")}
     fields = {
-        name: FieldError(float(error["relative_l2"]), float(error["maximum"]), _floats(error["where"]))
+        name: FieldError(float(error["relative_l2"]), float(error["maximum"]), floats(error["where"]))
         for name, error in stored["fields"].items()
     }
     parameters = _parameters(stored.get("parameters", {}))
     return ErrorReport(**{**stored, **numbers, "fields": fields, "parameters": parameters})
 
 
-def _floats(numbers: Mapping[str, Any]) -> dict[str, float]:
-    return {name: float(number) for name, number in numbers.items()}
-
-
 # --- with the problem ------------------------------------------------------------------------------------------------
 
 
 def _solution(card: Mapping[str, Any], arrays: Mapping[str, np.ndarray], problem: Problem, network: Callable | None) -> Solution:
-    dtype, account = jnp.dtype(card["dtype"]), _account(card)
+    dtype, told = jnp.dtype(card["dtype"]), account(card)
     exact = plan_exact(problem, None if card["met"] else False)
     if list(exact.met) != card["met"]:
         raise CheckpointError(
@@ -328,9 +288,9 @@ def _solution(card: Mapping[str, Any], arrays: Mapping[str, np.ndarray], problem
     if card["correction"] is not None:
         error, state = builder.approximation(card["correction"]["approximation"])
         corrected = Estimate(
-            errors=account["error_estimate"],
-            trust=account["trust"],
-            reason=account["trust_reason"],
+            errors=told["error_estimate"],
+            trust=told["trust"],
+            reason=told["trust_reason"],
             rounded=card["correction"]["rounded"],
             approximation=Sum(approximation, error),
             weights=Weights((weights.state, filled("correction", state, arrays)), weights.unknown),
@@ -346,7 +306,7 @@ def _solution(card: Mapping[str, Any], arrays: Mapping[str, np.ndarray], problem
         width=card["width"],
         corrected=corrected,
         intervals={name: found.interval for name, found in _parameters(card["parameters"]).items() if found.interval},
-        **account,
+        **told,
     )
 
 

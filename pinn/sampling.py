@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 from numpy.typing import NDArray
 
@@ -47,6 +48,11 @@ def generator(seed: Seed) -> np.random.Generator:
             f"A seed is a non-negative integer or a sequence of them, got {seed!r}. For a JAX key pass jax.random.key_data(key)."
         )
     return np.random.default_rng(numbers.ravel())
+
+
+def key(seed: Seed) -> jax.Array:
+    """A JAX key from a whole number or several, as `generator` takes them."""
+    return jax.random.key(int(generator(seed).integers(2**31)))
 
 
 def interior(domain: Domain, count: int, seed: Seed) -> Array:

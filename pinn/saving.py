@@ -24,15 +24,19 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array, export
 
 from .algebra import Difference, Intersection, Product, Union
 from .approximation import Slabs, Sum, Together, slab_state
 from .checkpoint import alike, is_key, plain
+from .choices import Choice, Choices
 from .domains import Ball, Box, Disk, Domain, Interval
 from .errors import CheckpointError, SolutionError, listing
+from .estimate import Trust
 from .fingerprint import fingerprint
+from .history import History, Record, Status
 from .networks import describe
 from .plane import Ellipse, Polygon
 
@@ -204,8 +208,7 @@ def _card(solution: Any, correction: tuple[Any, Any] | None) -> dict[str, Any]:
     """All that is saved but arrays."""
     problem, setup = solution.problem, solution.setup
     return {
-        "format": FORMAT,
-        "versions": {name: version(name) for name in ("pinn", "jax", "flax", "numpy")},
+        **account_parts(solution),
         "problem": {
             "name": problem.name,
             "fields": list(problem.fields),
@@ -213,15 +216,8 @@ def _card(solution: Any, correction: tuple[Any, Any] | None) -> dict[str, Any]:
             "domain": domain_parts(problem.domain),
         },
         "fingerprint": fingerprint(problem),
-        "status": solution.status.name,
-        "error_estimate": solution.error_estimate,
-        "trust": solution.trust.name,
-        "trust_reason": solution.trust_reason,
-        "seconds": solution.seconds,
         "parameters": {name: {"value": float(p), "interval": p.interval} for name, p in solution.parameters.items()},
         "errors": solution.errors().to_dict(),
-        "plan": [vars(choice) for choice in solution.plan.choices],
-        "history": [asdict(record) for record in solution.history],
         "dtype": str(setup.dtype),
         "seed": setup.seed,
         "met": setup.exact.met,
@@ -252,7 +248,62 @@ def _family_parts(family: Any) -> dict[str, Any]:
     return {"activation": family.activation.name, "bandwidth": family.bandwidth, "steep": steep, "seen": family.seen}
 
 
-def version(package: str) -> str:
+def account_parts(solution: Any) -> dict[str, Any]:
+    """What a solution says of itself, whether of a problem or an operator, for JSON; `account` reads it."""
+    return {
+        "format": FORMAT,
+        "versions": {name: _version(name) for name in ("pinn", "jax", "flax", "numpy")},
+        "status": solution.status.name,
+        "error_estimate": solution.error_estimate,
+        "trust": solution.trust.name,
+        "trust_reason": solution.trust_reason,
+        "seconds": solution.seconds,
+        "plan": [vars(choice) for choice in solution.plan.choices],
+        "history": [asdict(record) for record in solution.history],
+    }
+
+
+def account(card: Mapping[str, Any]) -> dict[str, Any]:
+    """What a saved solution says of itself, by the names of its attributes."""
+    history = History()
+    for record in card["history"]:
+        numbers = {name: float(record[name]) for name in ("seconds", "loss", "held_out", "estimate")}
+        history.add(Record(**{**record, **numbers, "terms": floats(record["terms"])}))
+    return {
+        "status": Status[card["status"]],
+        "error_estimate": floats(card["error_estimate"]),
+        "trust": Trust[card["trust"]],
+        "trust_reason": card["trust_reason"],
+        "plan": Choices(tuple(Choice(**choice) for choice in card["plan"])),
+        "history": history,
+        "seconds": float(card["seconds"]),
+    }
+
+
+def card_of(files: Mapping[str, bytes]) -> dict[str, Any]:
+    """The card among the files of a folder, in a format and a precision that can be read here."""
+    card = json.loads(files[CARD])
+    if card["format"] > FORMAT:
+        writer = card["versions"]["pinn"]
+        raise CheckpointError(f"format {card['format']}, written by pinn {writer}; this pinn reads up to {FORMAT}. Update it")
+    dtype = jnp.dtype(card["dtype"])
+    if jnp.zeros(0, dtype).dtype != dtype:
+        raise CheckpointError(f"saved in {dtype}, and JAX_ENABLE_X64=0 turns 64-bit numbers off. Unset it")
+    return card
+
+
+def arrays_of(files: Mapping[str, bytes]) -> dict[str, np.ndarray]:
+    """The arrays among the files of a folder."""
+    with np.load(io.BytesIO(files[ARRAYS]), allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def floats(numbers: Mapping[str, Any]) -> dict[str, float]:
+    """As numbers what `for_json` may have made words of."""
+    return {name: float(number) for name, number in numbers.items()}
+
+
+def _version(package: str) -> str:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

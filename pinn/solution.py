@@ -294,26 +294,33 @@ def shown_parameter(found: Found) -> str:
 def points_of(domain: Domain, dtype: Any, coordinates: Mapping[str, Any]) -> tuple[Array, tuple[int, ...], bool]:
     """Points [n, d] from an array for each coordinate, the shape that these broadcast to, and whether any came from JAX."""
     names = domain.coordinates
-    for name in coordinates:
-        if name not in names:
-            raise SolutionError(f"The solution has the coordinates {listing(names)}; got {name!r}.{suggestion(name, names)}")
-    missing = [name for name in names if name not in coordinates]
-    if missing:
-        raise SolutionError(
-            f"The solution needs a value for {listing(missing)} as well: solution({', '.join(f'{n}=...' for n in names)})."
-        )
+    check_coordinates("solution", names, coordinates, f"solution({', '.join(f'{n}=...' for n in names)})")
     traced = any(isinstance(value, Array) for value in coordinates.values())
     arrays = jnp.broadcast_arrays(*(jnp.asarray(coordinates[name], dtype) for name in names))
     points = jnp.stack([a.reshape(-1) for a in arrays], axis=1)
     if not isinstance(points, Tracer):
-        lower, upper = domain.bounds
-        inside = domain.contains(np.asarray(points, float), tolerance=1e-8 * float(np.linalg.norm(upper - lower)))
-        if not np.all(inside):
-            first = np.asarray(points)[~inside][0]
-            shown = ", ".join(f"{name} = {value:g}" for name, value in zip(names, first, strict=True))
-            outside = f"{int(np.sum(~inside))} of {len(points)} points lie outside {domain!r}"
-            warnings.warn(f"{outside}, the first at {shown}: nothing was learned there.", ProblemWarning, stacklevel=3)
+        warn_of_points_outside(domain, np.asarray(points, float))
     return points, arrays[0].shape, traced
+
+
+def check_coordinates(what: str, names: Sequence[str], given: Mapping[str, Any], call: str) -> None:
+    """Raise `SolutionError` unless each coordinate of `what` is given, and nothing else; `call` shows how."""
+    for name in given:
+        if name not in names:
+            raise SolutionError(f"The {what} has the coordinates {listing(names)}; got {name!r}.{suggestion(name, names)}")
+    missing = [name for name in names if name not in given]
+    if missing:
+        raise SolutionError(f"The {what} needs a value for {listing(missing)} as well: {call}.")
+
+
+def warn_of_points_outside(domain: Domain, points: np.ndarray) -> None:
+    """Tell the caller's caller of points [n, d] that lie outside the domain."""
+    lower, upper = domain.bounds
+    inside = domain.contains(points, tolerance=1e-8 * float(np.linalg.norm(upper - lower)))
+    if not np.all(inside):
+        shown = ", ".join(f"{name} = {value:g}" for name, value in zip(domain.coordinates, points[~inside][0], strict=True))
+        outside = f"{int(np.sum(~inside))} of {len(points)} points lie outside {domain!r}"
+        warnings.warn(f"{outside}, the first at {shown}: nothing was learned there.", ProblemWarning, stacklevel=4)
 
 
 @lru_cache(maxsize=128)

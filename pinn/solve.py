@@ -14,6 +14,7 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
+from . import sampling
 from .ansatz import choose_engine, make_network, wrap
 from .approximation import together
 from .defaults import Plan, recommend, refuse_for_operators
@@ -33,7 +34,6 @@ from .phases import Phase, run_phases
 from .problem import Problem
 from .progress import Progress, log
 from .resume import resume
-from .sampling import measure_points
 from .solution import Solution
 from .training import Outcome, least_squares, reached
 from .uncertainty import assess
@@ -240,7 +240,7 @@ def _network(setup: Setup, plan: Plan, outcome: Outcome | None) -> tuple[Objecti
     """A fresh network around the conditions met exactly, its fields scaled to the size of the least-squares solution."""
     problem, dtype = setup.problem, setup.dtype
     if outcome is not None:
-        points = jnp.asarray(measure_points(problem.domain, 2000), dtype)
+        points = jnp.asarray(sampling.measure_points(problem.domain, 2000), dtype)
         sizes = field_sizes(problem, field_values(outcome.goal, outcome.weights, points))
     else:
         sizes = coarse_sizes(setup)
@@ -248,7 +248,7 @@ def _network(setup: Setup, plan: Plan, outcome: Outcome | None) -> tuple[Objecti
     parts, states = [], []
     for i, (axes, fields) in enumerate(problem.groups().items()):
         encoding = Encoding(lower[list(axes)], upper[list(axes)], tuple(plan.exact.periodic[a] for a in axes))
-        rngs = nnx.Rngs(jax.random.key(int(np.random.default_rng([*setup.seed, 40, i]).integers(2**31))))
+        rngs = nnx.Rngs(sampling.key((*setup.seed, 40, i)))
         made = make_network(plan.network, encoding.size, len(fields), rngs, dtype)
         scale = jnp.asarray([sizes[name] for name in fields], dtype)
         part, state = wrap(made, fields, axes, encoding, plan.exact, scale, plan.engine or choose_engine(made))

@@ -22,7 +22,19 @@ from jax import Array
 from .approximation import Sum, Together
 from .conditions import Data
 from .errors import listing
-from .estimate import Draw, Estimate, Trust, combined, error_points, estimate, finite, residual_norm, root_mean_squares, shaken
+from .estimate import (
+    ROUNDING,
+    Draw,
+    Estimate,
+    Trust,
+    combined,
+    error_points,
+    estimate,
+    finite,
+    residual_norm,
+    root_mean_squares,
+    shaken,
+)
 from .exact import Exact
 from .families import Family, feature_ansatz
 from .features import Setup, add_coefficients, least_squares, triangle
@@ -37,7 +49,6 @@ _MISFIT = 0.5  # noise relative to the readings of a fit that explains nothing
 _FREE = 0.5  # half width of an interval, relative to the parameter, that leaves it open
 _SPANNED = 1e-10  # length of a parameter's column of unit length, less what the others explain, that is rounding
 _SHARES = 0.3  # part in a combination of parameters
-_ROUNDING = 4.0  # errors of one solve, in units of one rounding of its weights
 
 
 class _Look(NamedTuple):
@@ -97,7 +108,7 @@ def _look(
     values, rounded = (np.asarray(values_at(basis, each, points)) for each in (state, shaky))
     upper, norms = (np.asarray(part) for part in triangle(matrices, targets, scales))
     noise = _field_noise(basis, empty, points[:: max(len(points) // _POINTS, 1)], upper, norms)
-    seen = Draw(basis, state, values, _ROUNDING * root_mean_squares(rounded), rho, nl)
+    seen = Draw(basis, state, values, ROUNDING * root_mean_squares(rounded), rho, nl)
     block = upper[fields : len(norms), fields : len(norms)]
     return _Look(seen, np.asarray(solved[fields:]), balance, noise, block, norms[fields:])
 

@@ -19,11 +19,11 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
+from ..approximation import read_values
 from ..branches import Layout, Seen
 from ..deeponet import OperatorNetwork
 from ..derivatives import Smooth, nested_jvp, taylor
 from ..expression import Expression
-from ..frames import Leaf
 from ..networks import Encoding
 from ..problem import Term
 from .problem import Drawn, OperatorProblem
@@ -65,19 +65,17 @@ class Learner:
         lower, upper = self.problem.domain.bounds
         return Encoding(lower, upper, (False,) * len(lower))
 
-    def scaled(self, sensors: Array) -> Array:
-        """Sensors [n, s] scaled to [-1, 1]."""
-        return scaled_sensors(self.problem, sensors)
+    def seen(self, network: OperatorNetwork, values: Array, sensors: Array, sigma: Array | None) -> Seen:
+        """Observations [..., n] at sensors [n, s] in the units of the network."""
+        units, places, basis = self.units, scaled_sensors(self.problem, sensors), None
+        if self.problem.observes and jax.eval_shape(network.basis, places[0]) is not None:
+            basis = jax.vmap(network.basis)(places)
+        level = None if sigma is None else sigma / units.size
+        return Seen((values - units.centre) / units.size, places, level, basis)
 
     def encode(self, network: OperatorNetwork, values: Array, sensors: Array, sigma: Array | None) -> Any:
         """The code of one observation: values [n] at sensors [n, s]."""
-        units, places = self.units, self.scaled(sensors)
-        basis = None
-        if self.problem.observes:
-            found = jax.eval_shape(network.basis, places[0])
-            basis = None if found is None else jax.vmap(network.basis)(places)
-        level = None if sigma is None else sigma / units.size
-        return network.encode(Seen((values - units.centre) / units.size, places, level, basis))
+        return network.encode(self.seen(network, values, sensors, sigma))
 
     def decode(self, network: OperatorNetwork, code: Any, point: Smooth) -> Smooth:
         """The output fields, [F], at one point [d] of the domain."""
@@ -93,14 +91,7 @@ class Learner:
     def leaves(self, network: OperatorNetwork, code: Any, expression: Expression, point: Array, extras: dict) -> Array:
         """What an equation or condition reads of the output fields at one point, [L]."""
         engine = taylor if network.jets else nested_jvp
-        found: dict[Leaf, Array] = {}
-        for site, place in zip(expression.sites, expression.places(point, extras), strict=True):
-            demand = expression.demand(site)
-            indices = {index for wanted in demand.values() for index in wanted}
-            values = engine(lambda p: self.decode(network, code, p), place, sorted(indices))
-            for name, wanted in demand.items():
-                found |= {Leaf(site, name, i): values[i][self.problem.fields.index(name)] for i in wanted}
-        return jnp.stack([found[leaf] for leaf in expression.leaves])
+        return read_values(expression, self.problem.fields, partial(self.decode, network, code), engine, extras, point)
 
 
 def scaled_sensors(problem: Any, sensors: Array) -> Array:

@@ -14,15 +14,14 @@ import optax
 from flax import nnx
 
 from ..branches import DenseBranch
-from ..choices import Choice, table
+from ..choices import DEFAULT_LIMIT, Choice, check_positive, precision, table
 from ..deeponet import DeepONet, Harmonics, LocalDeepONet
-from ..errors import MethodError, NetworkError, ProblemError
+from ..errors import MethodError, NetworkError
 from ..phases import Phase
 from ..ridge import RidgeBranch
 from .learner import layout_of
 from .problem import LEARNED_FROM, OperatorProblem
 
-DEFAULT_LIMIT = 120.0  # seconds, where neither tol nor time_limit is given
 _MOST_FUNCTIONS = 257  # in the trunk of a ridge
 
 
@@ -85,11 +84,8 @@ def recommend_operator(
         MethodError: a method that is no `Phase`.
         NetworkError: a network that cannot be made for an operator.
     """
-    for name, value in (("tol", tol), ("time_limit", time_limit)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float | np.number) or not value > 0):
-            raise ProblemError(f"{name} must be a positive number or None; got {value!r}.")
-    if dtype not in ("float64", "float32"):
-        raise ProblemError(f"dtype must be 'float64' or 'float32'; got {dtype!r}.")
+    check_positive("tol", tol)
+    check_positive("time_limit", time_limit)
     limit = DEFAULT_LIMIT if time_limit is None and tol is None else time_limit
     stages, reasons = _given(network) if network is not None else _chosen(problem)
     phases = _phases(method)
@@ -109,7 +105,7 @@ def recommend_operator(
             "stop", "the steps are done" + (f", or {limit:g} s" if limit else ""), "given" if limit == time_limit else "default"
         ),
     )
-    return OperatorPlan(choices, stages, tol, limit, jnp.dtype(dtype))
+    return OperatorPlan(choices, stages, tol, limit, precision(dtype))
 
 
 def _chosen(problem: OperatorProblem) -> tuple[tuple[Stage, ...], list[Choice]]:

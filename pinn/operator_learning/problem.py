@@ -111,15 +111,13 @@ class OperatorProblem:
         self.observes = self.sensor_names == domain.coordinates and bool({"sigma", "second"} & self.known)
         self.learns_from = _objective(self)
 
-    @property
-    def has_noise(self) -> bool:
-        """Whether samples tell their noise level."""
-        return "sigma" in self.known
-
     def draw(self, key: Array, points: Array, judging: bool = False) -> Drawn:
         """A sample from a key as arrays, outputs at query points [m, d]; `judging` with what the reference knows."""
         made = self.sample(key)
-        told = self.reference(key) if judging and self.reference is not None else made
+        return self.evaluated(made, self.reference(key) if judging and self.reference is not None else made, points)
+
+    def evaluated(self, made: Sample, told: Sample, points: Array) -> Drawn:
+        """What `made` observes, and the outputs that `told` knows, as arrays."""
         dtype = points.dtype
 
         def at(function: Function | None) -> Array | None:
@@ -229,9 +227,7 @@ def _check_sample(problem: OperatorProblem, function: Callable, argument: str) -
         known["sample"] = made
         for kind, fn in (("clean", made.clean), ("mean", made.mean)):
             _check_function(problem, f"{what} has {kind}= which", fn)
-        both = OperatorProblem.__new__(OperatorProblem)
-        vars(both).update(vars(problem) | {"sample": lambda _: made, "reference": None})
-        return both.draw(key, points)
+        return problem.evaluated(made, made, points)
 
     points = jnp.asarray(sampling.interior(problem.domain, 4, 0))
     try:

@@ -7,7 +7,6 @@ SHA256SUMS      checksums of the two
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -18,16 +17,16 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from ..choices import Choice, table
 from ..deeponet import rebuild
 from ..errors import CheckpointError, SolutionError
-from ..estimate import Trust
-from ..history import History, Record, Status
 from ..saving import (
     ARRAYS,
     CARD,
-    FORMAT,
     SUMS,
+    account,
+    account_parts,
+    arrays_of,
+    card_of,
     checksums,
     domain_from,
     domain_parts,
@@ -36,7 +35,6 @@ from ..saving import (
     for_json,
     named_arrays,
     npz,
-    version,
     write_folder,
 )
 from .learner import Learner, Units, layout_of, make_state
@@ -45,16 +43,6 @@ from .report import OperatorErrors
 from .solution import OperatorSolution, Outline
 
 KIND = "operator"
-
-
-class Choices:
-    """The choices behind a saved operator; printed like its plan."""
-
-    def __init__(self, choices: tuple[Choice, ...]):
-        self.choices = choices
-
-    def __str__(self) -> str:
-        return table(self.choices)
 
 
 def save(solution: OperatorSolution, path: str | Path) -> None:
@@ -75,9 +63,8 @@ def _card(solution: OperatorSolution) -> dict[str, Any]:
     if isinstance(problem, OperatorProblem) and "clean" in problem.judged:
         report = solution.errors()
     return {
-        "format": FORMAT,
+        **account_parts(solution),
         "kind": KIND,
-        "versions": {name: version(name) for name in ("pinn", "jax", "flax", "numpy")},
         "problem": {
             "name": problem.name,
             "fields": list(problem.fields),
@@ -91,13 +78,6 @@ def _card(solution: OperatorSolution) -> dict[str, Any]:
         "dtype": str(learner.dtype),
         "seed": solution.seed,
         "network": learner.network(solution.state).description(),
-        "status": solution.status.name,
-        "error_estimate": solution.error_estimate,
-        "trust": solution.trust.name,
-        "trust_reason": solution.trust_reason,
-        "seconds": solution.seconds,
-        "plan": [vars(choice) for choice in solution.plan.choices],
-        "history": [asdict(record) for record in solution.history],
         "errors": None if report is None else report.to_dict(),
     }
 
@@ -109,11 +89,7 @@ def is_operator(files: Mapping[str, bytes]) -> bool:
 
 def loaded(files: Mapping[str, bytes], problem: Any, network: Callable | None) -> OperatorSolution:
     """The operator in the files of a folder; with its problem it can draw samples again."""
-    card = json.loads(files[CARD])
-    if card["format"] > FORMAT:
-        raise CheckpointError(
-            f"format {card['format']}, written by pinn {card['versions']['pinn']}; this pinn reads up to {FORMAT}"
-        )
+    card = card_of(files)
     told = card["problem"]
     outline = Outline(
         told["name"],
@@ -129,28 +105,12 @@ def loaded(files: Mapping[str, bytes], problem: Any, network: Callable | None) -
     where, dtype = problem or outline, jnp.dtype(card["dtype"])
     made = _network(card["network"], network, where, dtype)
     graph, state = make_state(made)
-    with np.load(io.BytesIO(files[ARRAYS]), allow_pickle=False) as stored:
-        state = filled("weights", state, {name: stored[name] for name in stored.files})
+    state = filled("weights", state, arrays_of(files))
     units = card["units"]
     units = Units(units["centre"], units["size"], tuple(units["output_centre"]), tuple(units["output_size"]))
-    history = History()
-    for record in card["history"]:
-        numbers = {name: float(record[name]) for name in ("seconds", "loss", "held_out", "estimate")}
-        history.add(Record(**{**record, **numbers}))
-    return OperatorSolution(
-        where,
-        Learner(where, graph, units, dtype),
-        state,
-        Status[card["status"]],
-        {name: float(value) for name, value in card["error_estimate"].items()},
-        Trust[card["trust"]],
-        card["trust_reason"],
-        Choices(tuple(Choice(**choice) for choice in card["plan"])),
-        history,
-        float(card["seconds"]),
-        tuple(card["seed"]),
-        OperatorErrors(**card["errors"]) if card["errors"] else None,
-    )
+    report = OperatorErrors(**card["errors"]) if card["errors"] else None
+    learner = Learner(where, graph, units, dtype)
+    return OperatorSolution(where, learner, state, seed=tuple(card["seed"]), report=report, **account(card))
 
 
 def _network(description: Any, network: Callable | None, problem: Any, dtype: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,9 +16,10 @@ from numpy.typing import NDArray
 
 from ..deeponet import LocalDeepONet, OperatorNetwork, rebuild
 from ..domains import Domain
-from ..errors import ProblemWarning, SolutionError, listing, suggestion
+from ..errors import SolutionError
 from ..estimate import Trust
 from ..history import History, Status
+from ..solution import check_coordinates, warn_of_points_outside
 from .learner import Learner, State, layout_of, make_state
 from .problem import OperatorProblem, place_sensors
 from .report import OperatorErrors, judge
@@ -222,24 +222,10 @@ class OperatorSolution:
         names = domain.coordinates
         if not coordinates and self.problem.observes:
             return places, (len(places),)
-        for name in coordinates:
-            if name not in names:
-                raise SolutionError(f"The output has the coordinates {listing(names)}; got {name!r}.{suggestion(name, names)}")
-        missing = [name for name in names if name not in coordinates]
-        if missing:
-            raise SolutionError(
-                f"The output needs a value for {listing(missing)} as well: {', '.join(f'{n}=...' for n in names)}."
-            )
+        check_coordinates("output", names, coordinates, ", ".join(f"{n}=..." for n in names))
         arrays = np.broadcast_arrays(*(np.asarray(coordinates[name], float) for name in names))
         points = np.stack([a.reshape(-1) for a in arrays], axis=1)
-        lower, upper = domain.bounds
-        inside = domain.contains(points, tolerance=1e-8 * float(np.linalg.norm(upper - lower)))
-        if not np.all(inside):
-            warnings.warn(
-                f"{int(np.sum(~inside))} of {len(points)} points lie outside {domain!r}: nothing was learned there.",
-                ProblemWarning,
-                stacklevel=3,
-            )
+        warn_of_points_outside(domain, points)
         return points, arrays[0].shape
 
     def _levels(self, sigma: Any, shape: tuple[int, ...]) -> NDArray | None:

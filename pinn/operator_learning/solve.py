@@ -13,7 +13,7 @@ import numpy as np
 from flax import nnx
 
 from .. import sampling
-from ..branches import Layout, Seen
+from ..branches import Layout
 from ..deeponet import LocalDeepONet, OperatorNetwork
 from ..errors import AccuracyWarning, NetworkError
 from ..estimate import Trust
@@ -61,7 +61,7 @@ def _learned(
 ) -> tuple[Trained, Status]:
     """Each stage in turn; one is kept where it makes the held-out error smaller."""
     layout, points = layout_of(problem, plan.dtype), make_points(problem, plan.dtype, seed)
-    first = draw_many(problem, _key(seed, 52), points.queries[:64], _FIRST)
+    first = draw_many(problem, sampling.key((*seed, 52)), points.queries[:64], _FIRST)
     first = jax.tree.map(lambda a: a.astype(plan.dtype), first)
     units = measure_units(problem, first)
     best, status = None, Status.FINISHED
@@ -89,7 +89,7 @@ def _learned(
 
 
 def _make(stage: Stage, layout: Layout, problem: OperatorProblem, plan: OperatorPlan, seed: tuple[int, ...]) -> OperatorNetwork:
-    rngs = nnx.Rngs(_key(seed, 53))
+    rngs = nnx.Rngs(sampling.key((*seed, 53)))
     made = stage.make(layout, problem.domain.dimension, len(problem.fields), rngs=rngs, dtype=plan.dtype)
     if not isinstance(made, OperatorNetwork):
         raise NetworkError(f"network= made {type(made).__name__}, which is no pinn.OperatorNetwork: it has no encode and decode.")
@@ -101,17 +101,7 @@ def _begin(learner: Learner, made: OperatorNetwork, first: Any, before: Trained 
     if before is not None and isinstance(made, LocalDeepONet) and made.base is not None:
         nnx.update(made.base, nnx.state(before.learner.network(before.state)))
         return
-    units, problem = learner.units, learner.problem
-    places = learner.scaled(jnp.asarray(problem.sensors, learner.dtype))
-    basis = None
-    if problem.observes and jax.eval_shape(made.basis, places[0]) is not None:
-        basis = jax.vmap(made.basis)(places)
-    level = None if first.sigma is None else first.sigma / units.size
-    made.begin(Seen((first.noisy - units.centre) / units.size, places, level, basis))
-
-
-def _key(seed: tuple[int, ...], which: int) -> jax.Array:
-    return jax.random.key(int(np.random.default_rng([*seed, which]).integers(2**31)))
+    made.begin(learner.seen(made, first.noisy, jnp.asarray(learner.problem.sensors, learner.dtype), first.sigma))
 
 
 def _judged(
@@ -137,7 +127,7 @@ def estimate(problem: OperatorProblem, trained: Trained, seed: tuple[int, ...]) 
     """Relative L2 error by field on samples that training never saw; from what training may know, never from the reference."""
     learner, dtype = trained.learner, trained.learner.dtype
     inside = jnp.asarray(sampling.interior(problem.domain, _POINTS, (*seed, 72)), dtype)
-    drawn = jax.tree.map(lambda a: a.astype(dtype), draw_many(problem, _key(seed, 70), inside, _JUDGED))
+    drawn = jax.tree.map(lambda a: a.astype(dtype), draw_many(problem, sampling.key((*seed, 70)), inside, _JUDGED))
     if problem.learns_from in ("clean", "mean"):
         target = drawn.clean if problem.learns_from == "clean" else drawn.mean
 
@@ -152,7 +142,7 @@ def estimate(problem: OperatorProblem, trained: Trained, seed: tuple[int, ...]) 
         told = "of clean functions" if problem.learns_from == "clean" else "of posterior means, whose own error is not counted"
         reason = f"measured on {_JUDGED} fresh samples {told}; it holds within the distribution that was sampled"
         return dict(zip(problem.fields, found.tolist(), strict=True)), Trust.TRUSTED, reason
-    keys = jax.random.split(_key(seed, 71), _JUDGED)
+    keys = jax.random.split(sampling.key((*seed, 71)), _JUDGED)
     losses = jax.jit(
         lambda d, k: jax.lax.map(lambda o: data_loss(learner, trained.state, o[0], o[1], inside)[0], (d, k), batch_size=256)
     )(drawn, keys)

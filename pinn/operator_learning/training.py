@@ -13,7 +13,6 @@ import optax
 from jax import Array
 
 from .. import sampling
-from ..branches import Seen
 from ..deeponet import DeepONet
 from ..history import Clock, History, Record, Status
 from ..ridge import RidgeBranch
@@ -115,7 +114,7 @@ def _loss(
 def held_out(learner: Learner, points: Points, stage: Stage, state: State, balance: Array, seed: tuple[int, ...]) -> float:
     """The square root of the loss on samples that training never sees, always the same ones."""
     arrays, terms = _divided(points)
-    key = jax.random.key(int(np.random.default_rng([*seed, 60]).integers(2**31)))
+    key = sampling.key((*seed, 60))
     loss = _loss(learner, arrays, terms, (stage.queries, stage.collocation), state, balance, key, _HELD_OUT)
     return float(jnp.sqrt(jnp.maximum(loss, 1e-30)))
 
@@ -137,7 +136,7 @@ def train(
     history.add(Record(stage.name, 0, clock.seconds, held_out=best.held_out, note="start"))
     method = _adam() if stage.method is None else stage.method
     carry = (state["train"], state["train"], method.init(state["train"]))
-    key = jax.random.key(int(np.random.default_rng([*seed, 61]).integers(2**31)))
+    key = sampling.key((*seed, 61))
     done, total, steps, pace = 0, stage.steps, min(_FIRST, stage.steps), np.inf
     while done < total:
         started = clock.seconds
@@ -165,7 +164,7 @@ def _balance(learner: Learner, arrays: tuple, terms: Any, stage: Stage, state: S
     """A weight for each equation: the data's gradient over its own at the start (Wang et al. 2021, arXiv 2001.04536)."""
     if not terms:
         return jnp.zeros(0, learner.dtype)
-    key = jax.random.key(int(np.random.default_rng([*seed, 62]).integers(2**31)))
+    key = sampling.key((*seed, 62))
 
     @jax.jit
     def sizes(train: Any) -> Array:
@@ -195,7 +194,7 @@ def refitted(trained: Trained, stage: Stage, points: Points, seed: tuple[int, ..
     learner, network = trained.learner, trained.learner.network(trained.state)
     if not isinstance(network, DeepONet) or isinstance(network.branch, RidgeBranch) or learner.problem.learns_from == "sigma":
         return trained
-    key = jax.random.key(int(np.random.default_rng([*seed, 63]).integers(2**31)))
+    key = sampling.key((*seed, 63))
     hidden, basis, outputs = (
         np.asarray(a, float) for a in _rows(learner, trained.state, points.queries[:: len(points.queries) // 256], key)
     )
@@ -221,17 +220,14 @@ def _rows(learner: Learner, state: State, places: Array, key: Array) -> tuple[Ar
     """Of many samples the branch's last hidden layer [N, h], the trunk [m, p], and scaled outputs less the bias [N, m, F]."""
     problem, network = learner.problem, learner.network(state)
     assert isinstance(network, DeepONet)
-    sensors = jnp.asarray(problem.sensors, learner.dtype)
+    sensors, units = jnp.asarray(problem.sensors, learner.dtype), learner.units
     queries = sensors if problem.learns_from == "second" else places
-    scaled = learner.scaled(sensors)
-    units = learner.units
 
     def one(key: Array) -> tuple[Array, Array]:
         drawn = problem.draw(key, queries)
         target = {"clean": drawn.clean, "mean": drawn.mean}.get(problem.learns_from)
         target = drawn.second[:, None] if target is None else target
-        level = None if drawn.sigma is None else drawn.sigma / units.size
-        hidden = network.branch.hidden(Seen((drawn.noisy - units.centre) / units.size, scaled, level, None))
+        hidden = network.branch.hidden(learner.seen(network, drawn.noisy, sensors, drawn.sigma))
         size, centre = (jnp.asarray(u, learner.dtype) for u in (units.output_size, units.output_centre))
         return hidden, (target - centre[None]) / size[None] - network.bias[...][None]
 
