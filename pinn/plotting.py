@@ -34,10 +34,10 @@ Panel = Callable[["Axes"], None]
 Panels = tuple[list[list[Panel]], list[Panel]]  # a row for each field, and the others
 Fields = dict[str, Array]
 
-_BLUE, _VERMILION, _GREEN, _PURPLE, _ORANGE, _SKY = _COLOURS = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
+BLUE, VERMILION, _GREEN, _PURPLE, _ORANGE, SKY = _COLOURS = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 _STYLES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
 _LACKING = {"no condition": (0, (3, 2)), "end of time": (0, (1, 3))}  # their line styles
-_GREY, _PALE, _OUTSIDE = "#8A8A8A", "#EDF2F7", "#DDDDDD"
+GREY, _PALE, _OUTSIDE = "#8A8A8A", "#EDF2F7", "#DDDDDD"
 _TITLE, _LABEL, _SMALL = 10.0, 9.0, 8.0
 _SUFFIXES = (".png", ".pdf", ".svg")
 _LINE_POINTS, _MAP_POINTS, _SCATTER_POINTS, _CHUNK = 500, 160, 1000, 4096
@@ -55,16 +55,16 @@ def plot_solution(solution: Any, path: str | Path | None = None) -> Figure:
     >>> [axes.get_title(loc="left") for axes in figure.axes]
     ['y', 'y: error', 'residual', 'history']
     """
-    target, domain = _target(path, SolutionError), solution.problem.domain
+    target, domain = target_of(path, SolutionError), solution.problem.domain
     view = _view(domain)
     rows, flow = _panels(solution.problem, view, *_values(solution, view.points))
     if domain.dimension > 2 and solution.problem.reference is not None:
         flow.append(partial(_scatter, solution))
-    figure = _arranged(rows, [*flow, partial(_history, solution.history)], view.ratio)
+    figure = arranged(rows, [*flow, partial(draw_history, solution.history)], view.ratio)
     sizes = ", ".join(f"{field} {error:.1e}" for field, error in solution.error_estimate.items())
     judged = f"estimated relative error: {sizes}; {solution.trust}"
     parameters = ", ".join(f"{name} = {value:.6g}" for name, value in solution.parameters.items())
-    return _finished(figure, [f"{solution.problem.name}: {solution.status}", judged, parameters, view.note], target)
+    return finished(figure, [f"{solution.problem.name}: {solution.status}", judged, parameters, view.note], target)
 
 
 def plot_problem(problem: Any, path: str | Path | None = None) -> Figure:
@@ -76,10 +76,10 @@ def plot_problem(problem: Any, path: str | Path | None = None) -> Figure:
     >>> [text.get_text() for text in plot_problem(moving).legends[0].get_texts()]
     ['Initial u = 1 on t = 0', 'no condition', 'end of time']
     """
-    target, domain = _target(path, ProblemError), problem.domain
+    target, domain = target_of(path, ProblemError), problem.domain
     figure = {1: _draw_line, 2: _draw_plane}.get(domain.dimension, _draw_space)(domain, _marks(problem))
     unknown = f"unknown: {', '.join(problem.parameters)}" if problem.parameters else ""
-    return _finished(figure, [problem.name, repr(problem).splitlines()[0].removeprefix("Problem: "), unknown], target)
+    return finished(figure, [problem.name, repr(problem).splitlines()[0].removeprefix("Problem: "), unknown], target)
 
 
 @dataclass(frozen=True)
@@ -168,15 +168,15 @@ def _panels(problem: Any, view: _View, found: Fields, known: Fields, corrected: 
 
 def _curve(problem: Any, view: _View, field: str, found: Array, known: Array | None, axes: Axes) -> None:
     (ticks,) = view.ticks
-    axes.plot(ticks, view.fill(found), color=_BLUE, linewidth=2.2, label="solution")
+    axes.plot(ticks, view.fill(found), color=BLUE, linewidth=2.2, label="solution")
     if known is not None:
         look: dict[str, Any] = {"linewidth": 1.1, "marker": "o", "markersize": 4, "markerfacecolor": "white"}
         axes.plot(ticks, view.fill(known), "--", color="black", markevery=(20, 40), label="reference", **look)
     for term in problem.terms[1:]:
         columns = term.place.columns if isinstance(term.place, Points) else {}
         if reading(field) in columns:
-            axes.plot(columns[view.names[0]], columns[reading(field)], "x", color=_VERMILION, label=term.name)
-    _dress(axes, field, view.names[0], field, legend="best")
+            axes.plot(columns[view.names[0]], columns[reading(field)], "x", color=VERMILION, label=term.name)
+    dress(axes, field, view.names[0], field, legend="best")
 
 
 def _sizes(view: _View, lines: Mapping[str, Array], title: str, axes: Axes) -> None:
@@ -186,7 +186,7 @@ def _sizes(view: _View, lines: Mapping[str, Array], title: str, axes: Axes) -> N
         sizes = np.maximum(np.abs(view.fill(values)), low / 10)
         axes.plot(view.ticks[0], sizes, color=colour, linestyle=style, linewidth=1.5, label=label)
     axes.set(yscale="log", ylim=(low / 2, high * 2))
-    _dress(axes, title, view.names[0], f"|{title.split(': ')[-1]}|", legend="best" if any(lines) else None)
+    dress(axes, title, view.names[0], f"|{title.split(': ')[-1]}|", legend="best" if any(lines) else None)
 
 
 def _decades(values: Array) -> tuple[float, float]:
@@ -217,7 +217,7 @@ def _map(view: _View, values: Array, title: str, cmap: str, limits: tuple, axes:
         axes.contour(x, y, view.distance, levels=[0.0], colors="black", linewidths=1.2)
     drawn = axes.figure.colorbar(image, cax=axes.inset_axes((1.03, 0, 0.045, 1)), **bar)
     drawn.ax.tick_params(which="both", labelsize=_SMALL)
-    _dress(axes, title, view.names[0], view.names[1], grid=False)
+    dress(axes, title, view.names[0], view.names[1], grid=False)
 
 
 def _scatter(solution: Any, axes: Axes) -> None:
@@ -227,31 +227,32 @@ def _scatter(solution: Any, axes: Axes) -> None:
     for (field, exact), colour in zip(known.items(), cycle(_COLOURS), strict=False):
         axes.plot(exact, found[field], "o", color=colour, alpha=0.4, markersize=3, label=field)
     axes.axline((0, 0), slope=1, color="black", linewidth=0.8, linestyle="--")
-    _dress(axes, f"at {_SCATTER_POINTS} random points", "reference", "solution", legend="best" if len(known) > 1 else None)
+    dress(axes, f"at {_SCATTER_POINTS} random points", "reference", "solution", legend="best" if len(known) > 1 else None)
 
 
-def _history(history: Any, axes: Axes) -> None:
+def draw_history(history: Any, axes: Axes) -> None:
     """Held-out residual, loss and estimated error against time; a shaded band for each phase."""
     steps, start = [record for record in history if not np.isfinite(record.estimate)], 0.0
     for i, (phase, group) in enumerate(groupby(steps, key=lambda record: record.phase)):
         seconds, sizes = np.array([(record.seconds, record.held_out) for record in group]).T
         labels = ("held-out residual", "best of the phase") if i == 0 else (None, None)
-        axes.plot(seconds, sizes, "o", color=_SKY, markersize=3.5, label=labels[0])
-        axes.step(seconds, np.fmin.accumulate(sizes), where="post", color=_BLUE, linewidth=1.5, label=labels[1])
+        axes.plot(seconds, sizes, "o", color=SKY, markersize=3.5, label=labels[0])
+        axes.step(seconds, np.fmin.accumulate(sizes), where="post", color=BLUE, linewidth=1.5, label=labels[1])
         axes.axvspan(start, seconds[-1], color="black", alpha=0.04 + 0.04 * (i % 2), linewidth=0)
         axes.text(start, 0.02, f" {phase}", fontsize=_SMALL, color="#444444", transform=axes.get_xaxis_transform())
         start = seconds[-1]
-    for name, label, style, colour in (("loss", "loss", "--", _ORANGE), ("estimate", "estimated error", "D", _VERMILION)):
+    for name, label, style, colour in (("loss", "loss", "--", _ORANGE), ("estimate", "estimated error", "D", VERMILION)):
         pairs = [(record.seconds, getattr(record, name)) for record in history if np.isfinite(getattr(record, name))]
         if pairs:
             axes.plot(*np.array(pairs).T, style, color=colour, markersize=5, label=label)
     axes.set(yscale="log", xlim=(0, None))
     low, high = axes.get_ylim()
     axes.set_ylim(low * (low / high) ** 0.1, high * (high / low) ** 0.45)  # room for the names of phases and the legend
-    _dress(axes, "history", "seconds", "", legend="upper right" if len(history) else None)
+    dress(axes, "history", "seconds", "", legend="upper right" if len(history) else None)
 
 
-def _dress(axes: Axes, title: str, horizontal: str, vertical: str, legend: Any = None, grid: bool = True) -> None:
+def dress(axes: Axes, title: str, horizontal: str, vertical: str, legend: Any = None, grid: bool = True) -> None:
+    """Title, labels, legend and grid, as all panels have them."""
     axes.set_title(title, fontsize=_TITLE, loc="left")
     axes.set_xlabel(horizontal, fontsize=_LABEL)
     axes.set_ylabel(vertical, fontsize=_LABEL)
@@ -301,7 +302,7 @@ def _unconditioned(domain: Domain, surfaces: Sequence[Surface]) -> list[_Mark]:
         late = TIME in domain.coordinates and normals[0, domain.coordinates.index(TIME)] > 0.5
         if free.any():
             found["end of time" if late else "no condition"].append((points[free], normals[free], np.zeros(free.sum())))
-    return [_Mark(label, _GREY, _LACKING[label], parts) for label, parts in found.items() if parts]
+    return [_Mark(label, GREY, _LACKING[label], parts) for label, parts in found.items() if parts]
 
 
 def _held(surfaces: Sequence[Surface], points: Array, normals: Array) -> Array:
@@ -327,12 +328,12 @@ def _draw_line(domain: Domain, marks: Sequence[_Mark]) -> Figure:
     axes.plot([lower, upper], [0, 0], color="black", linewidth=2.5)
     for row, mark in enumerate(marks, start=1):
         places = np.concatenate([points[:, 0] for points, _, _ in mark.parts])
-        face = "white" if mark.colour == _GREY else mark.colour
+        face = "white" if mark.colour == GREY else mark.colour
         axes.vlines(places, 0, row, color=mark.colour, linewidth=1 if mark.style else 0.4, zorder=0)
         axes.plot(places, np.full(len(places), row), "o", color=mark.colour, markerfacecolor=face)
         align = "left" if places[0] < (lower + upper) / 2 else "right"
         axes.text(places[0], row, f"   {mark.label}   ", fontsize=_LABEL, ha=align, va="center")
-    _dress(axes, "", domain.coordinates[0], "", grid=False)
+    dress(axes, "", domain.coordinates[0], "", grid=False)
     axes.set(ylim=(-0.5, len(marks) + 0.6), yticks=[])
     axes.spines[["left", "top", "right"]].set_visible(False)
     return figure
@@ -354,10 +355,10 @@ def _draw_plane(domain: Domain, marks: Sequence[_Mark]) -> Figure:
             axes.plot(*line.T, linewidth=2.2, label=mark.label if i == 0 else None, **look)
             some = np.linspace(0, len(points) - 1, 9).astype(int)[1:-1:2]
             in_space = np.any(normals[some][:, positions(domain.spatial, domain.coordinates)] != 0, axis=1)
-            some = some[(rank[some] == 0) & in_space & (mark.colour != _GREY)]
+            some = some[(rank[some] == 0) & in_space & (mark.colour != GREY)]
             arrow: dict[str, Any] = {"angles": "xy", "scale_units": "xy", "scale": 1, "width": 0.004, "color": mark.colour}
             axes.quiver(*places[some].T, *(3 * out[some]).T, **arrow)
-    _dress(axes, "", view.names[0], view.names[1], grid=False)
+    dress(axes, "", view.names[0], view.names[1], grid=False)
     dx, dy = 4 * step
     axes.set(xlim=(x[0] - dx, x[-1] + dx), ylim=(y[0] - dy, y[-1] + dy), aspect=view.aspect)
     axes.spines[:].set_visible(False)
@@ -371,7 +372,7 @@ def _draw_space(domain: Domain, marks: Sequence[_Mark]) -> Figure:
     for mark in marks:
         points = np.concatenate([points for points, _, _ in mark.parts])[:, positions(names, domain.coordinates)]
         axes.scatter(*points.T, s=5, color=mark.colour, label=mark.label, alpha=0.6, linewidths=0)
-    _dress(axes, "" if domain.dimension == 3 else f"projected on {', '.join(names)}", names[0], names[1], grid=False)
+    dress(axes, "" if domain.dimension == 3 else f"projected on {', '.join(names)}", names[0], names[1], grid=False)
     axes.set_zlabel(names[2], fontsize=_LABEL)
     axes.set_aspect("auto" if TIME in names else "equal")
     figure.legend(loc="outside lower left", fontsize=_LABEL, frameon=False, markerscale=2.5)
@@ -393,7 +394,7 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _arranged(rows: Sequence[Sequence[Panel]], flow: Sequence[Panel], ratio: float) -> Figure:
+def arranged(rows: Sequence[Sequence[Panel]], flow: Sequence[Panel], ratio: float) -> Figure:
     """A row for each field, then the other panels as they fit; the last one takes what is left of its row."""
     if all(len(row) == 1 for row in rows):
         rows, flow = [], [*(panel for (panel,) in rows), *flow]
@@ -410,13 +411,14 @@ def _arranged(rows: Sequence[Sequence[Panel]], flow: Sequence[Panel], ratio: flo
     return figure
 
 
-def _target(path: str | Path | None, error: type[PinnError]) -> Path | None:
+def target_of(path: str | Path | None, error: type[PinnError]) -> Path | None:
+    """Where a picture goes; raises `error` for a kind of file that cannot be written."""
     if path is not None and Path(path).suffix.lower() not in _SUFFIXES:
         raise error(f"plot() writes {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]} files; got {str(path)!r}. Rename it.")
     return None if path is None else Path(path)
 
 
-def _finished(figure: Figure, title: Sequence[str], target: Path | None) -> Figure:
+def finished(figure: Figure, title: Sequence[str], target: Path | None) -> Figure:
     """The figure with its title, written to its file."""
     lines = [textwrap.fill(line, int(13 * figure.get_figwidth())) for line in title if line]
     figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=_TITLE)

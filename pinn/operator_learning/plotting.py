@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SolutionError
-from ..plotting import _BLUE, _GREY, _SKY, _VERMILION, _arranged, _dress, _finished, _history, _target
+from ..plotting import BLUE, GREY, SKY, VERMILION, arranged, draw_history, dress, finished, target_of
 from .linear import draw_many
 from .problem import OperatorProblem
 
@@ -22,7 +22,7 @@ _SHOWN, _LINE, _MAP = 3, 400, 96  # samples, and points along an axis
 
 def plot_operator(solution: Any, path: str | Path | None = None) -> Any:
     """Fresh samples: what was observed, what was made of it, the clean function where it is known; and the history."""
-    target, problem = _target(path, SolutionError), solution.problem
+    target, problem = target_of(path, SolutionError), solution.problem
     if not isinstance(problem, OperatorProblem):
         raise SolutionError("plot() draws samples, which are not saved: pinn.load(path, problem).plot(...).")
     domain = problem.domain
@@ -38,8 +38,8 @@ def plot_operator(solution: Any, path: str | Path | None = None) -> Any:
     rows = draw(problem, ticks, np.asarray(drawn.noisy), found, clean)
     errors = ", ".join(f"{name} {error:.1e}" for name, error in solution.error_estimate.items())
     title = [f"{problem.name}: {solution.status}", f"relative error on fresh samples: {errors}; {solution.trust}"]
-    figure = _arranged(rows, [partial(_history, solution.history)], 0.85)
-    return _finished(figure, title, target)
+    figure = arranged(rows, [partial(draw_history, solution.history)], 0.85)
+    return finished(figure, title, target)
 
 
 def _lines(problem: OperatorProblem, ticks: Sequence[NDArray], noisy: NDArray, found: NDArray, clean: Any) -> list[list[Any]]:
@@ -47,16 +47,16 @@ def _lines(problem: OperatorProblem, ticks: Sequence[NDArray], noisy: NDArray, f
 
     def curves(k: int, i: int, axes: Any) -> None:
         if problem.observes:
-            axes.plot(problem.sensors[:, 0], noisy[k], "o", color=_SKY, markersize=2.5, label="observed")
+            axes.plot(problem.sensors[:, 0], noisy[k], "o", color=SKY, markersize=2.5, label="observed")
         if clean is not None:
             axes.plot(x, clean[k, :, i], color="black", linewidth=1.2, linestyle="--", label="clean")
-        axes.plot(x, found[k, :, i], color=_BLUE, linewidth=1.8, label="learned operator")
-        _dress(axes, f"{problem.fields[i]}, sample {k + 1}", name, problem.fields[i], legend="best" if k == 0 else None)
+        axes.plot(x, found[k, :, i], color=BLUE, linewidth=1.8, label="learned operator")
+        dress(axes, f"{problem.fields[i]}, sample {k + 1}", name, problem.fields[i], legend="best" if k == 0 else None)
 
     def error(k: int, i: int, axes: Any) -> None:
-        axes.axhline(0, color=_GREY, linewidth=0.8)
-        axes.plot(x, found[k, :, i] - clean[k, :, i], color=_VERMILION, linewidth=1.2)
-        _dress(axes, "error", name, "learned - clean")
+        axes.axhline(0, color=GREY, linewidth=0.8)
+        axes.plot(x, found[k, :, i] - clean[k, :, i], color=VERMILION, linewidth=1.2)
+        dress(axes, "error", name, "learned - clean")
 
     panels = range(_SHOWN), range(len(problem.fields))
     return [[partial(curves, k, i), *([partial(error, k, i)] if clean is not None else [])] for i in panels[1] for k in panels[0]]
@@ -70,7 +70,7 @@ def _maps(problem: OperatorProblem, ticks: Sequence[NDArray], noisy: NDArray, fo
         image = axes.imshow(values.reshape(_MAP, _MAP).T, origin="lower", aspect="auto", cmap=cmap, extent=extent)
         image.set_clim(*limits)
         axes.figure.colorbar(image, cax=axes.inset_axes((1.03, 0, 0.045, 1))).ax.tick_params(labelsize=8)
-        _dress(axes, title, names[0], names[1], grid=False)
+        dress(axes, title, names[0], names[1], grid=False)
 
     rows = []
     for i, field in enumerate(problem.fields):
