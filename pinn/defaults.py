@@ -10,6 +10,7 @@ import numpy as np
 
 from .ansatz import check_maker
 from .choices import DEFAULT_LIMIT, Choice, check_positive, precision, table
+from .continuation import Start
 from .derivatives import ENGINES, Engine, nested_jvp, taylor
 from .errors import MethodError, ProblemError, listing, suggestion
 from .exact import Exact, plan_exact
@@ -18,6 +19,7 @@ from .networks import MLP
 from .operator_learning import OperatorPlan, OperatorProblem, recommend_operator
 from .phases import Phase
 from .problem import Problem
+from .starting import start_choices, start_from
 from .timeline import Timeline, timeline
 
 
@@ -36,6 +38,7 @@ class Plan:
         network: makes the network of those phases.
         points: collocation points inside and on each condition, for those phases.
         engine: how derivatives are taken; None for the automatic choice.
+        start: the earlier solution that it begins from.
     """
 
     choices: tuple[Choice, ...]
@@ -50,6 +53,7 @@ class Plan:
     tol: float | None
     limit: float | None
     dtype: Any
+    start: Start | None = None
 
     def __str__(self) -> str:
         return table(self.choices)
@@ -79,6 +83,7 @@ def recommend(
     points: int | Mapping[str, int] | None = ...,
     exact_conditions: bool | None = ...,
     engine: Engine | None = ...,
+    start: Any = ...,
     dtype: str = ...,
 ) -> Plan: ...
 def recommend(
@@ -91,6 +96,7 @@ def recommend(
     points: int | Mapping[str, int] | None = None,
     exact_conditions: bool | None = None,
     engine: Engine | None = None,
+    start: Any = None,
     dtype: str = "float64",
 ) -> Plan | OperatorPlan:
     """The plan for a problem: decided from its equations alone, never from its name or its reference.
@@ -103,7 +109,7 @@ def recommend(
         NetworkError: a width or depth that is not a whole number.
     """
     if isinstance(problem, OperatorProblem):
-        refuse_for_operators(points=points, exact_conditions=exact_conditions, engine=engine)
+        refuse_for_operators(points=points, exact_conditions=exact_conditions, engine=engine, start=start)
         return recommend_operator(problem, tol, time_limit=time_limit, network=network, method=method, dtype=dtype)
     if not isinstance(problem, Problem):
         raise ProblemError(f"recommend() needs a pinn.Problem or a pinn.OperatorProblem; got {problem!r:.80}.")
@@ -117,6 +123,7 @@ def recommend(
     if network is not None:
         check_maker(network)
     exact = plan_exact(problem, exact_conditions)
+    begun = None if start is None else start_from(start, problem, precision(dtype))
     limit = DEFAULT_LIMIT if time_limit is None and tol is None else time_limit
     phases = _phases(method)
     features = not phases and network is None
@@ -127,6 +134,7 @@ def recommend(
     choices = [
         Choice("equation", _equation(problem), "from the traced residual"),
         *_conditions(problem, exact),
+        *start_choices(begun, problem.is_linear, bool(widths)),
         _features_choice(problem, widths, method, network),
         *_slabs_choice(slabs, time, problem),
         _network_choice(phases, widths, network),
@@ -140,7 +148,8 @@ def recommend(
         _stop_choice(tol, time_limit, limit, phases),
     ]
     phases = phases or (Phase(gauss_newton(), steps=400, name="gauss-newton"),)
-    return Plan(tuple(choices), exact, widths, slabs, time, phases, network or MLP, counts, engine, tol, limit, precision(dtype))
+    made = network or MLP
+    return Plan(tuple(choices), exact, widths, slabs, time, phases, made, counts, engine, tol, limit, precision(dtype), begun)
 
 
 def refuse_for_operators(**arguments: Any) -> None:

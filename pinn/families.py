@@ -22,6 +22,7 @@ from .steep import Steep, tables
 _BESIDE = 2.0  # most bandwidth of a coordinate that has a steep one beside it
 RICHER = 1.1  # bandwidth of the features for an error, in those of the solution
 UNRESOLVED = 0.1  # held-out residual of features that show nothing of a solution
+GOOD = 1e-14  # and of features that cannot be better
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,7 @@ def neighbours(family: Family, fixed: int) -> list[Family]:
 
 
 def search(
-    starts: Sequence[Family], make: Callable[[Family], Found], enough: Callable[[], bool], good: float = 1e-14, most: int = 60
+    starts: Sequence[Family], make: Callable[[Family], Found], enough: Callable[[], bool], good: float = GOOD, most: int = 60
 ) -> Found:
     """The family with the smallest held-out residual: the starting families, then coordinate by coordinate.
 

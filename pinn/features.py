@@ -20,6 +20,7 @@ from jax import Array
 
 from . import sampling
 from .approximation import Approximation, Together
+from .continuation import Start
 from .derivatives import Jet, sin
 from .exact import Exact
 from .expression import Expression, everywhere
@@ -272,6 +273,11 @@ class Setup:
     edges: tuple[float, ...] = ()  # of the slabs of time, ends included; empty for the whole interval
     drawn: tuple[Drawn, ...] = ()  # the features of each slab
     journal: Journal = field(default=NOTHING, compare=False, repr=False)
+    start: Start | None = field(default=None, compare=False, repr=False)  # an earlier solution to begin from
+
+    def unknown(self) -> dict[str, Array]:
+        """The unknown parameters' search coordinates where the search begins."""
+        return start_unknown(self.problem, self.dtype) if self.start is None else self.start.unknown(self.problem, self.dtype)
 
     def counts(self, width: int) -> dict[str, int]:
         """Points for so many features a field: inside, and on each condition."""
@@ -285,12 +291,12 @@ class Setup:
 def fit(setup: Setup, family: Family, width: int, draw_index: int = 0, start: Fit | None = None) -> Fit:
     """Features of one family, solved for: one solve where the problem is linear, else Gauss-Newton.
 
-    Gauss-Newton linearises first about `start`, an earlier fit, or about zero.
+    Gauss-Newton linearises first about `start`, an earlier fit, about the solution that the setup starts from, or about zero.
     """
     problem, seed = setup.problem, (*setup.seed, draw_index)
     basis, state = feature_ansatz(problem, setup.exact, family, width, (*seed, 1), setup.dtype)
     goal = objective(problem, basis, setup.exact)
-    begun = Weights(state, start_unknown(problem, setup.dtype))
+    begun = Weights(state, setup.unknown())
 
     def add(weights: Weights, coefficients: Array, share: float) -> Weights:
         added = add_coefficients(basis, weights.state, coefficients, jnp.asarray(share, coefficients.dtype))
@@ -298,7 +304,11 @@ def fit(setup: Setup, family: Family, width: int, draw_index: int = 0, start: Fi
 
     def solved() -> tuple[dict[str, Any], float]:
         batches = draw(goal, setup.counts(width), (*seed, 2), setup.dtype, steep=family.steep)
-        weights = begun if start is None else about(goal, begun, basis, batches, start)
+        weights = begun
+        if start is not None:
+            weights = about(goal, begun, basis, batches, start)
+        elif setup.start is not None and not problem.is_linear:
+            weights = about_start(goal, begun, basis, batches, setup.start)
         weights = newton(goal, weights, basis, state, batches, setup.steps, add)
         fresh = draw(goal, setup.counts(width), (*setup.seed, 7), setup.dtype, steep=family.steep)
         checks = linearised(goal, weights, basis, weights.state, fresh)
@@ -317,6 +327,24 @@ def about(
     """
     source = replace(goal, approximation=start.approximation)
     systems = linearised(source, start.weights, basis, weights.state, batches)
+    return _nearest(goal, weights, basis, batches, systems, scales)
+
+
+def about_start(goal: Objective, weights: Weights, basis: Together, batches: Sequence[Batch], start: Start) -> Weights:
+    """The same from an earlier solution, which may be of another problem: with the values that this one met exactly."""
+    systems = linearised(goal, weights, basis, weights.state, start.about(goal, weights.unknown, batches))
+    return _nearest(goal, weights, basis, batches, systems)
+
+
+def _nearest(
+    goal: Objective,
+    weights: Weights,
+    basis: Together,
+    batches: Sequence[Batch],
+    systems: Sequence[Rows],
+    scales: Sequence[Any] = (),
+) -> Weights:
+    """The features v that solve J(u) (v - u) = -F(u) best, from the terms linearised about u."""
     scales = scales or [row_scales(rows, term) for rows, term in zip(systems, goal.terms, strict=True)]
     targets = [
         (jnp.einsum("nkl,nl->nk", rows.slopes, rows.leaves - batch.given) - rows.residual)[:, :, None]

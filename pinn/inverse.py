@@ -41,7 +41,7 @@ from .features import (
     term_sizes,
     triangle,
 )
-from .loss import Batch, Objective, Weights, by_chunks, draw, objective, residuals, start_unknown
+from .loss import Batch, Objective, Weights, by_chunks, draw, objective, residuals
 from .problem import Problem, Term
 from .values import Points
 
@@ -234,7 +234,7 @@ def fitted(setup: Setup, family: Family, width: int, index: int = 0, start: Fit 
     if not is_inverse(setup.problem):
         return fit(setup, family, width, index, start if isinstance(start, Fit) else None)
     known = start if isinstance(start, Identified) and _likely(start.balance) else None
-    found = _identified(setup, family, width, index, known, start_unknown(setup.problem, setup.dtype))
+    found = _identified(setup, family, width, index, known, setup.unknown())
     if known is None and not _likely(found.balance):
         for unknown in _other_starts(setup):
             new = _identified(setup, family, width, index, None, unknown)
@@ -255,7 +255,7 @@ def _likely(balance: Balance) -> bool:
 
 def _other_starts(setup: Setup) -> Iterator[dict[str, Array]]:
     """All parameters' initial values, multiplied by powers of ten."""
-    first = start_unknown(setup.problem, setup.dtype)
+    first = setup.unknown()
     for factor in _FACTORS if first else ():
         positive = {name for name, parameter in setup.problem.parameters.items() if parameter.positive}
         yield {name: value + np.log(factor) if name in positive else value * factor for name, value in first.items()}

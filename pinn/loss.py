@@ -227,10 +227,16 @@ def expression_values(goal: Objective, expression: Expression, weights: Weights,
     return _expression_values(goal, expression, weights.unknown, *with_given((batch,), *leaves))
 
 
-def read_leaves(goal: Objective, approximation: Approximation, state: State, batches: Sequence[Batch]) -> tuple[Array, ...]:
+def read_leaves(
+    goal: Objective,
+    approximation: Approximation,
+    state: State,
+    batches: Sequence[Batch],
+    unknown: Mapping[str, Array] | None = None,
+) -> tuple[Array, ...]:
     """What every term reads of an approximation alone at its points, each [n, L]."""
-    pairs = zip(goal.terms, batches, strict=True)
-    return tuple(_leaves_of(goal.problem, approximation, term.expression, {}, state, batch) for term, batch in pairs)
+    pairs, known = zip(goal.terms, batches, strict=True), dict(unknown or {})
+    return tuple(_leaves_of(goal.problem, approximation, term.expression, known, state, batch) for term, batch in pairs)
 
 
 def given_residuals(goal: Objective, batches: Sequence[Batch]) -> tuple[Array, ...]:

@@ -26,7 +26,7 @@ from .features import Setup, coarse_sizes, field_sizes
 from .history import Clock, History, Record, Status
 from .interrupts import Interrupts
 from .journal import NOTHING, Journal
-from .loss import Objective, Weights, draw, field_values, objective, start_unknown
+from .loss import Objective, Weights, draw, field_values, objective
 from .marching import march_through
 from .networks import Encoding
 from .operator_learning import OperatorProblem, OperatorSolution, solve_operator
@@ -56,6 +56,7 @@ def solve(
     points: int | Mapping[str, int] | None = ...,
     exact_conditions: bool | None = ...,
     engine: Engine | None = ...,
+    start: Solution | None = ...,
     key: int | Array = ...,
     dtype: str = ...,
     checkpoint: str | Path | None = ...,
@@ -73,6 +74,7 @@ def solve(
     points: int | Mapping[str, int] | None = ...,
     exact_conditions: bool | None = ...,
     engine: Engine | None = ...,
+    start: Solution | None = ...,
     key: int | Array = ...,
     dtype: str = ...,
     checkpoint: str | Path | None = ...,
@@ -89,6 +91,7 @@ def solve(
     points: int | Mapping[str, int] | None = None,
     exact_conditions: bool | None = None,
     engine: Engine | None = None,
+    start: Solution | None = None,
     key: int | Array = 0,
     dtype: str = "float64",
     checkpoint: str | Path | None = None,
@@ -107,6 +110,8 @@ def solve(
         points: collocation points for those phases: a number, or by term.
         exact_conditions: build conditions into the ansatz where that is possible (None), always False, or as None (True).
         engine: how derivatives are taken: `pinn.taylor`, `pinn.nested_jvp`, or the reference `pinn.nested_grad`.
+        start: an earlier solution, of the same fields and coordinates, to begin from: a sweep of a parameter, a branch that is
+            followed. Newton's method begins at its fields, the search for features with its own.
         key: seed or JAX key; the same key gives the same solution.
         dtype: "float64" or "float32".
         checkpoint: a file in which to keep what was done so far, at least every minute; the same call goes on from it, to the
@@ -137,9 +142,8 @@ def solve(
         True
     """
     if isinstance(problem, OperatorProblem):
-        refuse_for_operators(
-            points=points, exact_conditions=exact_conditions, engine=engine, checkpoint=checkpoint, callback=callback
-        )
+        given = {"points": points, "exact_conditions": exact_conditions, "engine": engine, "start": start}
+        refuse_for_operators(**given, checkpoint=checkpoint, callback=callback)
         given = {"tol": tol, "time_limit": time_limit, "network": network, "method": method, "dtype": dtype}
         return solve_operator(problem, seed_of(key), progress=progress, **given)
     if not isinstance(problem, Problem):
@@ -153,9 +157,10 @@ def solve(
         points=points,
         exact_conditions=exact_conditions,
         engine=engine,
+        start=start,
         dtype=dtype,
     )
-    setup = Setup(problem, plan.exact, seed_of(key), plan.dtype)
+    setup = Setup(problem, plan.exact, seed_of(key), plan.dtype, start=plan.start)
     with Interrupts() as interrupts:
         journal = resume(checkpoint, setup, plan, interrupts)
         solution = _solve(replace(setup, journal=journal), plan, journal, progress, callback)
@@ -255,7 +260,9 @@ def _network(setup: Setup, plan: Plan, outcome: Outcome | None) -> tuple[Objecti
         parts.append(part)
         states.append(state)
     approximation = together(problem.fields, tuple(parts))
-    return objective(problem, approximation, plan.exact), Weights(tuple(states), start_unknown(problem, dtype))
+    known = None if setup.start is None else setup.start.state(approximation, tuple(states))
+    weights = Weights(tuple(states) if known is None else known, setup.unknown())
+    return objective(problem, approximation, plan.exact), weights
 
 
 def _solution(setup: Setup, plan: Plan, outcome: Outcome, status: Status, clock: Clock, history: History) -> Solution:
@@ -266,7 +273,7 @@ def _solution(setup: Setup, plan: Plan, outcome: Outcome, status: Status, clock:
         problem=setup.problem,
         goal=outcome.goal,
         weights=outcome.weights,
-        setup=replace(setup, edges=outcome.edges, drawn=outcome.drawn, journal=NOTHING),
+        setup=replace(setup, edges=outcome.edges, drawn=outcome.drawn, journal=NOTHING, start=None),
         status=status,
         error_estimate=judged.errors,
         trust=judged.trust,

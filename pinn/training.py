@@ -8,7 +8,7 @@ from functools import partial
 from itertools import pairwise
 
 from .estimate import Estimate, Trust
-from .families import RICHER, UNRESOLVED, Drawn, Family, candidates, search
+from .families import GOOD, RICHER, UNRESOLVED, Drawn, Family, candidates, search
 from .features import Fit, Setup
 from .history import Clock, History, Record, Status
 from .inverse import Identified, fitted, is_inverse, noise_bound
@@ -55,6 +55,7 @@ def least_squares(
     def tell(found: Fit | Identified) -> None:
         history.add(Record("features", len(history), clock.seconds, held_out=found.held_out, note=str(found.family)))
 
+    widths = widths if setup.start is None else setup.start.widths(widths)
     tried: list[Fit | Identified] = []
 
     def make(family: Family, width: int = widths[0], index: int = 0) -> Fit | Identified:
@@ -63,8 +64,11 @@ def least_squares(
         tell(tried[-1])
         return tried[-1]
 
-    starts = candidates(setup.problem.domain.dimension)
-    current = search(starts, make, lambda: clock.left < (1 - share) * (clock.limit or 0) or noise_bound(tried[-1]))
+    starts, good = candidates(setup.problem.domain.dimension), GOOD
+    if setup.start is not None:
+        starts, good = setup.start.families(starts), setup.start.good(tol)
+    hurry = (1 - share) * (clock.limit or 0)
+    current = search(starts, make, lambda: clock.left < hurry or noise_bound(tried[-1]), good)
     others = [found for found in tried if found.family.activation is not current.family.activation]
     rival = min(others, key=lambda found: found.held_out, default=None)
     best = latest = _judged(setup, current, widths[0], clock, history)
