@@ -105,13 +105,11 @@ class Slabs:
         runs: an ansatz for each, of random features, in order.
         axis: of time.
         carry: m, the most derivatives that any field hands over.
-        own: False for what is carried over alone, without the slabs' own features.
     """
 
     runs: tuple[Ansatz, ...]
     axis: int
     carry: int
-    own: bool = True
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -128,14 +126,34 @@ class Slabs:
     def _of_run(self, ansatz: Ansatz, run: State, now: Array, point: Smooth) -> Smooth:
         edges = run["edges"]
         k = jnp.clip(jnp.sum(now > edges) - 1, 0, edges.shape[0] - 2)
-        part = slab_state(run, self.axis, k)
-        values = self._carried(ansatz, part, run["train"]["carried"][k], point) if self.carry else None
-        if self.own:
-            new = ansatz.values(part, point)
-            values = new if values is None else values + new
-        return values
+        return OneSlab(ansatz, self.axis, self.carry).values(one_slab(run, self.axis, k), point)
 
-    def _carried(self, ansatz: Ansatz, state: State, carried: Array, point: Smooth) -> Smooth:
+
+@dataclass(frozen=True)
+class OneSlab:
+    """One slab of a run, at any time: what is compiled for it serves every slab, however many there are.
+
+    The state is that of its ansatz, with "carried": [m, m, M + 1, F]; the attributes are those of `Slabs`.
+    """
+
+    run: Ansatz
+    axis: int
+    carry: int
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return self.run.fields
+
+    @property
+    def engine(self) -> Engine:
+        return taylor
+
+    def values(self, state: State, point: Smooth) -> Smooth:
+        new = self.run.values(state, point)
+        return self._carried(state, point) + new if self.carry else new
+
+    def _carried(self, state: State, point: Smooth) -> Smooth:
+        ansatz, carried = self.run, state["carried"]
         features = ansatz.network(state)
         assert isinstance(features, Features)
         encoded, column = ansatz.encoded(state, point), ansatz.encoding.column(self.axis)
@@ -169,10 +187,15 @@ def empty_run(state: State, slabs: int, width: int, carry: int, edges: Sequence[
 def slab_state(run: State, axis: int, k: Any) -> State:
     """The state of the ansatz of one slab."""
     edges, coefficients = run["edges"], run["train"]["coefficients"][k]
-    box = run["box"].at[0, axis].set(edges[k]).at[1, axis].set(edges[k + 1] - edges[k])
+    box = jnp.asarray(run["box"]).at[0, axis].set(edges[k]).at[1, axis].set(edges[k + 1] - edges[k])
     output = {"kernel": coefficients[:-1], "bias": coefficients[-1]}
     scale = jnp.ones_like(output["bias"])
     return {"train": {"output": output}, "frozen": run["frozen"], "scale": scale, "box": box, "steps": run["steps"]}
+
+
+def one_slab(run: State, axis: int, k: Any) -> State:
+    """The state of one slab, with what is carried over to it."""
+    return {**slab_state(run, axis, k), "carried": run["train"]["carried"][k]}
 
 
 def summands(approximation: Approximation, state: State) -> list[tuple[Approximation, State]]:

@@ -24,11 +24,11 @@ import numpy as np
 from jax import Array
 
 from . import sampling
-from .approximation import Approximation, Sum
+from .approximation import Approximation, Sum, summands
 from .exact import Exact
 from .families import Family, candidates, feature_ansatz
 from .features import Setup, add_coefficients, coefficient_count, least_squares, linearised, row_scales
-from .loss import Objective, Weights, draw, field_values, objective, residuals, values_at
+from .loss import Batch, Objective, Weights, draw, field_values, given_residuals, objective, read_leaves, values_at, with_given
 
 _TRUSTED, _ROUGH = 0.1, 0.5
 _POINTS = 4000  # that norms are taken over
@@ -163,24 +163,30 @@ def _defect(setup: Setup, goal: Objective, weights: Weights, family: Family, wid
     basis, empty = feature_ansatz(problem, exact, family, width, (*seed, 1), dtype)
     share = jnp.ones((), dtype)
 
+    own = objective(problem, basis, exact)  # with u as given leaves: what is compiled for a fit of such features serves here too
+    begun = weights._replace(state=empty)
+
+    def read(state: Any, batches: Sequence[Batch]) -> tuple[Batch, ...]:
+        parts = summands(goal.approximation, state)
+        return with_given(batches, *(read_leaves(own, part, part_state, batches) for part, part_state in parts))
+
     def solved() -> tuple[Array, Array, float, float]:
-        batches = draw(goal, setup.counts(width), (*seed, 2), dtype, steep=family.steep)
-        systems = linearised(goal, weights, basis, empty, batches)
-        scales = [row_scales(rows, term) for rows, term in zip(systems, goal.terms, strict=True)]
-        shifted = residuals(goal, shaken(weights, seed), batches)
-        targets = [jnp.stack([-rows.residual, v - rows.residual], axis=2) for rows, v in zip(systems, shifted, strict=True)]
+        batches = draw(own, setup.counts(width), (*seed, 2), dtype, steep=family.steep)
+        known = read(weights.state, batches)
+        systems = linearised(own, begun, basis, empty, known)
+        scales = row_scales(systems, own.terms)
+        exactly, shifted = (given_residuals(own, each) for each in (known, read(shaken(weights, seed).state, batches)))
+        pairs = zip(systems, shifted, exactly, strict=True)
+        targets = [np.stack([-np.asarray(rows.residual), np.subtract(a, b)], axis=2) for rows, a, b in pairs]
         coefficients, noise = least_squares([rows.matrix for rows in systems], targets, scales)[0].T
 
-        fresh = draw(goal, setup.counts(width), (*seed, 3), dtype, steep=family.steep)
-        checks = linearised(goal, weights, basis, empty, fresh)
-        before = residual_norm([rows.residual for rows in checks], scales)
-        rho = residual_norm([rows.residual + rows.matrix @ coefficients for rows in checks], scales) / max(before, 1e-300)
-        nl = rho
+        fresh = read(weights.state, draw(own, setup.counts(width), (*seed, 3), dtype, steep=family.steep))
+        checks = linearised(own, begun, basis, empty, fresh)
+        before = max(residual_norm([rows.residual for rows in checks], scales), 1e-300)
+        nl = rho = residual_norm([rows.residual + rows.matrix @ coefficients for rows in checks], scales) / before
         if not problem.is_linear:
-            corrected = objective(problem, Sum(goal.approximation, basis), exact)
-            state = add_coefficients(basis, empty, coefficients, share)
-            after = residuals(corrected, Weights((weights.state, state), weights.unknown), fresh)
-            nl = residual_norm(after, scales) / max(before, 1e-300)
+            corrected = weights._replace(state=add_coefficients(basis, empty, coefficients, share))
+            nl = residual_norm([rows.residual for rows in linearised(own, corrected, basis, empty, fresh)], scales) / before
         return coefficients, noise, finite(rho), finite(nl)
 
     nothing = jnp.zeros(coefficient_count(basis, empty), dtype)
@@ -211,9 +217,9 @@ def finite(value: float) -> float:
     return float(value) if np.isfinite(value) else np.inf
 
 
-def residual_norm(values: Sequence[Array], scales: Sequence[Array]) -> float:
+def residual_norm(values: Sequence[Array], scales: Sequence[Any]) -> float:
     """The norm of every term's residuals [n, K] together, each scaled by its [K]."""
-    return float(jnp.sqrt(sum(jnp.sum((v * s[None, :]) ** 2) for v, s in zip(values, scales, strict=True))))
+    return float(np.sqrt(sum(np.sum((np.asarray(v) * s[None, :]) ** 2) for v, s in zip(values, scales, strict=True))))
 
 
 def _judge(rho: float, nl: float, gap: float, rounded: bool, sensitive: bool) -> tuple[Trust, str]:

@@ -27,7 +27,7 @@ from .expression import Expression, everywhere
 from .families import Drawn, Family, feature_ansatz
 from .frames import Leaf
 from .journal import NOTHING, Journal
-from .loss import Batch, Objective, Weights, draw, field_values, objective, residuals, start_unknown, trainable, with_trained
+from .loss import Batch, Objective, Weights, draw, field_values, objective, start_unknown, trainable, with_trained
 from .problem import Problem, Term
 
 _CHUNK = 2048  # points linearised at a time: smaller ones compile twice as long and run no faster
@@ -137,24 +137,18 @@ def triangle(matrices: Sequence[Array], targets: Sequence[Array], scales: Sequen
     return jnp.linalg.qr(jnp.concatenate([stacked / norms[None, :], tail]), mode="r"), norms[:width]
 
 
-def row_scales(rows: Rows, term: Term) -> Array:
-    """What brings each component of a term's matrix to unit size, conditions to `_EMPHASIS`: [K]."""
-    size = jnp.sqrt(jnp.sum(rows.matrix**2, axis=(0, 2)))
-    return (1.0 if term.place is None else _EMPHASIS) / jnp.where(size > 0, size, 1)
+def row_scales(systems: Sequence[Rows], terms: Sequence[Term]) -> list[np.ndarray]:
+    """What brings each component of the terms' matrices to unit size, conditions to `_EMPHASIS`: [K] each."""
+    sizes = [np.sqrt(np.einsum("nkp,nkp->k", rows.matrix, rows.matrix)) for rows in systems]
+    weights = [1.0 if term.place is None else _EMPHASIS for term in terms]
+    return [weight / np.where(size > 0, size, 1) for weight, size in zip(weights, sizes, strict=True)]
 
 
-def correction(
-    objective: Objective, weights: Weights, basis: Together, state: tuple, batches: Sequence[Batch]
-) -> tuple[Array, float, tuple[Rows, ...]]:
-    """Coefficients [P] of new functions that cancel the linearised residuals.
-
-    Also the sum of squares, scaled, that is left of those residuals, and the rows that all came from.
-    """
-    systems = linearised(objective, weights, basis, state, batches)
-    targets = [-rows.residual[:, :, None] for rows in systems]
-    scales = [row_scales(rows, term) for rows, term in zip(systems, objective.terms, strict=True)]
-    coefficients, left = least_squares([rows.matrix for rows in systems], targets, scales)
-    return coefficients[:, 0], float(left[0]), systems
+def correction(systems: Sequence[Rows], terms: Sequence[Term]) -> tuple[Array, float]:
+    """Coefficients [P] of new functions that cancel linearised residuals, and the sum of squares, scaled, that is left."""
+    targets = [-np.asarray(rows.residual)[:, :, None] for rows in systems]
+    coefficients, left = least_squares([rows.matrix for rows in systems], targets, row_scales(systems, terms))
+    return coefficients[:, 0], float(left[0])
 
 
 def linearised(
@@ -345,7 +339,7 @@ def _nearest(
     scales: Sequence[Any] = (),
 ) -> Weights:
     """The features v that solve J(u) (v - u) = -F(u) best, from the terms linearised about u."""
-    scales = scales or [row_scales(rows, term) for rows, term in zip(systems, goal.terms, strict=True)]
+    scales = scales or row_scales(systems, goal.terms)
     targets = [
         (jnp.einsum("nkl,nl->nk", rows.slopes, rows.leaves - batch.given) - rows.residual)[:, :, None]
         for rows, batch in zip(systems, batches, strict=True)
@@ -368,20 +362,21 @@ def newton(
     `add(weights, coefficients, share)` gives the weights with `share` of new coefficients [P] added; the rows of `basis` with
     its `state` do not depend on the coefficients.
     """
-    coefficients, least, systems = correction(goal, weights, basis, state, batches)
+    systems = linearised(goal, weights, basis, state, batches)
+    coefficients, least = correction(systems, goal.terms)
     if goal.problem.is_linear or not steps:
         return add(weights, coefficients, 1.0)
-    scales = [np.asarray(row_scales(rows, term)) for rows, term in zip(systems, goal.terms, strict=True)]
+    scales = row_scales(systems, goal.terms)
 
-    def size(candidate: Weights) -> float:
-        values = residuals(goal, candidate, batches)
-        return float(sum(np.sum(np.square(np.asarray(v) * s)) for v, s in zip(values, scales, strict=True)))
+    def size(systems: Sequence[Rows]) -> float:
+        return sum(float(np.sum(np.square(np.asarray(rows.residual) * s))) for rows, s in zip(systems, scales, strict=True))
 
-    now = size(weights)
+    now = size(systems)
     for _ in range(steps):
         for share in (1.0, 0.5, 0.25, 0.1, 0.02):
             trial = add(weights, coefficients, share)
-            new = size(trial)
+            systems = linearised(goal, trial, basis, state, batches)
+            new = size(systems)
             if new < now:
                 break
         else:
@@ -389,5 +384,5 @@ def newton(
         weights, gain, now = trial, new / now, new
         if share == 1.0 and (gain > 0.5 or now < _REACHED * least):
             break
-        coefficients, least, _ = correction(goal, weights, basis, state, batches)
+        coefficients, least = correction(systems, goal.terms)
     return weights

@@ -280,7 +280,7 @@ def _identified(
         return balanced(goal, weights, joint_rows(goal, weights, basis, state, batches), batches, fresh, most)
 
     if start is None:
-        coefficients = correction(goal, weights, basis, state, batches)[0]
+        coefficients = correction(linearised(goal, weights, basis, state, batches), goal.terms)[0]
         weights = weights._replace(state=add_coefficients(basis, state, coefficients, jnp.ones((), setup.dtype)))
         balance, most = weighed(weights, 1.0), 1.0
     else:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .approximation import Approximation, Slabs, Together, empty_run, slab_state, summands, together
+from .approximation import Approximation, OneSlab, Slabs, Together, empty_run, one_slab, slab_state, summands, together
 from .estimate import (
     Draw,
     Estimate,
@@ -48,7 +48,6 @@ from .loss import (
     given_values,
     objective,
     read_leaves,
-    residuals,
     summed_values,
     trainable,
     values_at,
@@ -126,16 +125,15 @@ def trimmed(march: March) -> March:
 
 
 def within_slab(approximation: Approximation, state: Any, k: int) -> list[tuple[Approximation, Any]]:
-    """The summands of an approximation that are not zero in slab k, a run each: what is compiled for one serves all alike."""
+    """The summands of an approximation that are not zero in slab k, a run each."""
     found = []
     for part, own in summands(approximation, state):
-        if isinstance(part, Slabs):
-            tables = own[0]["train"]
-            new, handed = (bool(np.any(np.asarray(tables[name][k]) != 0)) for name in ("coefficients", "carried"))
-            if not (new or handed):
-                continue
-            part = replace(part, own=new)
-        found.append((part, own))
+        if not isinstance(part, Slabs):
+            found.append((part, own))
+            continue
+        (run,), (tables,) = part.runs, own
+        if any(np.any(np.asarray(table[k])) for table in tables["train"].values()):
+            found.append((OneSlab(run, part.axis, part.carry), one_slab(tables, part.axis, k)))
     return found
 
 
@@ -234,7 +232,8 @@ def solve_slab(setup: Setup, march: March, time: Timeline, end: float, near: tup
         fresh, ahead = points(7), slab.solved(weights.state).march
         penalties = any(term.place is not None for term in goal.terms)
         sizes = field_sizes(march.first.problem, values_at_end(ahead, fresh[0].points)) if penalties else None
-        return trainable(weights), relative_residual(goal, weights, fresh, linearised(goal, weights, None, (), fresh), sizes)
+        checks = linearised(goal, weights, slab.basis, slab.state, fresh)
+        return trainable(weights), relative_residual(goal, weights, fresh, checks, sizes)
 
     trained, held_out = setup.journal.piece(("slab", march.features, k, end, near), solved, (trainable(begun), 0.0))
     return slab.solved(with_trained(begun, trained).state, held_out)
@@ -332,13 +331,14 @@ def _error_slab(
         batches = draw(goal, setup.counts(width), (*setup.seed, 2), setup.dtype, slab.place, near)
         found, carried = read(solution, state, batches), read(march.slabs, slab.march.runs, batches)
         systems = linearised(goal, weights, slab.basis, slab.state, with_given(batches, *found, *carried))
-        scales = [row_scales(rows, term) for rows, term in zip(systems, goal.terms, strict=True)]
+        scales = row_scales(systems, goal.terms)
         after = given_residuals(goal, with_given(batches, *read(solution, moved, batches)))
         before = given_residuals(goal, with_given(batches, *found, *read(march.slabs, shaking.march.runs, batches)))
-        targets = [jnp.stack([-rows.residual, a - b], axis=2) for rows, a, b in zip(systems, after, before, strict=True)]
+        pairs = zip(systems, after, before, strict=True)
+        targets = [np.stack([-np.asarray(rows.residual), np.subtract(a, b)], axis=2) for rows, a, b in pairs]
         coefficients, rounding = least_squares([rows.matrix for rows in systems], targets, scales)[0].T
 
-        fresh = draw(goal, setup.counts(width // 4), (*setup.seed, 3), setup.dtype, slab.place, near)
+        fresh = draw(goal, setup.counts(width), (*setup.seed, 3), setup.dtype, slab.place, near)
         fresh = with_given(fresh, *read(solution, state, fresh))
         alone = given_residuals(goal, fresh)
         fresh = with_given(fresh, *read(march.slabs, slab.march.runs, fresh))
@@ -346,7 +346,8 @@ def _error_slab(
         whole = np.hypot(residual_norm([rows.residual for rows in checks], scales), residual_norm(alone, scales))
         left = full = residual_norm([rows.residual + rows.matrix @ coefficients for rows in checks], scales)
         if not setup.problem.is_linear:
-            full = residual_norm(residuals(goal, Weights(with_added(coefficients), {}), fresh), scales)
+            ahead = linearised(goal, Weights(with_added(coefficients), {}), slab.basis, slab.state, fresh)
+            full = residual_norm([rows.residual for rows in ahead], scales)
         return coefficients, rounding, float(whole), left, full
 
     def with_added(coefficients: Array) -> tuple:
