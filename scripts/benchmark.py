@@ -16,11 +16,8 @@ import argparse
 import inspect
 import json
 import math
-import os
-import platform
 import resource
 import shutil
-import subprocess
 import sys
 import warnings
 from collections import Counter
@@ -30,13 +27,12 @@ from statistics import median
 from typing import Any
 
 import jax
+from _measuring import DOCS, PATIENCE, judged, markdown, sentences, this_machine, told, worst
 
 import pinn
 import problems
 
 RECORDS = Path(__file__).with_name("records.json")  # the best published errors
-DOCS = Path(__file__).parents[1] / "docs"
-PATIENCE = 5, 300  # times the limit and seconds, after which a solve is ended from outside
 DOTS = 50  # of a picture an inch
 HEADS = {
     "problem": "---",
@@ -107,15 +103,9 @@ def run_all(names: Iterable[str], keys: int, limit: float, folder: Path) -> list
 
 def in_own_process(name: str, key: int, limit: float, folder: Path) -> dict[str, Any]:
     """One run; where the process fails, why it did."""
-    command = [sys.executable, __file__, name, "--measure", str(key), "--time-limit", str(limit), "--output", str(folder)]
-    failed = {"name": name, "key": key, "limit": limit}
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE[0] * limit + PATIENCE[1])
-    except subprocess.TimeoutExpired as error:
-        return failed | {"failed": f"had not ended after {error.timeout:.0f} s"}
-    if done.returncode != 0:
-        return failed | {"failed": (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]}
-    return json.loads(done.stdout.splitlines()[-1])
+    command = [__file__, name, "--measure", str(key), "--time-limit", str(limit), "--output", str(folder)]
+    run = next(told(command, PATIENCE[0] * limit + PATIENCE[1]))
+    return {"name": name, "key": key, "limit": limit} | run
 
 
 def measure(name: str, key: int, limit: float, folder: Path) -> dict[str, Any]:
@@ -139,11 +129,7 @@ def measure(name: str, key: int, limit: float, folder: Path) -> dict[str, Any]:
         "name": name,
         "key": key,
         "limit": limit,
-        "true": {field: error.relative_l2 for field, error in solution.errors().fields.items()},
-        "estimate": solution.error_estimate,
-        "trust": solution.trust.name.lower(),
-        "reason": solution.trust_reason,
-        "status": solution.status.name.lower(),
+        **judged(solution),
         "seconds": solution.seconds,
         "compiling": compiled,
         "memory": memory / (1024 if sys.platform == "linux" else 1024**2),
@@ -155,7 +141,7 @@ def measure(name: str, key: int, limit: float, folder: Path) -> dict[str, Any]:
             }
             for unknown, found in solution.parameters.items()
         },
-        "warnings": [str(warning.message) for warning in caught if issubclass(warning.category, pinn.PinnWarning)],
+        "warnings": sentences(caught),
     }
 
 
@@ -165,12 +151,6 @@ def shown(run: dict[str, Any]) -> str:
         return f"{start}  failed: {run['failed']}"
     true, estimate = worst(run["true"]), worst(run["estimate"])
     return f"{start}  true {true:.1e}  estimated {estimate:.1e}  {run['trust']}  {run['seconds']:.0f} s"
-
-
-def worst(errors: dict[str, float]) -> float:
-    """The largest error of the fields; NaN where none is known, or one is undefined."""
-    values = list(errors.values()) or [math.nan]
-    return math.nan if any(math.isnan(value) for value in values) else max(values)
 
 
 def summary(name: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -232,13 +212,12 @@ def unknowns(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def write(rows: list[dict[str, Any]], numbers: list[dict[str, Any]], limit: float, folder: Path) -> None:
     """The tables as Markdown, to the terminal too, and as JSON."""
-    machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count(), "jax": jax.__version__}
+    machine = this_machine()
     lines = [f"Plain `pinn.solve(problem, time_limit={limit:g})`, float64, {machine['cores']} cores, jax {jax.__version__}.", ""]
-    lines += ["| " + " | ".join(HEADS) + " |", "|" + "|".join(HEADS.values()) + "|"]
-    lines += ["| " + " | ".join(_cell(head, row[head]) for head in HEADS) + " |" for row in rows]
+    lines += markdown(HEADS, [[_cell(head, row[head]) for head in HEADS] for row in rows])
     if numbers:
-        lines += ["", "| " + " | ".join(numbers[0]) + " |", "|" + "|".join("---" for _ in numbers[0]) + "|"]
-        lines += ["| " + " | ".join(_cell(head, value) for head, value in line.items()) + " |" for line in numbers]
+        cells = [[_cell(head, value) for head, value in line.items()] for line in numbers]
+        lines += ["", *markdown(dict.fromkeys(numbers[0], "---"), cells)]
     lines += [f"\n{row['problem']} failed: {reason}" for row in rows for reason in dict.fromkeys(row["failed"])]
     print("\n".join(lines))
     (folder / "problems.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
