@@ -82,9 +82,9 @@ def test_it_continues_where_it_was_and_survives_a_lost_process(monkeypatch, tmp_
 
 
 def test_what_a_process_tells_before_it_fails_or_hangs():
-    dies = "print('{\\"true\\": 1}'); print('noise'); raise SystemExit('no memory')"
+    dies = 'print(\'{"true": 1}\'); print("noise"); raise SystemExit("no memory")'
     assert list(told(["-c", dies], 60)) == [{"true": 1}, {"failed": "no memory"}]
-    hangs = "print('{\\"true\\": 1}', flush=True); import time; time.sleep(60)"
+    hangs = "print('{\"true\": 1}', flush=True); import time; time.sleep(60)"
     assert list(told(["-c", hangs], 2)) == [{"true": 1}, {"failed": "had not ended after 2 s"}]
 
 
