@@ -28,6 +28,7 @@ from .conditions import Condition, Data, Dirichlet, Initial, InitialVelocity, Ne
 from .deeponet import DeepONet, Harmonics, LocalDeepONet, ModifiedDeepONet, OperatorNetwork, PODTrunk
 from .defaults import Plan, recommend
 from .derivatives import gaussian, gelu, nested_grad, nested_jvp, relu, sigmoid, silu, sin, softplus, tanh, taylor
+from .diagnosis import Diagnosis, LayerDiagnosis, diagnose
 from .domains import Ball, Box, Disk, Domain, Interval
 from .errors import AccuracyWarning, CheckpointWarning, PinnError, PinnWarning, ProblemWarning, WellPosednessWarning
 from .estimate import Trust
@@ -61,6 +62,7 @@ __all__ = [
     "Data",
     "DeepONet",
     "DenseBranch",
+    "Diagnosis",
     "Dirichlet",
     "Disk",
     "Domain",
@@ -70,6 +72,7 @@ __all__ = [
     "InitialVelocity",
     "Integral",
     "Interval",
+    "LayerDiagnosis",
     "Layout",
     "LocalDeepONet",
     "ModifiedDeepONet",
@@ -107,6 +110,7 @@ __all__ = [
     "check",
     "curl",
     "d",
+    "diagnose",
     "div",
     "gauss_newton",
     "gaussian",

@@ -28,6 +28,7 @@ LINE = (
     "derivatives",
     "steep",
     "networks",
+    "diagnosis",
     "methods",
     "devices",
     "checkpoint",
