@@ -26,15 +26,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, export
+from jax import Array
 
 from .algebra import Difference, Intersection, Product, Union
 from .approximation import Slabs, Sum, Together, slab_state
 from .checkpoint import alike, is_key, plain
 from .choices import Choice, Choices
 from .domains import Ball, Box, Disk, Domain, Interval
-from .errors import CheckpointError, SolutionError, listing
+from .errors import CheckpointError, listing
 from .estimate import Trust
+from .exporting import serialized
 from .fingerprint import fingerprint
 from .history import History, Record, Status
 from .networks import describe
@@ -42,7 +43,6 @@ from .plane import Ellipse, Polygon
 
 FORMAT = 1  # of the folder; a newer one is refused
 CARD, ARRAYS, VALUES, SUMS = "solution.json", "arrays.npz", "values.stablehlo", "SHA256SUMS"
-PLATFORMS = ("cpu", "cuda", "tpu")
 
 
 def save(solution: Any, path: str | Path) -> None:
@@ -187,18 +187,8 @@ def _exported(solution: Any, weights: Mapping[str, np.ndarray]) -> bytes:
         found = filled("weights", solution.weights, arrays)
         return jax.vmap(lambda point: solution.goal.values(found, point))(points)
 
-    shape = export.symbolic_shape(f"n, {solution.problem.domain.dimension}")
-    points = jax.ShapeDtypeStruct(shape, solution.setup.dtype)
     shapes = {name: jax.ShapeDtypeStruct(array.shape, array.dtype) for name, array in weights.items()}
-    try:
-        with jax.default_matmul_precision("highest"):
-            exported = export.export(jax.jit(values), platforms=PLATFORMS)(shapes, points)
-            return bytes(exported.serialize(vjp_order=2))
-    except (ValueError, NotImplementedError) as error:
-        raise SolutionError(
-            f"The network cannot be saved as a function for {listing(PLATFORMS)}: {error}. Build it from jax.numpy operations, "
-            "without calls back into Python."
-        ) from error
+    return serialized(values, solution.problem.domain.dimension, solution.setup.dtype, shapes)
 
 
 # --- the card --------------------------------------------------------------------------------------------------------

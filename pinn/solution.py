@@ -249,6 +249,16 @@ class Solution:
 
         saving.save(self, path)
 
+    def export(self, path: str | Path) -> None:
+        """Write the fields as one compiled function, points [n, d] -> [n, F], that runs with JAX alone on any platform.
+
+        Loaded by `jax.export.deserialize(bytearray(open(path, "rb").read())).call`; in float64 after
+        `jax.config.update("jax_enable_x64", True)`.
+        """
+        from . import exporting
+
+        exporting.export(self, path)
+
     def __repr__(self) -> str:
         worst = max(self.error_estimate.values())
         known = f"estimated error {worst:.1e} ({self.trust.name.lower()})"

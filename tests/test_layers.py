@@ -68,6 +68,7 @@ LINE = (
     "slabs",
     "marching",
     "fingerprint",
+    "exporting",
     "saving",
     "solution",
     "starting",
