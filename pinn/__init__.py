@@ -43,6 +43,7 @@ from .operators import at, curl, d, div, grad, integral, laplacian
 from .phases import Phase
 from .plane import Ellipse, Polygon
 from .problem import Parameter, Problem
+from .regions import Interface
 from .ridge import RidgeBranch
 from .solution import Solution
 from .solve import solve
@@ -71,6 +72,7 @@ __all__ = [
     "Initial",
     "InitialVelocity",
     "Integral",
+    "Interface",
     "Interval",
     "LayerDiagnosis",
     "Layout",

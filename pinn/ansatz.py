@@ -120,11 +120,16 @@ def wrap(
     scale: Array,
     engine: Engine,
     steps: Array | None = None,
+    box: np.ndarray | None = None,
 ) -> tuple[Ansatz, State]:
-    """An ansatz around a network, and its weights, the trained ones apart from the frozen."""
+    """An ansatz around a network, and its weights, the trained ones apart from the frozen.
+
+    `box` [2, d], lower ends and widths, is where the network is at home: the whole domain where none is given.
+    """
     graph, train, frozen = nnx.split(network, nnx.Param, ...)
-    box = jnp.asarray([exact.lower, np.subtract(exact.upper, exact.lower)], scale.dtype)
-    weights = {"train": nnx.to_pure_dict(train), "frozen": nnx.to_pure_dict(frozen), "scale": scale, "box": box}
+    box = np.array([exact.lower, np.subtract(exact.upper, exact.lower)]) if box is None else box
+    weights = {"train": nnx.to_pure_dict(train), "frozen": nnx.to_pure_dict(frozen), "scale": scale}
+    weights["box"] = jnp.asarray(box, scale.dtype)
     weights["steps"] = tables((), scale.dtype) if steps is None else steps
     return _ansatz(fields, axes, graph, encoding, exact, engine), weights
 

@@ -132,7 +132,8 @@ def _draw(
     setup: Setup, goal: Objective, weights: Weights, family: Family, width: int, exact: Exact, points: Array, index: int
 ) -> Draw:
     found = _defect(setup, goal, weights, family, width, exact, index)
-    values, noise = (np.asarray(values_at(found.basis, state, points)) for state in (found.state, found.noise))
+    both = (values_at(found.basis, state, points) for state in (found.state, found.noise))
+    values, noise = (np.asarray(setup.problem.folded(points, each)) for each in both)
     return Draw(found.basis, found.state, values, ROUNDING * root_mean_squares(noise), found.rho, found.nl)
 
 

@@ -22,7 +22,8 @@ from .check import faces
 from .conditions import Dirichlet, Initial, InitialVelocity, Periodic
 from .derivatives import Smooth, nested_jvp
 from .frames import arguments
-from .problem import Problem, Term
+from .problem import Problem
+from .terms import Term
 from .values import Value, value_at
 
 _DEEP = 3  # coordinates with given faces that G interpolates between

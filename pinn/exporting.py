@@ -53,7 +53,7 @@ def export(solution: Any, path: str | Path) -> None:
 
     Raises:
         CheckpointError: the file cannot be written; what was there is unchanged.
-        SolutionError: the network cannot be exported, since it calls back into Python.
+        SolutionError: the network cannot be exported, since it calls back into Python; or the domain has several regions.
 
     Example:
         >>> import tempfile
@@ -66,6 +66,12 @@ def export(solution: Any, path: str | Path) -> None:
         >>> round(float(y(jnp.array([[1.0]]))[0, 0]), 9)
         0.367879441
     """
+
+    if solution.problem.regions is not None:
+        raise SolutionError(
+            "A solution on several regions cannot be exported: which of them a point is in is asked of the domain, in Python. "
+            "Write it with solution.save(path), which pinn.load(path) reads."
+        )
 
     def values(points: Array) -> Array:
         return jax.vmap(lambda point: solution.goal.values(solution.weights, point))(points)

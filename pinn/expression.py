@@ -37,6 +37,7 @@ class Expression:
         coordinates: names, in the domain's order.
         fields: names, each with the coordinates that it depends on.
         extras: an example value of each constant, parameter, `normal` or data column.
+        alias: the fields' names by those that the function asks for, where these differ.
 
     Attributes:
         leaves: the derivatives that it reads.
@@ -51,10 +52,15 @@ class Expression:
     """
 
     def __init__(
-        self, function: Callable, coordinates: Sequence[str], fields: Mapping[str, tuple[str, ...]], extras: Mapping[str, object]
+        self,
+        function: Callable,
+        coordinates: Sequence[str],
+        fields: Mapping[str, tuple[str, ...]],
+        extras: Mapping[str, object],
+        alias: Mapping[str, str] | None = None,
     ):
         self.function, self.name = function, name_of(function)
-        self.coordinates, self.fields = tuple(coordinates), dict(fields)
+        self.coordinates, self.fields, self.alias = tuple(coordinates), dict(fields), dict(alias or {})
         dtype = jnp.result_type(float)
         self._point = jnp.full(len(self.coordinates), 0.5, dtype)
         self._extras = {name: jnp.asarray(value) for name, value in extras.items()}
@@ -135,11 +141,12 @@ class Expression:
     def _values(self, point: Array, leaves: Array, extras: Mapping[str, Array]) -> list[Array]:
         table = {leaf: leaves[slot].reshape(self.shapes[leaf.site]) for leaf, slot in self.slots.items()}
         out = run(self.function, self._frame(point, table.__getitem__, extras))
-        return [jnp.asarray(value, leaves.dtype) for value in _flat(out)[1]]
+        return [jnp.asarray(value, leaves.dtype) for value in components(out)[1]]
 
     def _frame(self, point: Array, read: Callable, extras: Mapping[str, Array], **options) -> Frame:
         coordinates = tuple(point[i] for i in range(len(self.coordinates)))
-        return Frame(Scope(self.coordinates, self.fields, extras), self.function, coordinates, read, **options)
+        scope = Scope(self.coordinates, self.fields, extras, alias=self.alias)
+        return Frame(scope, self.function, coordinates, read, **options)
 
     def _visit(self, point: Array, placeholder: Array, extras: Mapping[str, Array]) -> dict[Site, tuple]:
         frame = self._frame(point, lambda _: jnp.array(placeholder), extras, locating=True)
@@ -159,7 +166,7 @@ class Expression:
             frame = self._frame(point, read, extras, checking=True)
             out = run(self.function, frame)
             self.asked = frozenset(frame.scope.asked)
-            names, values = _flat(out)
+            names, values = components(out)
             if not names:
                 raise ResidualError(f"{self.name}() returns nothing: an empty {type(out).__name__}.")
             labels.extend(names)
@@ -228,7 +235,8 @@ class Expression:
             )
 
 
-def _flat(out: object) -> tuple[list[str], list]:
+def components(out: object) -> tuple[list[str], list]:
+    """A label and a value for each scalar that a residual returned: by its name in a dict, its number in a tuple."""
     if isinstance(out, Mapping):
         return [str(name) for name in out], list(out.values())
     if isinstance(out, tuple | list):

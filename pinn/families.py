@@ -124,19 +124,19 @@ def feature_ansatz(
     problem: Problem, exact: Exact, family: Family, count: int, seed: Sequence[int], dtype: Any
 ) -> tuple[Together, tuple]:
     """An approximation of all fields by random features with zero coefficients, and its state."""
-    lower, upper = problem.domain.bounds
     parts, states = [], []
-    for i, (axes, fields) in enumerate(problem.groups().items()):
+    for i, (axes, fields, lower, upper) in enumerate(problem.groups()):
         periodic, own = tuple(exact.periodic[axis] for axis in axes), family.for_axes(axes)
         places = tuple(axes.index(steep.axis) for steep in own.steep)
         encoding = Encoding(lower[list(axes)], upper[list(axes)], periodic, family.activation is sin, places)
         kernel, bias = draw_features(encoding, own, count, [*seed, i])
         network = Features(kernel, bias, len(fields), family.activation, dtype)
         steps = tables(own.steep, dtype)
-        part, state = wrap(network, fields, axes, encoding, exact, jnp.ones(len(fields), dtype), taylor, steps)
+        box = np.stack([lower, upper - lower])
+        part, state = wrap(network, fields, axes, encoding, exact, jnp.ones(len(fields), dtype), taylor, steps, box)
         parts.append(part)
         states.append(state)
-    return together(problem.fields, tuple(parts)), tuple(states)
+    return together(problem.unknowns, tuple(parts)), tuple(states)
 
 
 def candidates(dimension: int) -> list[Family]:

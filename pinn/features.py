@@ -28,7 +28,8 @@ from .families import Drawn, Family, feature_ansatz
 from .frames import Leaf
 from .journal import NOTHING, Journal
 from .loss import Batch, Objective, Weights, draw, field_values, objective, start_unknown, trainable, with_trained
-from .problem import Problem, Term
+from .problem import Problem
+from .terms import Term
 
 _CHUNK = 2048  # points linearised at a time: smaller ones compile twice as long and run no faster
 _RIDGE = 1e-14  # Tikhonov tail, relative to unit columns: decides among solutions that fit equally well
@@ -236,9 +237,9 @@ def term_sizes(
 
 
 def field_sizes(problem: Problem, values: Array) -> dict[str, float]:
-    """Root mean square of each field, from values [n, F]."""
-    sizes = np.sqrt(np.mean(np.square(np.asarray(values)), axis=0))
-    return dict(zip(problem.fields, sizes.tolist(), strict=True))
+    """Root mean square of each field, from values [n, F]; for each unknown that of the field that it is a part of."""
+    sizes = dict(zip(problem.fields, np.sqrt(np.mean(np.square(np.asarray(values)), axis=0)).tolist(), strict=True))
+    return sizes if problem.regions is None else {name: sizes[field] for name, field in problem.regions.unknowns.items()}
 
 
 def coarse_sizes(setup: Setup) -> dict[str, float]:
@@ -275,8 +276,9 @@ class Setup:
 
     def counts(self, width: int) -> dict[str, int]:
         """Points for so many features a field: inside, and on each condition."""
-        fields, equations = len(self.problem.fields), len(self.problem.equations)
-        inside = max(int(self.oversampling * width * fields / equations), 50)
+        unknowns, equations = len(self.problem.unknowns), len(self.problem.equations)
+        regions = 1 if self.problem.regions is None else len(self.problem.regions.names)
+        inside = max(int(self.oversampling * width * regions * unknowns / equations), 50)
         d = self.problem.domain.dimension
         on = int(4 * inside ** ((d - 1) / d)) if d > 1 else 1
         return {"equation": whole_chunks(inside), "condition": whole_chunks(on)}

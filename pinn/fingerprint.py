@@ -17,7 +17,9 @@ from jax import Array
 
 from .errors import CheckpointError, listing
 from .integrals import Across
-from .problem import Problem, Term
+from .problem import Problem
+from .regions import inside
+from .terms import Term
 from .values import Points
 
 _PROBES = 8  # points at which terms are evaluated
@@ -91,6 +93,7 @@ def _values(problem: Problem, term: Term) -> np.ndarray:
         known |= {name: column[0] for name, column in place.sample(domain, 1, (0,))[1].items()}
     elif place is not None:
         known["normal"] = np.array([_number("normal", name) for name in domain.spatial])
+    known |= {inside(region): 1.0 for region in term.regions.names} if term.regions else {}
     extras = {name: jnp.asarray(value) for name, value in known.items()}
     lower, upper = domain.bounds
     share = [[_number("share", i, name) - 0.5 for name in domain.coordinates] for i in range(_PROBES)]

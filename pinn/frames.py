@@ -80,10 +80,11 @@ class Scope:
     fields: Mapping[str, tuple[str, ...]]  # each with the coordinates that it depends on
     extras: Mapping[str, Array] = field(default_factory=dict)  # constants, parameters, normal, data columns
     asked: set[str] = field(default_factory=set, compare=False)  # every name that a function has asked for
+    alias: Mapping[str, str] = field(default_factory=dict)  # names by which functions ask for fields that have others
 
     def describe(self) -> str:
         return (
-            f"this problem has fields {listing(self.fields)}, coordinates {listing(self.coordinates)}, "
+            f"this problem has fields {listing(self.alias or self.fields)}, coordinates {listing(self.coordinates)}, "
             f"constants and parameters {listing(self.extras)}"
         )
 
@@ -331,14 +332,15 @@ def run(fn: Callable, frame: Frame):
     scope, inputs = frame.scope, {}
     for name in arguments(fn):
         scope.asked.add(name)
-        if name in scope.fields:
-            inputs[name] = frame.remember(value_of(Node(name), frame), Node(name))
+        if scope.alias.get(name, name) in scope.fields:
+            node = Node(scope.alias.get(name, name))
+            inputs[name] = frame.remember(value_of(node, frame), node)
         elif name in scope.coordinates:
             inputs[name] = frame.point[scope.coordinates.index(name)]
         elif name in scope.extras:
             inputs[name] = scope.extras[name]
         else:
-            known = [*scope.fields, *scope.coordinates, *scope.extras]
+            known = [*(scope.alias or scope.fields), *scope.coordinates, *scope.extras]
             raise ResidualError(f"{name_of(fn)}() asks for {name!r}; {scope.describe()}.{suggestion(name, known)}")
     token = _frame.set(frame)
     try:

@@ -42,7 +42,8 @@ from .features import (
     triangle,
 )
 from .loss import Batch, Objective, Weights, by_chunks, draw, objective, residuals
-from .problem import Problem, Term
+from .problem import Problem
+from .terms import Term
 from .values import Points
 
 _HEAVIEST = 1e3  # how much smaller the equations' deviations may be than the readings' noise, both relative

@@ -34,6 +34,7 @@ from .networks import Encoding, rebuild
 from .operator_learning import OperatorProblem, OperatorSolution
 from .operator_learning import saving as operators
 from .problem import Problem
+from .regions import Regions
 from .saving import ARRAYS, CARD, SUMS, VALUES, account, arrays_of, card_of, checksums, domain_from, filled, floats
 from .solution import ErrorReport, FieldError, Found, Solution, points_of
 from .steep import STEPS, Steep
@@ -100,6 +101,7 @@ class Outline:
     fields: tuple[str, ...]
     equations: tuple[str, ...]
     domain: Domain
+    regions: Regions | None = None
     terms: tuple = ()
     reference: None = None
 
@@ -150,7 +152,11 @@ class Loaded:
         """
         points, shape, traced = points_of(self.problem.domain, self.dtype, coordinates)
         fields = self.problem.fields
-        values = self.function(points) if len(points) else jnp.zeros((0, len(fields)), self.dtype)
+        regions = self.problem.regions
+        values = (
+            self.function(points) if len(points) else jnp.zeros((0, len(regions.unknowns if regions else fields)), self.dtype)
+        )
+        values = regions.blanked(points, regions.folded(points, values)) if regions else values
         columns = {name: values[:, i].reshape(shape) for i, name in enumerate(fields)}
         out = columns if traced else {name: np.asarray(column)[()] for name, column in columns.items()}
         return out if len(out) > 1 else out[fields[0]]
@@ -215,7 +221,10 @@ def _parts(files: Mapping[str, bytes]) -> tuple[dict[str, Any], dict[str, np.nda
 
 def _loaded(path: Path, card: Mapping[str, Any], arrays: Mapping[str, np.ndarray], values: bytes) -> Loaded:
     known = card["problem"]
-    outline = Outline(known["name"], tuple(known["fields"]), tuple(known["equations"]), domain_from(known["domain"]))
+    parts = known.get("regions")
+    regions = parts and Regions({name: domain_from(part) for name, part in parts["domains"].items()}, parts["lives"])
+    domain = domain_from(known["domain"])
+    outline = Outline(known["name"], tuple(known["fields"]), tuple(known["equations"]), domain, regions)
     weights = {name: jnp.asarray(array) for name, array in arrays.items() if name.startswith("weights/")}
     function = _function(values, weights, card["versions"]["jax"])
     return Loaded(
@@ -281,7 +290,7 @@ def _solution(card: Mapping[str, Any], arrays: Mapping[str, np.ndarray], problem
         )
     time = timeline(problem, exact)
     later = exact if time is None else exact.started(time.axis, time.orders, time.initial)
-    builder = _Builder(problem.fields, exact, later, dtype, network)
+    builder = _Builder(problem.unknowns, exact, later, dtype, network)
     approximation, state = builder.approximation(card["approximation"])
     weights = filled("weights", Weights(state, start_unknown(problem, dtype)), arrays)
     corrected = None

@@ -23,8 +23,9 @@ from .approximation import Approximation, State, lifted, read, summands
 from .boundaries import Surface
 from .exact import Exact
 from .expression import Expression
-from .problem import Problem, Term
+from .problem import Problem
 from .steep import Steep
+from .terms import Term
 
 _CHUNK = 256  # rows
 _NEAR = 0.7  # share of the points that steep coordinates draw to them
@@ -186,7 +187,7 @@ def batch_at(
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def _given(problem: Problem, exact: Exact, expression: Expression, points: Array, columns: dict[str, Array]) -> Array:
     constants = {name: jnp.asarray(value, points.dtype) for name, value in problem.known().items()}
-    return jax.vmap(lambda p, c: lifted(exact, expression, problem.fields, constants | c, p))(points, columns)
+    return jax.vmap(lambda p, c: lifted(exact, expression, problem.unknowns, constants | c, p))(points, columns)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -200,7 +201,8 @@ def residuals(objective: Objective, weights: Weights, batches: Sequence[Batch]) 
 
 def field_values(goal: Objective, weights: Weights, points: Array) -> Array:
     """The fields at points, [n, F], summand by summand."""
-    return given_values(goal, weights.unknown, points) + summed_values(goal.approximation, weights.state, points)
+    found = given_values(goal, weights.unknown, points) + summed_values(goal.approximation, weights.state, points)
+    return goal.problem.folded(points, found)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -217,7 +219,7 @@ def given_values(goal: Objective, unknown: Mapping[str, Array], points: Array) -
 @partial(jax.jit, static_argnums=(0, 1))
 def _given_values(problem: Problem, exact: Exact, unknown: dict[str, Array], points: Array) -> Array:
     extras = _extras(problem, unknown, points.dtype)
-    return by_chunks(lambda p: exact.values(problem.fields, p, extras), points)
+    return by_chunks(lambda p: exact.values(problem.unknowns, p, extras), points)
 
 
 def expression_values(goal: Objective, expression: Expression, weights: Weights, batch: Batch) -> Array:

@@ -6,27 +6,24 @@ import keyword
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import sampling
-from .boundaries import TIME, Patch, Surface
-from .check import Report, check, faces, missing_conditions
-from .conditions import Condition, Data, Dirichlet, Initial, InitialVelocity, Neumann
+from .boundaries import Patch, Surface
+from .check import Report, check, missing_conditions
+from .conditions import Condition, Dirichlet, Initial, InitialVelocity, Neumann
 from .domains import RESERVED, Domain
-from .errors import DomainError, ProblemError, WellPosednessWarning, listing
-from .expression import Expression
-from .frames import arguments
-from .integrals import Across
-from .operators import SPLIT
+from .errors import ProblemError, WellPosednessWarning, listing
 from .pieces import fixed_points
 from .references import Reference
-from .values import Points, Setting
-
-_SPLITS = 61  # tells the seed of the integrals' rules from that of the points
+from .regions import regions_of
+from .terms import condition_terms, equation_term, named_apart
+from .values import Setting
 
 
 @dataclass(frozen=True)
@@ -56,38 +53,13 @@ class Parameter:
             raise ProblemError(f"Parameter(positive=True) needs a positive number to start from; got {self.initial!r}.")
 
 
-@dataclass(frozen=True, eq=False)
-class Term:
-    """One set of points and the expression that vanishes there: the equations inside, or one condition.
+class Group(NamedTuple):
+    """Unknowns that share a network: those of the same coordinates, in the same region, and the box around that."""
 
-    `place` is None for the inside of the domain.
-    """
-
-    name: str
-    expression: Expression
-    place: Surface | Points | Across | None = None
-    condition: Condition | None = None
-
-    def sample(self, domain: Domain, count: int, seed: Sequence[int]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Points [n, d], and what else the expression may ask for at each: `normal` [n, s], or data columns [n].
-
-        Given points are all taken, and isolated ends once each, whatever the count. Integrals get their rule with each point.
-        """
-        points, columns = self._drawn(domain, count, seed)
-        if self.expression.integrates:
-            columns[SPLIT] = sampling.generator([*seed, _SPLITS]).uniform(0.4, 0.6, len(points))
-        return points, columns
-
-    def _drawn(self, domain: Domain, count: int, seed: Sequence[int]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        if self.place is None:
-            return sampling.interior(domain, count, seed), {}
-        if isinstance(self.place, Across):
-            return self.place.sample(domain, count, seed)
-        if isinstance(self.place, Points):
-            columns = dict(self.place.columns)
-            return np.stack([columns.pop(name) for name in domain.coordinates], axis=1), columns
-        points, normals = sampling.boundary(domain, self.place, count, seed)
-        return points, {"normal": normals}
+    axes: tuple[int, ...]
+    fields: tuple[str, ...]
+    lower: np.ndarray  # [d]
+    upper: np.ndarray  # [d]
 
 
 class Problem:
@@ -95,9 +67,10 @@ class Problem:
 
     Args:
         fields: the unknown functions: "u", "u v p", or {"u": "t x", "k": "x"} where some depend on fewer coordinates.
-        domain: where they live; the names of its coordinates are the names that residuals use.
+        domain: where they live; the names of its coordinates are the names that residuals use. Several regions are given by
+            name, {"in": a, "out": b}; fields live in those whose residual reads them, and `Interface` ties them between two.
         residual: a function at one point that vanishes for the solution. It asks by name for fields, coordinates, constants
-            and parameters, and returns a scalar, a tuple, or a dict of scalars by equation.
+            and parameters, and returns a scalar, a tuple, or a dict of scalars by equation; one for each of several regions.
         conditions: what holds on the boundary, at the start, or at data.
         constants: known numbers that residuals and values may ask for.
         parameters: unknown numbers, `Parameter(initial)`.
@@ -128,42 +101,43 @@ class Problem:
         self,
         *,
         fields: str | Sequence[str] | Mapping[str, str | Sequence[str]],
-        domain: Domain,
-        residual: Callable,
+        domain: Domain | Mapping[str, Domain],
+        residual: Callable | Mapping[str, Callable],
         conditions: Sequence[Condition],
         constants: Mapping[str, float] | None = None,
         parameters: Mapping[str, Parameter] | None = None,
         reference: Callable | None = None,
         name: str | None = None,
     ):
-        if not isinstance(domain, Domain):
-            raise ProblemError(f"domain= needs a domain such as Interval(x=(0, 1)) or Box(t=(0, 1), x=(-1, 1)); got {domain!r}.")
-        if not callable(residual):
-            raise ProblemError(f"residual= needs a function of fields and coordinates; got {residual!r}.")
         if not isinstance(name, str | None):
             raise ProblemError(f"name= needs a string, for tables and folders; got {name!r}.")
-        self.domain, self.residual, self.name = domain, residual, name or "problem"
-        self.depends = _fields(fields, domain.coordinates)
-        self.fields = tuple(self.depends)
+        self.domain, self.residual, self.name = _whole(domain), residual, name or "problem"
+        depends = _fields(fields, self.domain.coordinates)
+        self.fields = tuple(depends)
         self.constants = {n: _constant(n, value) for n, value in _named_values("constants", constants).items()}
         self.parameters = {n: _parameter(n, value) for n, value in _named_values("parameters", parameters).items()}
-        _check_names(domain.coordinates, self.fields, self.constants, self.parameters)
+        _check_names(self.domain.coordinates, self.fields, self.constants, self.parameters)
         self.conditions = _conditions(conditions)
         extras = self.known()
-        equation = Term("equation", Expression(residual, domain.coordinates, self.depends, extras))
-        unused = [field for field in self.fields if field not in equation.expression.orders()]
+        self.regions = regions_of(domain, residual, depends, extras) if isinstance(domain, Mapping) else None
+        parts = self.regions.unknowns if self.regions else dict.fromkeys(self.fields)
+        self.depends = {name: depends[field or name] for name, field in parts.items()}
+        equation = equation_term(residual, self.regions, self.domain, self.depends, extras)
+        self.orders = equation.expression.orders()
+        read = self.regions.lives if self.regions else self.orders
+        unused = [field for field in self.fields if field not in read]
         if unused:
             raise ProblemError(
                 f"The residual does not use the fields {listing(unused)}: nothing determines them inside the domain."
             )
-        self.orders = equation.expression.orders()
-        setting = Setting(domain, self.fields, self.orders, tuple(extras))
-        self.terms = _named_apart(equation, *(_term(condition, setting, self.depends, extras) for condition in self.conditions))
+        setting = Setting(self.domain, self.fields, self.orders, tuple(extras), self.regions)
+        terms = [term for condition in self.conditions for term in condition_terms(condition, setting, self.depends, extras)]
+        self.terms = named_apart(equation, *terms)
         _check_parameters(self)
         _check_twice(self)
-        self.reference = Reference(reference, domain.coordinates, self.fields) if reference is not None else None
+        self.reference = Reference(reference, self.domain.coordinates, self.fields) if reference is not None else None
         if self.reference is not None:
-            self.reference.check(sampling.interior(domain, 16, 0))
+            self.reference.check(sampling.interior(self.domain, 16, 0))
         for fault in missing_conditions(self):
             warnings.warn(f"{self.name}: {fault}", WellPosednessWarning, stacklevel=2)
 
@@ -171,13 +145,27 @@ class Problem:
         """The constants, and the parameters where their search starts."""
         return self.constants | {name: parameter.initial for name, parameter in self.parameters.items()}
 
-    def groups(self) -> dict[tuple[int, ...], tuple[str, ...]]:
-        """The fields by the axes that they depend on: those of one group share a network."""
-        found: dict[tuple[int, ...], tuple[str, ...]] = {}
-        for field, names in self.depends.items():
-            axes = tuple(self.domain.coordinates.index(name) for name in names)
-            found[axes] = (*found.get(axes, ()), field)
-        return found
+    @property
+    def unknowns(self) -> tuple[str, ...]:
+        """The functions that are approximated: the fields, or the parts of them in each region."""
+        return tuple(self.depends)
+
+    def groups(self) -> tuple[Group, ...]:
+        """The unknowns by the axes that they depend on and the region where they live: those of one group share a network."""
+        found: dict[tuple, list[str]] = {}
+        for name, names in self.depends.items():
+            axes = tuple(self.domain.coordinates.index(c) for c in names)
+            home = self.domain if self.regions is None else self.regions.home(name)
+            found.setdefault((axes, home), []).append(name)
+        return tuple(Group(axes, tuple(fields), *home.bounds) for (axes, home), fields in found.items())
+
+    def folded(self, points: Any, values: Any) -> Any:
+        """The fields [n, F] at points [n, d], from the values of all unknowns there, [n, U]."""
+        return values if self.regions is None else self.regions.folded(points, values)
+
+    def columns(self, points: Any) -> dict[str, Any]:
+        """What expressions made for any point of the domain ask for besides: the regions that points [n, d] lie in."""
+        return {} if self.regions is None else self.regions.columns(points)
 
     @property
     def is_linear(self) -> bool:
@@ -203,11 +191,26 @@ class Problem:
         count = len(self.equations)
         orders = np.max([order for order in self.orders.values()], axis=0)
         shown = ", ".join(f"order {n} in {name}" for name, n in zip(self.domain.coordinates, orders, strict=True))
-        lines = [f"Problem: {count} equation{'s' * (count > 1)} for {', '.join(self.fields)} on {self.domain!r}"]
+        where = repr(self.domain) if self.regions is None else repr(dict(self.regions.domains))
+        lines = [f"Problem: {count} equation{'s' * (count > 1)} for {', '.join(self.fields)} on {where}"]
         lines += [f"  equation: {shown}, {'linear' if self.terms[0].expression.is_affine else 'nonlinear'}"]
         lines += [f"  {term.name}" for term in self.terms[1:]]
         lines += [f"  unknown: {name}, from {parameter.initial:g}" for name, parameter in self.parameters.items()]
         return "\n".join(lines)
+
+
+def _whole(domain: object) -> Domain:
+    """The domain, or all of its regions together."""
+    regions: list[Any] = list(domain.values()) if isinstance(domain, Mapping) else [domain]
+    for region in regions:
+        if not isinstance(region, Domain):
+            raise ProblemError(
+                "domain= needs a domain such as Interval(x=(0, 1)) or Box(t=(0, 1), x=(-1, 1)), or a dict of regions; got "
+                f"{region!r}."
+            )
+    if not regions:
+        raise ProblemError("domain= names no region; give two or more, {'in': a, 'out': b}.")
+    return reduce(lambda a, b: a + b, regions)
 
 
 def _fields(fields: object, coordinates: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
@@ -279,75 +282,6 @@ def _conditions(conditions: object) -> tuple[Condition, ...]:
                 f"conditions= holds {condition!r}, which is no condition. Use Dirichlet, Condition(residual, on=...), ..."
             )
     return tuple(conditions)
-
-
-def _term(condition: Condition, setting: Setting, depends: Mapping, extras: Mapping) -> Term:
-    domain = setting.domain
-    if isinstance(condition, Data):
-        condition.observed(setting)
-    place, known = condition.place(setting), dict(extras)
-    if isinstance(place, Points):
-        missing = [name for name in domain.coordinates if name not in place.columns]
-        if missing:
-            raise ProblemError(f"{condition.what()}: the points have no column for the coordinates {listing(missing)}.")
-        _check_columns(condition, place, setting)
-        _check_inside(condition, place, domain)
-        known |= {name: 0.0 for name in place.columns if name not in domain.coordinates}
-    elif isinstance(place, Across):
-        known |= {name: column[0] for name, column in place.sample(domain, 1, (0,))[1].items()}
-    else:
-        known["normal"] = np.zeros(len(domain.spatial))
-        try:
-            place = place.within(domain)
-        except DomainError as error:
-            raise DomainError(f"{condition.what()}: {error}") from error
-    function = condition.function(setting)
-    if isinstance(place, Surface) and "normal" in arguments(function):
-        _check_normal(condition, place, domain)
-    expression = Expression(function, domain.coordinates, depends, known)
-    return Term(condition.label(setting), expression, place, condition)
-
-
-def _check_normal(condition: Condition, place: Surface, domain: Domain) -> None:
-    if not domain.spatial or any(name == TIME for name, _ in faces(place, whole=False)):
-        raise ProblemError(
-            f"{condition.what()} asks for a normal on {place}, and time has none. "
-            "For a slope in time use InitialVelocity, or Condition(lambda u, t: d(u, t) - ..., on=...)."
-        )
-
-
-def _check_columns(condition: Condition, place: Points, setting: Setting) -> None:
-    for kind, names in {"a field": setting.fields, "a constant or parameter": setting.extras}.items():
-        for name in names:
-            if name in place.columns:
-                raise ProblemError(
-                    f"{condition.what()}: the column {name!r} is also {kind}. Name the column otherwise, such as "
-                    f"Points(..., {name}_data=...)."
-                )
-
-
-def _named_apart(*terms: Term) -> tuple[Term, ...]:
-    """The terms with names that tell them apart: a number is added to automatic ones, given ones must differ."""
-    given = ["equation", *(term.condition.name for term in terms if term.condition and term.condition.name)]
-    for name in given:
-        if given.count(name) > 1:
-            raise ProblemError(f"{name!r} names two terms. Tables and plans tell them apart by name: give each its own.")
-    apart: list[Term] = []
-    for term in terms:
-        alike = sum(other.name == term.name or other.name.startswith(f"{term.name} (") for other in apart)
-        apart.append(replace(term, name=f"{term.name} ({alike + 1})") if alike else term)
-    return tuple(apart)
-
-
-def _check_inside(condition: Condition, place: Points, domain: Domain) -> None:
-    points = np.stack([place.columns[name] for name in domain.coordinates], axis=1)
-    lower, upper = domain.bounds
-    outside = points[~domain.contains(points, tolerance=1e-8 * float(np.linalg.norm(upper - lower)))]
-    if len(outside):
-        first = "; ".join(", ".join(f"{n} = {v:g}" for n, v in zip(domain.coordinates, p, strict=True)) for p in outside[:3])
-        raise ProblemError(
-            f"{condition.what()}: {len(outside)} of {len(points)} points lie outside {domain!r}, the first: {first}."
-        )
 
 
 def _check_parameters(problem: Problem) -> None:

@@ -181,7 +181,7 @@ def npz(arrays: Mapping[str, np.ndarray]) -> bytes:
 
 
 def _exported(solution: Any, weights: Mapping[str, np.ndarray]) -> bytes:
-    """The fields [n, F] as a function of the weights by name and points [n, d], for any n; two reverse derivatives included."""
+    """The unknowns [n, U] as a function of the weights by name and points [n, d], for any n; two reverse derivatives included."""
 
     def values(arrays: dict[str, Array], points: Array) -> Array:
         found = filled("weights", solution.weights, arrays)
@@ -196,7 +196,7 @@ def _exported(solution: Any, weights: Mapping[str, np.ndarray]) -> bytes:
 
 def _card(solution: Any, correction: tuple[Any, Any] | None) -> dict[str, Any]:
     """All that is saved but arrays."""
-    problem, setup = solution.problem, solution.setup
+    problem, setup, regions = solution.problem, solution.setup, solution.problem.regions
     return {
         **account_parts(solution),
         "problem": {
@@ -204,6 +204,7 @@ def _card(solution: Any, correction: tuple[Any, Any] | None) -> dict[str, Any]:
             "fields": list(problem.fields),
             "equations": list(problem.equations),
             "domain": domain_parts(problem.domain),
+            "regions": regions and _region_parts(regions),
         },
         "fingerprint": fingerprint(problem),
         "parameters": {name: {"value": float(p), "interval": p.interval} for name, p in solution.parameters.items()},
@@ -218,6 +219,10 @@ def _card(solution: Any, correction: tuple[Any, Any] | None) -> dict[str, Any]:
         "drawn_of_slab": _places(solution.setup.drawn),
         "width": solution.width,
     }
+
+
+def _region_parts(regions: Any) -> dict[str, Any]:
+    return {"domains": {name: domain_parts(part) for name, part in regions.domains.items()}, "lives": regions.lives}
 
 
 def _correction(solution: Any) -> tuple[Any, Any] | None:

@@ -22,9 +22,11 @@ from .estimate import Estimate, Trust
 from .expression import Expression
 from .families import RICHER, Family
 from .features import Setup
+from .frames import name_of
 from .history import History, Status
 from .loss import Objective, Weights, batch_at, draw, expression_values, field_values, objective, physical
 from .problem import Problem
+from .regions import inside
 from .slabs import judge
 
 _ERROR_POINTS = 10_000
@@ -133,13 +135,14 @@ class Solution:
     def __call__(self, **coordinates: Any) -> Any:
         """The fields at points: an array for each coordinate, broadcast like NumPy; a dict by field where there are several.
 
-        NumPy in, NumPy out; JAX in, JAX out, differentiable. Points outside the domain warn.
+        NumPy in, NumPy out; JAX in, JAX out, differentiable. Points outside the domain warn. In a domain of several regions a
+        field has the value of the region that the point lies in, nan where it does not live, and on an interface the first's.
 
         Raises:
             SolutionError: a coordinate that is missing or does not exist.
         """
         points, shape, traced = points_of(self.problem.domain, self.setup.dtype, coordinates)
-        values = field_values(self.goal, self.weights, points)
+        values = _living(self.problem, points, field_values(self.goal, self.weights, points))
         columns = {name: values[:, i].reshape(shape) for i, name in enumerate(self.problem.fields)}
         out = columns if traced else {name: np.asarray(column)[()] for name, column in columns.items()}
         return out if len(out) > 1 else out[self.problem.fields[0]]
@@ -159,8 +162,9 @@ class Solution:
         return self._evaluated(function, points, shape, traced)
 
     def residual(self, **coordinates: Any) -> Any:
-        """The equations' residuals at points: an array, or a dict by equation."""
-        return self.evaluate(self.problem.residual, **coordinates)
+        """The equations' residuals at points: an array, or a dict by equation; nan outside of an equation's region."""
+        points, shape, traced = points_of(self.problem.domain, self.setup.dtype, coordinates)
+        return self._evaluated(None, points, shape, traced)
 
     def integrate(self, function: Callable, over: str | None = None, count: int = 20_000, **fixed: Any) -> Any:
         """∫ function over the domain, or over one coordinate (`over="x"`) at given values of the others.
@@ -196,12 +200,14 @@ class Solution:
     def errors(self) -> ErrorReport:
         """Relative L2 and largest error where the reference is finite, residuals, and the misfit of every condition."""
         points = sampling.measure_points(self.problem.domain, _ERROR_POINTS)
-        found = np.asarray(field_values(self.goal, self.weights, jnp.asarray(points, self.setup.dtype)))
+        found = field_values(self.goal, self.weights, jnp.asarray(points, self.setup.dtype))
+        found = np.asarray(_living(self.problem, points, found))
         known = self.problem.reference(points) if self.problem.reference is not None else {}
         fields = {}
         for name, reference in known.items():
-            there = np.isfinite(reference)
-            gap = np.where(there, found[:, self.problem.fields.index(name)] - reference, 0)
+            values = found[:, self.problem.fields.index(name)]
+            there = np.isfinite(reference) & (np.isfinite(values) if self.problem.regions is not None else True)
+            gap = np.where(there, values - reference, 0)
             worst, size = int(np.argmax(np.abs(gap))), float(np.linalg.norm(reference[there]))
             relative = float(np.linalg.norm(gap)) / size if size > 0 else float(np.sqrt(np.mean(gap[there] ** 2)))
             where = dict(zip(self.problem.domain.coordinates, points[worst].tolist(), strict=True))
@@ -265,9 +271,10 @@ class Solution:
         lines = [f"Solution of {self.problem.name}: {self.status}; {known}, {self.seconds:.1f} s"]
         return "\n".join(lines + [f"  {name} = {shown_parameter(found)}" for name, found in self.parameters.items()])
 
-    def _evaluated(self, function: Callable, points: Array, shape: tuple[int, ...], traced: bool) -> Any:
+    def _evaluated(self, function: Callable | None, points: Array, shape: tuple[int, ...], traced: bool) -> Any:
         expression = _expression(self.problem, function)
-        values = expression_values(self.goal, expression, self.weights, batch_at(self.goal, expression, points, {}))
+        batch = batch_at(self.goal, expression, points, self.problem.columns(points))
+        values = expression_values(self.goal, expression, self.weights, batch)
         columns = [values[:, k].reshape(shape) for k in range(len(expression.components))]
         columns = columns if traced else [np.asarray(column)[()] for column in columns]
         if not any(expression.components):
@@ -333,6 +340,16 @@ def warn_of_points_outside(domain: Domain, points: np.ndarray) -> None:
         warnings.warn(f"{outside}, the first at {shown}: nothing was learned there.", ProblemWarning, stacklevel=4)
 
 
+def _living(problem: Problem, points: Any, values: Array) -> Array:
+    return values if problem.regions is None else problem.regions.blanked(points, values)
+
+
 @lru_cache(maxsize=128)
-def _expression(problem: Problem, function: Callable) -> Expression:
-    return Expression(function, problem.domain.coordinates, problem.depends, problem.known())
+def _expression(problem: Problem, function: Callable | None) -> Expression:
+    """A function of the fields at any point of the domain; the equations for None."""
+    given: Any = problem.residual if function is None else function
+    known = problem.known()
+    if problem.regions is not None:
+        given = problem.regions.everywhere(given, name_of(given), missing=np.nan)
+        known |= {inside(region): 1.0 for region in problem.regions.names}
+    return Expression(given, problem.domain.coordinates, problem.depends, known)

@@ -249,17 +249,17 @@ def _network(setup: Setup, plan: Plan, outcome: Outcome | None) -> tuple[Objecti
         sizes = field_sizes(problem, field_values(outcome.goal, outcome.weights, points))
     else:
         sizes = coarse_sizes(setup)
-    lower, upper = problem.domain.bounds
     parts, states = [], []
-    for i, (axes, fields) in enumerate(problem.groups().items()):
+    for i, (axes, fields, lower, upper) in enumerate(problem.groups()):
         encoding = Encoding(lower[list(axes)], upper[list(axes)], tuple(plan.exact.periodic[a] for a in axes))
         rngs = nnx.Rngs(sampling.key((*setup.seed, 40, i)))
         made = make_network(plan.network, encoding.size, len(fields), rngs, dtype)
         scale = jnp.asarray([sizes[name] for name in fields], dtype)
-        part, state = wrap(made, fields, axes, encoding, plan.exact, scale, plan.engine or choose_engine(made))
+        engine, box = plan.engine or choose_engine(made), np.stack([lower, upper - lower])
+        part, state = wrap(made, fields, axes, encoding, plan.exact, scale, engine, box=box)
         parts.append(part)
         states.append(state)
-    approximation = together(problem.fields, tuple(parts))
+    approximation = together(problem.unknowns, tuple(parts))
     known = None if setup.start is None else setup.start.state(approximation, tuple(states))
     weights = Weights(tuple(states) if known is None else known, setup.unknown())
     return objective(problem, approximation, plan.exact), weights

@@ -42,7 +42,7 @@ def timeline(problem: Problem, exact: Exact) -> Timeline | None:
     if any(names != depends for depends in problem.depends.values()):
         return None
     start, end = (float(ends[axis]) for ends in problem.domain.bounds)
-    orders = {name: problem.orders[name][axis] for name in problem.fields}
+    orders = {name: problem.orders[name][axis] for name in problem.unknowns}
     initial, given = [], 0
     for term in problem.terms:
         condition = term.condition

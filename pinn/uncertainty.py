@@ -105,9 +105,9 @@ def _look(
     fields, count = len(solved) - len(weights.unknown), jnp.ones((), dtype)
     state, shaky = (add_coefficients(basis, empty, c[:fields], count) for c in (solved, rounding))
     rho, nl = _left(goal, weights, basis, empty, state, solved, fresh, balance.scales, exact)
-    values, rounded = (np.asarray(values_at(basis, each, points)) for each in (state, shaky))
+    values, rounded = (np.asarray(problem.folded(points, values_at(basis, each, points))) for each in (state, shaky))
     upper, norms = (np.asarray(part) for part in triangle(matrices, targets, scales))
-    noise = _field_noise(basis, empty, points[:: max(len(points) // _POINTS, 1)], upper, norms)
+    noise = _field_noise(problem, basis, empty, points[:: max(len(points) // _POINTS, 1)], upper, norms)
     seen = Draw(basis, state, values, ROUNDING * root_mean_squares(rounded), rho, nl)
     block = upper[fields : len(norms), fields : len(norms)]
     return _Look(seen, np.asarray(solved[fields:]), balance, noise, block, norms[fields:])
@@ -141,7 +141,9 @@ def _functions(basis: Together, state: tuple, points: Array) -> dict[str, Array]
     return jax.vmap(lambda point: basis.basis(state, point))(points)
 
 
-def _field_noise(basis: Together, state: tuple, points: Array, upper: np.ndarray, norms: np.ndarray) -> np.ndarray:
+def _field_noise(
+    problem: Problem, basis: Together, state: tuple, points: Array, upper: np.ndarray, norms: np.ndarray
+) -> np.ndarray:
     """Root mean square over points of each field's standard deviation, [F]."""
     width, start, found = len(norms), 0, []
     functions = {name: np.asarray(block) for name, block in _functions(basis, state, points).items()}
@@ -150,9 +152,9 @@ def _field_noise(basis: Together, state: tuple, points: Array, upper: np.ndarray
         right = np.zeros((width, len(points)))
         right[columns] = (functions[name] / norms[columns]).T
         solved = scipy.linalg.solve_triangular(upper[:width, :width], right, trans=1, check_finite=False)
-        found.append(np.sqrt(np.mean(np.sum(solved**2, axis=0))))
+        found.append(np.linalg.norm(solved, axis=0))
         start = columns.stop
-    return np.array(found)
+    return root_mean_squares(np.asarray(problem.folded(points, jnp.asarray(found).T)))
 
 
 # --- what the factors say --------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ class Setting:
     fields: tuple[str, ...]
     orders: Mapping[str, tuple[int, ...]]  # of the equations, for each field by coordinate
     extras: tuple[str, ...]
+    regions: Any = None  # the parts of the domain, where it has several
 
     @property
     def evolution(self) -> str:

@@ -133,7 +133,7 @@ def stability(
     if not hasattr(problem, "terms"):
         raise ProblemError(f"stability() needs a pinn.Problem; got {problem!r:.80}.")
     most = 150 if problem.domain.dimension > 1 else 50
-    count = count or max(50, min(most, 300 // len(problem.fields)))
+    count = count or max(50, min(most, 300 // len(problem.unknowns)))
     seeds = tuple(np.atleast_1d(seed).tolist())
     with jax.enable_x64(True):  # singular values below 1e-6 cannot be seen in float32
         places = [_places(problem, i, count, seeds) for i in range(len(problem.terms))]
@@ -251,10 +251,10 @@ def _linearised(problem: Any, place: _Place, kind: str, about: tuple[Given, Any]
     expression, points = place.term.expression, jnp.asarray(place.points)
     leaves: Any = np.zeros((len(place.points), expression.size))
     if about is not None:
-        leaves = _given_leaves(expression, about[0], problem.fields, about[1], place.extras, points, place.columns)
+        leaves = _given_leaves(expression, about[0], problem.unknowns, about[1], place.extras, points, place.columns)
     elif kind == "wave":
         lower, upper = problem.domain.bounds
-        for i, name in enumerate(problem.fields):
+        for i, name in enumerate(problem.unknowns):
             rng, axes = np.random.default_rng((*seed, 3, i)), [c in problem.depends[name] for c in problem.domain.coordinates]
             wave = Basis(rng.normal(size=(len(lower), 6)) * np.array(axes)[:, None], rng.uniform(0, 6, 6), lower, upper)
             size = 0.2 * rng.normal(size=6)
@@ -280,11 +280,11 @@ def _sizes(problem: Any, terms: Sequence[_Linear]) -> _Sizes:
     lower, upper = problem.domain.bounds
     tables: list[tuple[np.ndarray, np.ndarray]] = []
     for place, slopes in terms:
-        table = np.zeros((2, slopes.shape[1], len(problem.fields)))
+        table = np.zeros((2, slopes.shape[1], len(problem.unknowns)))
         for leaf, slot in place.term.expression.slots.items():
             size = np.sqrt(np.mean(np.abs(slopes[:, :, slot]).sum(axis=2) ** 2, axis=0))
             size = size * np.prod((upper - lower) ** -np.array(leaf.index, float))
-            column = problem.fields.index(leaf.field)
+            column = problem.unknowns.index(leaf.field)
             for of in (0, 1) if any(leaf.index) or place.term.place is not None else (0,):
                 table[of, :, column] = np.maximum(table[of, :, column], size)
         tables.append((table[0], table[1]))
@@ -315,9 +315,8 @@ class _Vectors(NamedTuple):
 
 
 def _bases(problem: Any, count: int, seed: tuple[int, ...]) -> dict[str, Basis]:
-    lower, upper = problem.domain.bounds
     found: dict[str, Basis] = {}
-    for i, (axes, fields) in enumerate(problem.groups().items()):
+    for i, (axes, fields, lower, upper) in enumerate(problem.groups()):
         rng, kernel = np.random.default_rng((*seed, 4, i)), np.zeros((len(lower), count + 1))
         kernel[list(axes), 1:] = rng.normal(size=(len(axes), count)) * _BANDWIDTH
         phase = np.concatenate([[np.pi / 2], rng.uniform(0, 2 * np.pi, count)])
@@ -330,9 +329,9 @@ def _rows(problem: Any, terms: Sequence[_Linear], sizes: _Sizes, bases: Mapping[
     found = []
     for (place, slopes), size in zip(terms, sizes.terms, strict=True):
         width = next(iter(bases.values())).phase.size
-        block = np.zeros((*slopes.shape[:2], len(problem.fields), width))
+        block = np.zeros((*slopes.shape[:2], len(problem.unknowns), width))
         for leaf, slot in place.term.expression.slots.items():
-            at, column = place.sites[place.term.expression.sites.index(leaf.site)], problem.fields.index(leaf.field)
+            at, column = place.sites[place.term.expression.sites.index(leaf.site)], problem.unknowns.index(leaf.field)
             part = bases[leaf.field].part(at, leaf.index).reshape(len(at), -1, width)
             block[:, :, column] += slopes[:, :, slot] @ part * sizes.fields[column]
         found.append(block / size[None, :, None, None])
@@ -344,21 +343,22 @@ def _smallest(
 ) -> _Vectors:
     """The smallest singular values with the first `width` functions of each field; `values` are theirs inside, [n, M]."""
     spaces = {}
-    for fields in problem.groups().values():
+    for _, fields, *_ in problem.groups():
         inside = values[fields[0]][:, :width]
         _, size, right = np.linalg.svd(inside / np.sqrt(len(inside)), full_matrices=False)
         rank = int(np.sum(size > _CUT * size[0]))
         spaces |= dict.fromkeys(fields, right[:rank].T / size[:rank])
     projected = [
-        np.concatenate([block[:, :, f, :width] @ spaces[name] for f, name in enumerate(problem.fields)], axis=2) for block in rows
+        np.concatenate([block[:, :, f, :width] @ spaces[name] for f, name in enumerate(problem.unknowns)], axis=2)
+        for block in rows
     ]
     weights = [(1.0 if place.term.place is None else _EMPHASIS) / np.sqrt(len(place.points)) for place, _ in terms]
     stacked = np.concatenate([w * block.reshape(-1, block.shape[2]) for w, block in zip(weights, projected, strict=True)])
     _, singular, right = np.linalg.svd(np.linalg.qr(stacked, mode="r"))
     singular = np.concatenate([singular, np.zeros(len(right) - len(singular))])
-    vectors, ends = right[::-1][:_VECTORS], np.cumsum([spaces[name].shape[1] for name in problem.fields])[:-1]
-    coefficients = np.zeros((len(vectors), len(problem.fields), rows[0].shape[3]))
-    for f, (name, part) in enumerate(zip(problem.fields, np.split(vectors, ends, axis=1), strict=True)):
+    vectors, ends = right[::-1][:_VECTORS], np.cumsum([spaces[name].shape[1] for name in problem.unknowns])[:-1]
+    coefficients = np.zeros((len(vectors), len(problem.unknowns), rows[0].shape[3]))
+    for f, (name, part) in enumerate(zip(problem.unknowns, np.split(vectors, ends, axis=1), strict=True)):
         coefficients[:, f, :width] = part @ spaces[name].T
     ascending = singular[::-1][:_VECTORS]
     local = np.full(len(vectors), np.nan)
@@ -373,7 +373,7 @@ def _local(
     """Root mean square over the points of |residual of v| / |v nearby|, summed over terms."""
     lower, upper = problem.domain.bounds
     inside, total = terms[0].place.points, 0.0
-    squares = np.sum([(values[name] @ coefficients[f]) ** 2 for f, name in enumerate(problem.fields)], axis=0)
+    squares = np.sum([(values[name] @ coefficients[f]) ** 2 for f, name in enumerate(problem.unknowns)], axis=0)
     count = max(len(inside) // _NEAR, 8)
     for (place, _), residual in zip(terms, residuals, strict=True):
         apart = sum((place.points[:, None, i] - inside[None, :, i]) ** 2 / (upper[i] - lower[i]) ** 2 for i in range(len(lower)))
@@ -386,7 +386,9 @@ def _judged(problem: Any, terms: Sequence[_Linear], count: int, seed: tuple[int,
     bases, sizes, inside = _bases(problem, 2 * count, seed), _sizes(problem, terms), terms[0].place.points
     rows = _rows(problem, terms, sizes, bases)
     whole = (0,) * problem.domain.dimension
-    values = {name: bases[fields[0]].part(inside, whole) for fields in problem.groups().values() for name in fields}
+    values = {name: bases[group.fields[0]].part(inside, whole) for group in problem.groups() for name in group.fields}
+    if problem.regions is not None:
+        values = {name: value * problem.regions.holds(name, inside)[:, None] for name, value in values.items()}
     scales = {place.term.name: tuple(size.tolist()) for (place, _), size in zip(terms, sizes.plain, strict=True)}
     fine = _smallest(problem, terms, rows, values, 2 * count + 1)
     if fine.values[0] >= _SUSPECT:
@@ -420,12 +422,12 @@ def _null(
     inside: np.ndarray,
 ) -> tuple[NullFunction, str | None]:
     """The simplest combination of null functions, from their coefficients [Q, F, M], and its formula if it has one."""
-    found = np.einsum("qfm,fnm->qfn", free, np.stack([values[name] for name in problem.fields]))
+    found = np.einsum("qfm,fnm->qfn", free, np.stack([values[name] for name in problem.unknowns]))
     formula, mixture = formula_of(problem, inside, found)
     coefficients = np.einsum("q,qfm->fm", mixture, free)
     share = np.sqrt(np.mean(np.einsum("q,qfn->fn", mixture, found) ** 2, axis=1))
     moved = [f for f in range(len(sizes)) if share[f] > 1e-2 * share.max()]
-    combined = {problem.fields[f]: coefficients[f] * sizes[f] for f in moved}
+    combined = {problem.unknowns[f]: coefficients[f] * sizes[f] for f in moved}
     largest = max(float(np.abs(values[name] @ part).max()) for name, part in combined.items())
     parts = {name: part / largest for name, part in combined.items()}
     return NullFunction(tuple(parts), problem.domain.coordinates, {name: bases[name] for name in parts}, parts), formula

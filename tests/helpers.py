@@ -30,9 +30,8 @@ def random_network(
 ) -> tuple[Objective, Weights]:
     """A fresh network around the conditions that are met by construction, and every term of the problem."""
     met = plan_exact(problem, exact)
-    lower, upper = problem.domain.bounds
     parts, states = [], []
-    for i, (axes, fields) in enumerate(problem.groups().items()):
+    for i, (axes, fields, lower, upper) in enumerate(problem.groups()):
         encoding = Encoding(lower[list(axes)], upper[list(axes)], tuple(met.periodic[axis] for axis in axes))
         network = make(encoding.size, len(fields), rngs=nnx.Rngs(key + i), dtype=dtype)
         scale = jnp.linspace(1.0, 2.0, len(fields), dtype=dtype)

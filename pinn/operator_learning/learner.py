@@ -25,7 +25,7 @@ from ..deeponet import OperatorNetwork
 from ..derivatives import Smooth, nested_jvp, taylor
 from ..expression import Expression
 from ..networks import Encoding
-from ..problem import Term
+from ..terms import Term
 from .problem import Drawn, OperatorProblem
 
 State = dict[str, Any]  # {"train": ..., "frozen": ...}
