@@ -41,6 +41,10 @@ class CheckpointError(PinnError, RuntimeError):
     """A saved file that is missing, damaged, or belongs to something else."""
 
 
+class ResourceError(PinnError, MemoryError):
+    """Less memory than a solve needs, even in the smallest pieces."""
+
+
 class PinnWarning(UserWarning):
     """Base of every warning of this package."""
 

@@ -140,7 +140,7 @@ class Expression:
 
     def _values(self, point: Array, leaves: Array, extras: Mapping[str, Array]) -> list[Array]:
         table = {leaf: leaves[slot].reshape(self.shapes[leaf.site]) for leaf, slot in self.slots.items()}
-        out = run(self.function, self._frame(point, table.__getitem__, extras))
+        out = self._run(self._frame(point, table.__getitem__, extras))
         return [jnp.asarray(value, leaves.dtype) for value in components(out)[1]]
 
     def _frame(self, point: Array, read: Callable, extras: Mapping[str, Array], **options) -> Frame:
@@ -148,33 +148,10 @@ class Expression:
         scope = Scope(self.coordinates, self.fields, extras, alias=self.alias)
         return Frame(scope, self.function, coordinates, read, **options)
 
-    def _visit(self, point: Array, placeholder: Array, extras: Mapping[str, Array]) -> dict[Site, tuple]:
-        frame = self._frame(point, lambda _: jnp.array(placeholder), extras, locating=True)
-        frame.visited[()] = frame.point
-        run(self.function, frame)
-        return frame.visited
-
-    def _trace(self) -> tuple[tuple[Leaf, ...], tuple[Site, ...], tuple[str, ...]]:
-        leaves: dict[Leaf, None] = {}
-        labels: list[str] = []
-
-        def abstract(point: Array, placeholder: Array, extras: Mapping[str, Array]):
-            def read(leaf: Leaf) -> Array:
-                leaves.setdefault(leaf)
-                return jnp.array(placeholder)
-
-            frame = self._frame(point, read, extras, checking=True)
-            out = run(self.function, frame)
-            self.asked = frozenset(frame.scope.asked)
-            names, values = components(out)
-            if not names:
-                raise ResidualError(f"{self.name}() returns nothing: an empty {type(out).__name__}.")
-            labels.extend(names)
-            for name, value in zip(names, values, strict=True):
-                self._check_number(name, value)
-
+    def _run(self, frame: Frame) -> object:
+        """What the function returns, and what it raises in words: it is traced again and again, and may fail late."""
         try:
-            jax.eval_shape(abstract, self._point, jnp.zeros((), self._point.dtype), self._extras)
+            return run(self.function, frame)
         except PinnError:
             raise
         except jax.errors.TracerBoolConversionError as error:
@@ -188,6 +165,33 @@ class Expression:
             ) from error
         except Exception as error:
             raise ResidualError(f"{self.name}() fails when it is called at one point: {type(error).__name__}: {error}") from error
+
+    def _visit(self, point: Array, placeholder: Array, extras: Mapping[str, Array]) -> dict[Site, tuple]:
+        frame = self._frame(point, lambda _: jnp.array(placeholder), extras, locating=True)
+        frame.visited[()] = frame.point
+        self._run(frame)
+        return frame.visited
+
+    def _trace(self) -> tuple[tuple[Leaf, ...], tuple[Site, ...], tuple[str, ...]]:
+        leaves: dict[Leaf, None] = {}
+        labels: list[str] = []
+
+        def abstract(point: Array, placeholder: Array, extras: Mapping[str, Array]):
+            def read(leaf: Leaf) -> Array:
+                leaves.setdefault(leaf)
+                return jnp.array(placeholder)
+
+            frame = self._frame(point, read, extras, checking=True)
+            out = self._run(frame)
+            self.asked = frozenset(frame.scope.asked)
+            names, values = components(out)
+            if not names:
+                raise ResidualError(f"{self.name}() returns nothing: an empty {type(out).__name__}.")
+            labels.extend(names)
+            for name, value in zip(names, values, strict=True):
+                self._check_number(name, value)
+
+        jax.eval_shape(abstract, self._point, jnp.zeros((), self._point.dtype), self._extras)
         ordered = tuple(sorted(leaves))
         sites = tuple(sorted({leaf.site for leaf in ordered} | {()}, key=lambda site: (len(site), site)))
         return ordered, sites, tuple(labels)

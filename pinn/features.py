@@ -28,6 +28,7 @@ from .families import Drawn, Family, feature_ansatz
 from .frames import Leaf
 from .journal import NOTHING, Journal
 from .loss import Batch, Objective, Weights, draw, field_values, objective, start_unknown, trainable, with_trained
+from .memory import in_pieces
 from .problem import Problem
 from .terms import Term
 
@@ -63,9 +64,14 @@ def whole_chunks(count: int) -> int:
     return count if count <= _CHUNK else -(-count // _CHUNK) * _CHUNK
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
-def term_rows(objective: Objective, term: Term, basis: Together | None, weights: Weights, state: tuple, batch: Batch) -> Rows:
-    """A term linearised at its points; `basis` and its `state` give the new functions, None for no matrix."""
+@partial(jax.jit, static_argnums=(0, 1, 2, 6))
+def term_rows(
+    objective: Objective, term: Term, basis: Together | None, weights: Weights, state: tuple, batch: Batch, smaller: int = 1
+) -> Rows:
+    """A term linearised at its points; `basis` and its `state` give the new functions, None for no matrix.
+
+    Where `smaller` is more than 1, so many times fewer points are linearised at a time.
+    """
     expression = term.expression
 
     def one(row: Batch) -> Rows:
@@ -80,7 +86,7 @@ def term_rows(objective: Objective, term: Term, basis: Together | None, weights:
         return Rows(value(leaves), matrix, slopes, leaves)
 
     count, places = batch.points.shape[0], max(map(prod, expression.shapes.values()))
-    chunk = max(_CHUNK >> (places - 1).bit_length(), 1)
+    chunk = max((_CHUNK >> (places - 1).bit_length()) // smaller, 1)
     return jax.vmap(one)(batch) if count <= chunk else jax.lax.map(one, batch, batch_size=chunk)
 
 
@@ -157,7 +163,7 @@ def linearised(
 ) -> tuple[Rows, ...]:
     """Every term linearised at its points."""
     terms = zip(objective.terms, batches, strict=True)
-    return tuple(term_rows(objective, term, basis, weights, state, batch) for term, batch in terms)
+    return tuple(in_pieces(partial(term_rows, objective, term, basis, weights, state, batch)) for term, batch in terms)
 
 
 def coefficient_count(basis: Together, state: tuple) -> int:

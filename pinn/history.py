@@ -19,6 +19,7 @@ class Status(Enum):
     TIME = "the time limit was used up before the estimated error settled"
     FINISHED = "the given method ran its steps"
     DIVERGED = "the loss became infinite or undefined; this is the last good state"
+    MEMORY = "more features would need more memory than there is; this is the best solution so far"
     INTERRUPTED = "stopped by the user; this is the best solution so far"
 
     def __str__(self) -> str:

@@ -18,8 +18,10 @@ from .faults import fault
 from .features import Setup, linearised, relative_residual
 from .history import Clock, History, Record, Status
 from .loss import Batch, Objective, Weights, draw, mean_squares, residuals, rows, trainable, with_trained
+from .memory import in_pieces
 from .methods.gauss_newton import HostDriven
 
+_POINTS = 256  # differentiated at a time
 _CHUNK = 100  # steps compiled into one call
 _CAUTION = 0.3  # length of steps after the loss became undefined, in those before
 _RETRIES = 4
@@ -87,8 +89,10 @@ def _rows(goal: Objective, trained: dict, weights: Weights, batches: Sequence[Ba
     return rows(residuals(goal, with_trained(weights, trained), batches), balance)
 
 
-@partial(jax.jit, static_argnums=0)
-def jacobian(goal: Objective, trained: dict, weights: Weights, batches: Sequence[Batch], balance: Array) -> tuple[Array, Array]:
+@partial(jax.jit, static_argnums=(0, 5))
+def jacobian(
+    goal: Objective, trained: dict, weights: Weights, batches: Sequence[Batch], balance: Array, smaller: int = 1
+) -> tuple[Array, Array]:
     """The rows [N] and their Jacobian [N, P], in chunks of points, parameters in the order of `ravel_pytree`."""
     found = []
     for term, batch, weight in zip(goal.terms, batches, balance, strict=True):
@@ -101,7 +105,7 @@ def jacobian(goal: Objective, trained: dict, weights: Weights, batches: Sequence
             flat = [leaf.reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(tree)]
             return value(trained), jnp.concatenate(flat, axis=1)
 
-        values, slopes = jax.lax.map(one, batch, batch_size=256)
+        values, slopes = jax.lax.map(one, batch, batch_size=_POINTS // smaller)
         scale = jnp.sqrt(weight / batch.points.shape[0])
         found.append((scale * values.reshape(-1), scale * slopes.reshape(-1, slopes.shape[-1])))
     return jnp.concatenate([r for r, _ in found]), jnp.concatenate([j for _, j in found])
@@ -207,7 +211,7 @@ def _host_step(goal, method, weights, state, batches, balance, count, caution):
         state,
         trainable(weights),
         residuals_fn=lambda t: _rows(goal, t, weights, batches, balance),
-        jacobian_fn=lambda t: jacobian(goal, t, weights, batches, balance),
+        jacobian_fn=lambda t: in_pieces(partial(jacobian, goal, t, weights, batches, balance)),
     )
     added: Any = optax.apply_updates(trainable(weights), updates)
     return with_trained(weights, added), state, state.rejected > 5

@@ -28,6 +28,7 @@ from .interrupts import Interrupts
 from .journal import NOTHING, Journal
 from .loss import Objective, Weights, draw, field_values, objective
 from .marching import march_through
+from .memory import told
 from .networks import Encoding
 from .operator_learning import OperatorProblem, OperatorSolution, solve_operator
 from .phases import Phase, run_phases
@@ -39,6 +40,7 @@ from .training import Outcome, least_squares, reached
 from .uncertainty import assess
 from .wellposed import warn_if_ill_posed
 
+_LESS = 'Give fewer points=, a smaller network=, dtype="float32", or a device that has more.'
 _SHORTEST = 10.0  # seconds left that a network is worth beginning with
 _EXCELLENT = 1e-10  # and one that slabs are not tried after
 _JUDGES = 450  # features for the error of a network
@@ -128,6 +130,9 @@ def solve(
         ProblemError, MethodError, NetworkError: an argument that cannot be used, before anything is trained.
         CheckpointError: the checkpoint cannot be read or written, or is one of another problem or plan.
 
+        ResidualError: a function of the problem raises when it is traced.
+        ResourceError: memory ran out, even in smaller pieces; what a checkpoint has is kept.
+
     Warns:
         AccuracyWarning: the tolerance was missed, or the error could not be estimated.
         WellPosednessWarning: the equations and conditions leave something free, or parameters undetermined.
@@ -163,7 +168,8 @@ def solve(
     setup = Setup(problem, plan.exact, seed_of(key), plan.dtype, start=plan.start)
     with Interrupts() as interrupts:
         journal = resume(checkpoint, setup, plan, interrupts)
-        solution = _solve(replace(setup, journal=journal), plan, journal, progress, callback)
+        with told(_LESS):
+            solution = _solve(replace(setup, journal=journal), plan, journal, progress, callback)
     _warn(solution, plan)
     return solution
 
@@ -215,7 +221,7 @@ def _solved(setup: Setup, plan: Plan, clock: Clock, history: History) -> tuple[O
             second = march_through(setup, plan.time, plan.slabs, plan.tol, clock, history)
             if second is not None and second.better_than(first):
                 first, status = second, Status.SETTLED
-        done = _content(first, plan, _GOOD_ENOUGH) or first.estimate.rounded or setup.problem.is_linear
+        done = status is Status.MEMORY or _content(first, plan, _GOOD_ENOUGH) or first.estimate.rounded or setup.problem.is_linear
         if done or clock.left < _SHORTEST:
             return first, status
     goal, weights = _network(setup, plan, first)
@@ -267,7 +273,7 @@ def _network(setup: Setup, plan: Plan, outcome: Outcome | None) -> tuple[Objecti
 
 def _solution(setup: Setup, plan: Plan, outcome: Outcome, status: Status, clock: Clock, history: History) -> Solution:
     judged = outcome.estimate
-    if plan.tol is not None and status not in (Status.DIVERGED, Status.INTERRUPTED):
+    if plan.tol is not None and status not in (Status.DIVERGED, Status.INTERRUPTED, Status.MEMORY):
         status = Status.REACHED if reached(judged, plan.tol) else Status.TIME if status is Status.TIME else Status.MISSED
     return Solution(
         problem=setup.problem,

@@ -13,6 +13,7 @@ from .features import Fit, Setup
 from .history import Clock, History, Record, Status
 from .inverse import Identified, fitted, is_inverse, noise_bound
 from .loss import Objective, Weights, objective
+from .memory import exhausted
 from .uncertainty import assess
 
 _HOPELESS = 1e3  # a rival activation with a held-out residual so many times as large is given up
@@ -72,33 +73,38 @@ def least_squares(
     others = [found for found in tried if found.family.activation is not current.family.activation]
     rival = min(others, key=lambda found: found.held_out, default=None)
     best = latest = _judged(setup, current, widths[0], clock, history)
-    for i, (before, width) in enumerate(pairwise(widths)):
-        if reached(latest.estimate, tol):
-            return latest, Status.REACHED
-        if latest.estimate.rounded:
-            return best, Status.SETTLED
-        if clock.left < 0:
-            return best, Status.TIME
-        began = clock.seconds
-        sharper, start = (width / before) ** 0.25, None if setup.problem.is_linear else current
-        if current.held_out > UNRESOLVED:
-            again = partial(make, width=width, index=i + 1)
-            current = search(starts, again, lambda: clock.left < 0.5 * (clock.limit or 0), most=20)
-        else:
-            current = fitted(setup, current.family.scaled(sharper), width, i + 1, start)
-            tell(current)
-        if rival is not None:
-            rival = fitted(setup, rival.family.scaled(sharper), width, i + 1, start)
-            tell(rival)
-            current, rival = (current, rival) if current.held_out <= rival.held_out else (rival, current)
-            rival = rival if rival.held_out < _HOPELESS * current.held_out else None
-        latest, last = _judged(setup, current, width, clock, history), latest
-        best = latest if latest.better_than(best) else best
-        known = latest.estimate.trust is not Trust.UNKNOWN
-        if i and known and latest.estimate.worst > 0.5 * last.estimate.worst:
-            break
-        if clock.left < 4 * (clock.seconds - began):
-            return best, Status.REACHED if reached(best.estimate, tol) else Status.TIME
+    try:
+        for i, (before, width) in enumerate(pairwise(widths)):
+            if reached(latest.estimate, tol):
+                return latest, Status.REACHED
+            if latest.estimate.rounded:
+                return best, Status.SETTLED
+            if clock.left < 0:
+                return best, Status.TIME
+            began = clock.seconds
+            sharper, start = (width / before) ** 0.25, None if setup.problem.is_linear else current
+            if current.held_out > UNRESOLVED:
+                again = partial(make, width=width, index=i + 1)
+                current = search(starts, again, lambda: clock.left < 0.5 * (clock.limit or 0), most=20)
+            else:
+                current = fitted(setup, current.family.scaled(sharper), width, i + 1, start)
+                tell(current)
+            if rival is not None:
+                rival = fitted(setup, rival.family.scaled(sharper), width, i + 1, start)
+                tell(rival)
+                current, rival = (current, rival) if current.held_out <= rival.held_out else (rival, current)
+                rival = rival if rival.held_out < _HOPELESS * current.held_out else None
+            latest, last = _judged(setup, current, width, clock, history), latest
+            best = latest if latest.better_than(best) else best
+            known = latest.estimate.trust is not Trust.UNKNOWN
+            if i and known and latest.estimate.worst > 0.5 * last.estimate.worst:
+                break
+            if clock.left < 4 * (clock.seconds - began):
+                return best, Status.REACHED if reached(best.estimate, tol) else Status.TIME
+    except Exception as error:
+        if not exhausted(error):
+            raise
+        return best, Status.MEMORY
     return best, Status.REACHED if reached(best.estimate, tol) else Status.SETTLED
 
 

@@ -30,7 +30,7 @@ import optax
 
 import pinn
 import problems
-from pinn.errors import ProblemError, listing, suggestion
+from pinn.errors import CheckpointError, ProblemError, listing, suggestion
 
 STEPS = {"adam": 5000, "lbfgs": 500, "gauss-newton": 400}
 
@@ -102,6 +102,20 @@ def _train(options: argparse.Namespace) -> int:
         progress=not options.quiet,
     )
     errors = solution.errors()
+    try:
+        _write(folder, problem, solution, errors)
+    except OSError as error:
+        raise CheckpointError(f"{folder} could not be written: {error.strerror or error}. {_kept(options)}") from error
+    if not options.quiet:
+        print(f"\n{errors}\n\nwritten to {folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
+    if solution.status is pinn.Status.INTERRUPTED:
+        return 130
+    missed = options.tol is not None and solution.status is not pinn.Status.REACHED
+    return int(missed or solution.status is pinn.Status.DIVERGED)
+
+
+def _write(folder: Path, problem: Any, solution: Any, errors: Any) -> None:
+    """The solution, its history, errors and pictures."""
     folder.mkdir(parents=True, exist_ok=True)
     solution.save(folder / "solution")
     solution.history.write(folder / "history.csv")
@@ -109,12 +123,12 @@ def _train(options: argparse.Namespace) -> int:
     if isinstance(problem, pinn.Problem):
         problem.plot(folder / "problem.png")
     solution.plot(folder / "solution.png")
-    if not options.quiet:
-        print(f"\n{errors}\n\nwritten to {folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
-    if solution.status is pinn.Status.INTERRUPTED:
-        return 130
-    missed = options.tol is not None and solution.status is not pinn.Status.REACHED
-    return int(missed or solution.status is pinn.Status.DIVERGED)
+
+
+def _kept(options: argparse.Namespace) -> str:
+    if options.checkpoint is None:
+        return "Make room or give another --output; --checkpoint FILE keeps what was solved from such an end."
+    return f"What was solved is in {options.checkpoint}: the same command goes on from there, with another --output or more room."
 
 
 def _writable(path: Path) -> Path:

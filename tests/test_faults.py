@@ -2,6 +2,7 @@
 
 import os
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -9,8 +10,8 @@ import pytest
 from helpers import random_network
 
 import pinn
-from pinn import d
-from pinn.errors import CheckpointError
+from pinn import d, features, training
+from pinn.errors import CheckpointError, ResidualError, ResourceError
 from pinn.exact import plan_exact
 from pinn.faults import fault
 from pinn.features import Setup
@@ -85,3 +86,55 @@ def test_a_full_disk_leaves_what_was_saved(tmp_path, monkeypatch):
             solution.save(tmp_path / "a")
     assert pinn.load(tmp_path / "a")(x=1.0) == pytest.approx(solution(x=1.0))
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_residual_that_fails_late_is_told_in_words():
+    tables = {"rate": 1.0}
+    problem = with_residual(lambda y, x: d(y, x, x) + tables["rate"])
+    del tables["rate"]
+    with pytest.raises(ResidualError, match=r"fails when it is called at one point: KeyError: 'rate'"):
+        pinn.solve(problem, progress=False)
+
+
+def full_beyond(function, least):
+    """The function on a device that has memory for pieces that are `least` times smaller."""
+
+    def call(*arguments, smaller=1):
+        smaller = arguments[6] if len(arguments) > 6 else smaller
+        if smaller < least:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 123 bytes.")
+        return function(*arguments)
+
+    return call
+
+
+def test_less_memory_means_smaller_pieces(monkeypatch):
+    goal, weights = random_network(exam_ode.problem())
+    batches = draw(goal, {"equation": 3000, "condition": 1}, (0,), jnp.float64)
+    whole = features.linearised(goal, weights, None, (), batches)
+    monkeypatch.setattr(features, "term_rows", full_beyond(features.term_rows, 16))
+    for rows, again in zip(whole, features.linearised(goal, weights, None, (), batches), strict=True):
+        np.testing.assert_allclose(again.residual, rows.residual, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(again.slopes, rows.slopes, rtol=1e-12)
+
+
+def test_too_little_memory_is_told_in_words(monkeypatch):
+    monkeypatch.setattr(features, "term_rows", full_beyond(features.term_rows, 100))
+    with pytest.raises(ResourceError, match=r"The memory of cpu \(cpu\) is not enough. Give fewer points=, a smaller network="):
+        pinn.solve(exam_ode.problem(), progress=False)
+
+
+def test_features_that_do_not_fit_into_memory_end_with_those_that_did(monkeypatch):
+    fits = []
+
+    def fitted(setup, family, width, *rest, own=training.fitted):
+        fits.append(width)
+        if width > fits[0]:
+            raise MemoryError
+        return own(setup, family, width, *rest)
+
+    monkeypatch.setattr(training, "fitted", fitted)
+    problem = exam_ode.problem(b=0.5, length=60)
+    with pytest.warns(pinn.AccuracyWarning, match="more features would need more memory than there is"):
+        solution = pinn.solve(problem, tol=1e-14, progress=False)
+    assert solution.status is pinn.Status.MEMORY and solution.error_estimate["y"] < 1

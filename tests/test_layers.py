@@ -16,6 +16,7 @@ LINE = (
     "errors",
     "history",
     "interrupts",
+    "memory",
     "choices",
     "tracing",
     "pieces",

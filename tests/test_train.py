@@ -107,6 +107,16 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_solve(run, tmp_pa
     assert "is no folder that you may write to. Give another." in err
 
 
+def test_a_disk_that_fills_up_says_where_the_solve_is_kept(run, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(train, "_write", full)
+    code, _, err, folder = run("exam_ode", "--tol", "1e-3")
+    assert code == 2
+    assert f"{folder} could not be written: No space left on device. Make room or give another --output" in err
+
+
 @pytest.mark.parametrize("arguments, message", WRONG.values(), ids=WRONG)
 def test_wrong_use_returns_2_and_says_why(run, arguments, message):
     code, out, err, folder = run(*arguments)

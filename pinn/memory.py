@@ -1,0 +1,56 @@
+"""When memory runs out: the same work in smaller pieces, and if that is not enough, an error that says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import jax
+
+from .errors import ResourceError
+
+_PIECES = (1, 4, 16)  # how many times smaller the pieces are, from one trial to the next
+
+Tree = TypeVar("Tree")
+
+
+def exhausted(error: BaseException) -> bool:
+    """Whether an error says that the memory of the host or of a device was used up."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
+    )
+
+
+def in_pieces(compute: Callable[[int], Tree]) -> Tree:
+    """`compute(1)`, and where memory runs out the same in pieces 4 and 16 times smaller: `compute(4)`, `compute(16)`.
+
+    Example:
+        >>> def squares(smaller):
+        ...     if smaller < 16:
+        ...         raise MemoryError
+        ...     return jnp.arange(3) ** 2
+        >>> in_pieces(squares)
+        Array([0, 1, 4], dtype=int64)
+    """
+    for smaller in _PIECES:
+        try:
+            return jax.block_until_ready(compute(smaller))  # else a device tells of it later, somewhere else
+        except Exception as error:
+            if smaller == _PIECES[-1] or not exhausted(error):
+                raise
+    raise AssertionError("the last trial returns or raises")
+
+
+@contextmanager
+def told(advice: str) -> Iterator[None]:
+    """Raises `ResourceError` with this advice in place of an error that says that memory was used up."""
+    try:
+        yield
+    except ResourceError:
+        raise
+    except Exception as error:
+        if not exhausted(error):
+            raise
+        device = jax.devices()[0]
+        raise ResourceError(f"The memory of {device.device_kind} ({device.platform}) is not enough. {advice}") from error
