@@ -26,7 +26,7 @@ from pinn.algebra import Domain, bounds_in
 from pinn.boundaries import TIME
 from pinn.errors import DomainError, listing
 from pinn.pieces import Array, Face, Piece, Sphere, directions
-from pinn.pointsets import finite
+from pinn.pointsets import finite, shape_of
 
 # `where` is an argument of `at`; the others are arguments of conditions.
 RESERVED = ("on", "normal", "name", "sigma", "where")
@@ -213,7 +213,7 @@ def coordinate_names(domain: Domain, names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _increasing_pair(name: str, value: Any) -> tuple[float, float]:
-    if np.shape(value) != (2,):
+    if shape_of(value) != (2,):
         raise DomainError(f"{name} must be a pair (lower, upper), such as {name}=(0, 1); got {value!r}.")
     lower, upper = (finite(end, f"{end_name} end of {name}") for end, end_name in zip(value, ("Lower", "Upper"), strict=True))
     if lower >= upper:

@@ -16,7 +16,7 @@ from pinn.curves import Chain, Oval
 from pinn.domains import Ball, assign, coordinate_names
 from pinn.errors import DomainError, listing
 from pinn.pieces import Array, Face, Piece, directions, positions
-from pinn.pointsets import finite
+from pinn.pointsets import finite, shape_of
 
 if TYPE_CHECKING:
     import shapely
@@ -116,7 +116,7 @@ class Ellipse(Domain):
     def __init__(self, *, radii: ArrayLike, angle: SupportsFloat = 0.0, **centre: SupportsFloat) -> None:
         names = coordinate_names(self, centre)
         _check_plane(self, names)
-        if np.shape(radii) != (2,):
+        if shape_of(radii) != (2,):
             raise DomainError(f"An Ellipse needs two half axes, such as radii=(2, 1); got {radii!r}.")
         sizes = tuple(finite(size, "A half axis of an Ellipse") for size in np.asarray(radii, object))
         if min(sizes) <= 0:
@@ -186,7 +186,7 @@ def _check_plane(domain: Domain, names: tuple[str, ...]) -> None:
 
 
 def _column(name: str, values: Any) -> list[float]:
-    if np.ndim(values) != 1:
+    if len(shape_of(values) or ()) != 1:
         raise DomainError(f"{name} must hold the corners' values, such as {name}=[0, 1, 1]; got {values!r}.")
     return [finite(value, name) for value in values]
 

@@ -170,7 +170,7 @@ class PointSet(ABC):
                 f"{self!r} has no coordinate {name!r}; its coordinates are {listing(self.coordinates)}."
                 + suggestion(name, self.coordinates)
             )
-        values = tuple(value) if np.ndim(value) else (value,)
+        values = tuple(value) if shape_of(value) != () else (value,)
         if not values:
             raise DomainError(f"at({name}=()) selects no face of {self!r}; give a value or several.")
         return name, tuple(finite(entry, name) for entry in values)
@@ -197,3 +197,11 @@ def finite(value: Any, name: str) -> float:
     if not isfinite(number):
         raise DomainError(f"{name} must be a finite number, got {value!r}.")
     return number
+
+
+def shape_of(value: Any) -> tuple[int, ...] | None:
+    """The shape of what can be an array of numbers; None for what cannot, such as a list whose items differ in shape."""
+    try:
+        return np.shape(value)
+    except ValueError:
+        return None

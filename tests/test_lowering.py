@@ -136,7 +136,7 @@ def solves(dtype):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(3600)
 @pytest.mark.filterwarnings("ignore::pinn.PinnWarning")
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_every_compiled_piece_of_whole_solves(monkeypatch, dtype):
