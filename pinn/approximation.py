@@ -15,6 +15,7 @@ from operator import add
 from typing import Any, Protocol
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from .ansatz import Ansatz
@@ -174,22 +175,24 @@ class OneSlab:
 
 
 def empty_run(state: State, slabs: int, width: int, carry: int, edges: Sequence[float]) -> State:
-    """The state of a run of slabs whose coefficients are zero; `state` is that of its ansatz."""
+    """The state of a run of slabs whose coefficients are zero, in NumPy arrays; `state` is that of its ansatz."""
     size, fields, dtype = width + 1, state["scale"].shape[0], state["scale"].dtype
     tables = {
-        "coefficients": jnp.zeros((slabs, size, fields), dtype),
-        "carried": jnp.zeros((slabs, carry, carry, size, fields), dtype),
+        "coefficients": np.zeros((slabs, size, fields), dtype),
+        "carried": np.zeros((slabs, carry, carry, size, fields), dtype),
     }
     rest = {name: state[name] for name in ("frozen", "box", "steps")}
-    return {"train": tables, "edges": jnp.asarray(edges, dtype), **rest}
+    return {"train": tables, "edges": np.asarray(edges, dtype), **rest}
 
 
 def slab_state(run: State, axis: int, k: Any) -> State:
-    """The state of the ansatz of one slab."""
+    """The state of the ansatz of one slab; in NumPy where the run is, and can be traced."""
     edges, coefficients = run["edges"], run["train"]["coefficients"][k]
-    box = jnp.asarray(run["box"]).at[0, axis].set(edges[k]).at[1, axis].set(edges[k + 1] - edges[k])
+    start, length = (np.zeros(run["box"].shape, edges.dtype) for _ in range(2))
+    start[0, axis] = length[1, axis] = 1
+    box = run["box"] * (1 - start - length) + start * edges[k] + length * (edges[k + 1] - edges[k])
     output = {"kernel": coefficients[:-1], "bias": coefficients[-1]}
-    scale = jnp.ones_like(output["bias"])
+    scale = np.ones(coefficients.shape[1], coefficients.dtype)
     return {"train": {"output": output}, "frozen": run["frozen"], "scale": scale, "box": box, "steps": run["steps"]}
 
 

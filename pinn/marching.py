@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from .families import UNRESOLVED, Drawn, Family, candidates, following, neighbours, oscillating, search, steepened
 from .features import Setup
-from .history import Clock, History, Record
+from .history import Clock, History, Record, Status
 from .layers import out_of_date, steep_coordinates
 from .slabs import March, Slab, begin, judge, must_change, solve_slab, take, trimmed, values_at_end, with_run
 from .steep import Steep
@@ -149,16 +149,17 @@ class Marcher:
         return best.features, size
 
     def richer(self, slab: Slab, size: float) -> Slab:
-        """Better features for a slab: more of them, of higher frequencies, or of a family that a search finds near."""
+        """Better features for a slab: of a family that a search finds near, or more of them, of higher frequencies too."""
         family, width = slab.features
+        near = neighbours(family, self.time.axis)
+        near += oscillating(family, self.time.axis) if family.steep else []
+        found = min(slab, self.look(near, width, size, 10), key=_held_out)
         more = next((each for each in self.widths if each > width), None)
-        if more is not None and self.affords(size, more):
-            spatial = [axis for axis in range(len(family.bandwidth)) if axis != self.time.axis]
-            higher = reduce(lambda found, axis: found.scaled(more / width, axis), spatial, family)
-            slab = min(slab, self.best((Drawn(family, more), Drawn(higher, more)), size), key=_held_out)
-        near = neighbours(slab.family, self.time.axis)
-        near += oscillating(slab.family, self.time.axis) if slab.family.steep else []
-        return min(slab, self.look(near, slab.features.width, size, 10), key=_held_out)
+        if found.held_out < 0.3 * slab.held_out or more is None or not self.affords(size, more):
+            return found
+        spatial = [axis for axis in range(len(family.bandwidth)) if axis != self.time.axis]
+        higher = reduce(lambda found, axis: found.scaled(more / width, axis), spatial, family)
+        return min(found, self.best((Drawn(family, more), Drawn(higher, more)), size), key=_held_out)
 
     def next(self, features: Drawn, size: float) -> tuple[Slab, float] | None:
         """One more slab that meets the target, or the best that can be had, and the size for the one after it."""
@@ -206,12 +207,13 @@ class Marcher:
 
 def march_through(
     setup: Setup, time: Timeline, widths: Sequence[int], tol: float | None, clock: Clock, history: History
-) -> Outcome | None:
+) -> tuple[Outcome | None, Status]:
     """Slabs from start to end, again with more features while the estimated error falls; None where none was finished in time."""
-    best = None
+    best, status = None, Status.SETTLED
     target = _TARGET if tol is None else max(min(0.01 * tol, 1e-3), _TARGET)
     for i in range(len(widths)):
         if clock.left < _SHORTEST:
+            status = Status.TIME
             break
         began = clock.seconds
         march = Marcher(setup, time, widths[i:], target, clock, history).run()
@@ -224,9 +226,12 @@ def march_through(
         history.add(Record("estimate", len(history), clock.seconds, held_out=march.held_out, estimate=judged.worst, note=note))
         latest = Outcome(march.first, march.weights, family, width, judged, march.edges, march.drawn)
         last, best = best, latest if best is None or latest.better_than(best) else best
-        if reached(judged, tol) or judged.rounded or clock.left < 3 * (clock.seconds - began):
+        if reached(judged, tol) or judged.rounded:
+            break
+        if clock.left < 3 * (clock.seconds - began):
+            status = Status.TIME
             break
         if last is not None and judged.worst > 0.5 * last.estimate.worst:
             break
         target = 0.1 * target if march.held_out <= target else target
-    return best
+    return best, status

@@ -11,9 +11,11 @@ from dataclasses import replace
 from functools import reduce
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from numpy.typing import NDArray
 
 from .approximation import Approximation, OneSlab, Slabs, Together, empty_run, one_slab, slab_state, summands, together
 from .estimate import (
@@ -66,7 +68,7 @@ class March(NamedTuple):
 
     Attributes:
         goal, first: the objective of a slab that is not the first, and of the first, which the initial conditions belong to.
-        runs: the state of the slabs.
+        runs: the state of the slabs, in NumPy arrays while it grows: hundreds of small steps would each be dispatched.
         edges: of the slabs so far, with the start.
         drawn: the features of each slab so far.
         held_out: the largest held-out residual of any slab.
@@ -83,7 +85,7 @@ class March(NamedTuple):
 
     @property
     def weights(self) -> Weights:
-        return Weights(self.runs, {})
+        return Weights(jax.tree.map(jnp.asarray, self.runs), {})
 
     @property
     def slabs(self) -> Slabs:
@@ -163,7 +165,7 @@ class Slab(NamedTuple):
     """One more slab, solved but not yet taken: its coefficients are [M + 1, F]."""
 
     march: March
-    coefficients: Array
+    coefficients: NDArray
     held_out: float
 
     @property
@@ -193,18 +195,24 @@ class _Next(NamedTuple):
         """The slab with the coefficients of this state, [M, F] and [F]."""
         march, k = self.march, len(self.march.edges) - 1
         output, (*others, run) = state[0]["train"]["output"], self.march.runs
-        coefficients = jnp.concatenate([output["kernel"], output["bias"][None]])
-        table = run["train"]["coefficients"].at[k].set(coefficients)
+        coefficients = np.concatenate([output["kernel"], np.asarray(output["bias"])[None]])
+        table = _with_row(run["train"]["coefficients"], k, coefficients)
         runs = (*others, {**run, "train": {**run["train"], "coefficients": table}})
         assert march.features is not None
         edges, drawn = (*march.edges, self.place[2]), (*march.drawn, march.features)
         return Slab(march._replace(runs=runs, edges=edges, drawn=drawn), coefficients, held_out)
 
 
+def _with_row(table: NDArray, k: int, row: Any) -> NDArray:
+    new = table.copy()
+    new[k] = row
+    return new
+
+
 def _next(march: March, time: Timeline, end: float) -> _Next:
     k, start = len(march.edges) - 1, march.edges[-1]
     whole = march.goal if k else march.first
-    march = march._replace(runs=tuple({**run, "edges": run["edges"].at[k + 1].set(end)} for run in march.runs))
+    march = march._replace(runs=tuple({**run, "edges": _with_row(run["edges"], k + 1, end)} for run in march.runs))
     goal = replace_approximation(whole, together(whole.problem.fields, (march.slabs.runs[-1],)))
     return _Next(march, goal, (slab_state(march.runs[-1], time.axis, k),), (time.axis, start, end))
 
@@ -248,19 +256,19 @@ def take(slab: Slab, time: Timeline) -> March:
         new = slab.coefficients if i == len(slabs.runs) - 1 else None
         carried = _carried(run["train"]["carried"][k], new, ansatz.exact, time, slabs.fields, dt)
         run = _doubled(run) if k + 1 == run["train"]["carried"].shape[0] else run
-        table = run["train"]["carried"].at[k + 1].set(carried)
+        table = _with_row(run["train"]["carried"], k + 1, carried)
         runs.append({**run, "train": {**run["train"], "carried": table}})
     return march._replace(runs=tuple(runs), held_out=max(march.held_out, slab.held_out))
 
 
-def _carried(old: Array, new: Array | None, exact: Exact, time: Timeline, fields: tuple[str, ...], dt: float) -> Array:
+def _carried(old: NDArray, new: NDArray | None, exact: Exact, time: Timeline, fields: tuple[str, ...], dt: float) -> NDArray:
     """∂ᵗⁱD at the end of a slab, [m, m, M + 1, F], from that at its start and the slab's coefficients [M + 1, F].
 
     With φ = τᵖ in the slab's own time τ, ∂ᵗⁱ(τᵖ h) = dt⁻ⁱ Σ_l C(i, l) p! / (p - i + l)! ∂^l h/∂τ^l at τ = 1.
     """
     m = time.carry
-    later = jnp.asarray([[dt ** max(j - i, 0) / math.factorial(max(j - i, 0)) * (j >= i) for j in range(m)] for i in range(m)])
-    table = jnp.einsum("ij,jlqf->ilqf", later.astype(old.dtype), old)
+    later = np.array([[dt ** max(j - i, 0) / math.factorial(max(j - i, 0)) * (j >= i) for j in range(m)] for i in range(m)])
+    table = np.einsum("ij,jlqf->ilqf", later.astype(old.dtype), old)
     if new is None:
         return table
     for f, name in enumerate(fields):
@@ -268,14 +276,14 @@ def _carried(old: Array, new: Array | None, exact: Exact, time: Timeline, fields
         for i in range(time.orders[name]):
             for order in range(max(0, i - power), i + 1):
                 rate = math.comb(i, order) * math.perm(power, i - order) / dt**i
-                table = table.at[i, order, :, f].add(rate * new[:, f])
+                table[i, order, :, f] += rate * new[:, f]
     return table
 
 
 def _doubled(run: dict[str, Any]) -> dict[str, Any]:
-    longer = {name: jnp.concatenate([table, jnp.zeros_like(table)]) for name, table in run["train"].items()}
-    beyond = jnp.full(len(run["edges"]) - 1, jnp.inf, run["edges"].dtype)
-    return {**run, "train": longer, "edges": jnp.concatenate([run["edges"], beyond])}
+    longer = {name: np.concatenate([table, np.zeros_like(table)]) for name, table in run["train"].items()}
+    beyond = np.full(len(run["edges"]) - 1, np.inf, run["edges"].dtype)
+    return {**run, "train": longer, "edges": np.concatenate([run["edges"], beyond])}
 
 
 # --- the error -------------------------------------------------------------------------------------------------------
@@ -297,7 +305,8 @@ def _error_march(setup: Setup, goal: Objective, weights: Weights, time: Timeline
     So is what rounding of the weights causes, in a march of its own: early errors may grow.
     """
     setup = replace(setup, seed=(*setup.seed, 900 + index))
-    judged = goal.approximation, weights.state, shaken(weights, setup.seed).state
+    state, moved = jax.tree.map(np.asarray, (weights.state, shaken(weights, setup.seed).state))
+    judged = goal.approximation, state, moved
     march = shaking = begin(setup, time)
     norms = np.zeros(3)
     for drawn, end in zip(setup.drawn, setup.edges[1:], strict=True):
@@ -305,10 +314,10 @@ def _error_march(setup: Setup, goal: Objective, weights: Weights, time: Timeline
             march, shaking = (with_run(setup, each, time, drawn.richer()) for each in (march, shaking))
         slab, shaken_slab, left = _error_slab(setup, march, shaking, judged, time, end)
         march, shaking, norms = take(slab, time), take(shaken_slab, time), np.hypot(norms, left)
-    march = trimmed(march)
+    march, shaking = trimmed(march), trimmed(shaking)
     rho, nl = norms[1:] / max(norms[0], 1e-300)
     values, rounding = (np.asarray(summed_values(each.slabs, each.runs, points)) for each in (march, shaking))
-    return Draw(march.slabs, march.runs, values, root_mean_squares(rounding), finite(rho), finite(nl))
+    return Draw(march.slabs, march.weights.state, values, root_mean_squares(rounding), finite(rho), finite(nl))
 
 
 def _error_slab(

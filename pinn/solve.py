@@ -36,7 +36,7 @@ from .problem import Problem
 from .progress import Progress, log
 from .resume import resume
 from .solution import Solution
-from .training import Outcome, least_squares, reached
+from .training import Outcome, explore, reached, widen
 from .uncertainty import assess
 from .wellposed import warn_if_ill_posed
 
@@ -215,14 +215,9 @@ def seed_of(key: int | Array) -> tuple[int, ...]:
 def _solved(setup: Setup, plan: Plan, clock: Clock, history: History) -> tuple[Outcome, Status]:
     first = None
     if plan.widths:
-        share = 0.5 if not plan.slabs else 0.25
-        first, status = least_squares(setup, plan.widths, plan.tol, clock, history, share)
-        if plan.time is not None and not _content(first, plan, _EXCELLENT):
-            second = march_through(setup, plan.time, plan.slabs, plan.tol, clock, history)
-            if second is not None and second.better_than(first):
-                first, status = second, Status.SETTLED
-        done = status is Status.MEMORY or _content(first, plan, _GOOD_ENOUGH) or first.estimate.rounded or setup.problem.is_linear
-        if done or clock.left < _SHORTEST:
+        first, status = _without_gradients(setup, plan, clock, history)
+        done = _content(first, plan, _GOOD_ENOUGH) or first.estimate.rounded or setup.problem.is_linear
+        if done or status is Status.MEMORY or clock.left < _SHORTEST:
             return first, status
     goal, weights = _network(setup, plan, first)
     weights, status = run_phases(setup, goal, weights, plan.phases, dict(plan.points), clock, history)
@@ -233,6 +228,23 @@ def _solved(setup: Setup, plan: Plan, clock: Clock, history: History) -> tuple[O
     history.add(Record("estimate", len(history), clock.seconds, estimate=judged.worst))
     trained = Outcome(goal, weights, family, _JUDGES, judged)
     return (trained if first is None or trained.better_than(first) else first), status
+
+
+def _without_gradients(setup: Setup, plan: Plan, clock: Clock, history: History) -> tuple[Outcome, Status]:
+    """Least squares over the whole domain and in slabs of time: slabs first where the whole shows nothing of a solution."""
+    width, *more = plan.widths if plan.start is None else plan.start.widths(plan.widths)
+    explored = explore(setup, width, plan.tol, clock, history, 0.25 if plan.slabs else 0.5)
+    early = plan.time is not None and not explored.resolved
+    if plan.time is not None and early:
+        marched, status = march_through(setup, plan.time, plan.slabs, plan.tol, clock, history)
+        if marched is not None:
+            return marched, status
+    first, status = widen(setup, explored, more, plan.tol, clock, history)
+    if plan.time is not None and not early and not _content(first, plan, _EXCELLENT):
+        marched, ended = march_through(setup, plan.time, plan.slabs, plan.tol, clock, history)
+        if marched is not None and marched.better_than(first):
+            return marched, ended
+    return first, status
 
 
 def _undefined(setup: Setup, outcome: Outcome) -> str | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from typing import NamedTuple
 
 from .estimate import Estimate, Trust
 from .families import GOOD, RICHER, UNRESOLVED, Drawn, Family, candidates, search
@@ -43,69 +44,107 @@ def _rank(judged: Estimate) -> tuple[bool, float]:
     return judged.trust is Trust.UNKNOWN, judged.worst
 
 
-def least_squares(
-    setup: Setup, widths: Sequence[int], tol: float | None, clock: Clock, history: History, share: float = 0.5
-) -> tuple[Outcome, Status]:
-    """Search a family of features at the first width, then widen until the estimated error is small enough or settles.
+class Explored(NamedTuple):
+    """The best features of the first width, and the best of another activation that is still worth while."""
 
-    The best family of the other activation is tried again at the next widths: what is best for few features need not be for
-    many. Each width continues from the solution before it, and is judged; the best one is kept. The search may take a `share`
-    of the time.
-    """
+    best: Fit | Identified
+    rival: Fit | Identified | None
+    width: int
 
-    def tell(found: Fit | Identified) -> None:
-        history.add(Record("features", len(history), clock.seconds, held_out=found.held_out, note=str(found.family)))
+    @property
+    def resolved(self) -> bool:
+        """Whether the features show anything of a solution."""
+        return self.best.held_out <= UNRESOLVED
 
-    widths = widths if setup.start is None else setup.start.widths(widths)
+
+def explore(setup: Setup, width: int, tol: float | None, clock: Clock, history: History, share: float = 0.5) -> Explored:
+    """Search a family of features of this width, for a `share` of the time at most."""
     tried: list[Fit | Identified] = []
 
-    def make(family: Family, width: int = widths[0], index: int = 0) -> Fit | Identified:
-        before = min(tried, key=lambda found: found.held_out, default=None) if is_inverse(setup.problem) else None
-        tried.append(fitted(setup, family, width, index, before))
-        tell(tried[-1])
+    def make(family: Family) -> Fit | Identified:
+        before = min(tried, key=_held_out, default=None) if is_inverse(setup.problem) else None
+        tried.append(_fitted(setup, clock, history, family, width, 0, before))
         return tried[-1]
 
-    starts, good = candidates(setup.problem.domain.dimension), GOOD
-    if setup.start is not None:
-        starts, good = setup.start.families(starts), setup.start.good(tol)
-    hurry = (1 - share) * (clock.limit or 0)
-    current = search(starts, make, lambda: clock.left < hurry or noise_bound(tried[-1]), good)
-    others = [found for found in tried if found.family.activation is not current.family.activation]
-    rival = min(others, key=lambda found: found.held_out, default=None)
-    best = latest = _judged(setup, current, widths[0], clock, history)
-    try:
-        for i, (before, width) in enumerate(pairwise(widths)):
-            if reached(latest.estimate, tol):
-                return latest, Status.REACHED
-            if latest.estimate.rounded:
-                return best, Status.SETTLED
-            if clock.left < 0:
-                return best, Status.TIME
-            began = clock.seconds
-            sharper, start = (width / before) ** 0.25, None if setup.problem.is_linear else current
-            if current.held_out > UNRESOLVED:
-                again = partial(make, width=width, index=i + 1)
-                current = search(starts, again, lambda: clock.left < 0.5 * (clock.limit or 0), most=20)
-            else:
-                current = fitted(setup, current.family.scaled(sharper), width, i + 1, start)
-                tell(current)
-            if rival is not None:
-                rival = fitted(setup, rival.family.scaled(sharper), width, i + 1, start)
-                tell(rival)
-                current, rival = (current, rival) if current.held_out <= rival.held_out else (rival, current)
-                rival = rival if rival.held_out < _HOPELESS * current.held_out else None
+    good, hurry = GOOD if setup.start is None else setup.start.good(tol), (1 - share) * (clock.limit or 0)
+    best = search(_starts(setup), make, lambda: clock.left < hurry or noise_bound(tried[-1]), good)
+    others = [found for found in tried if found.family.activation is not best.family.activation]
+    return Explored(best, min(others, key=_held_out, default=None), width)
+
+
+def widen(
+    setup: Setup, explored: Explored, widths: Sequence[int], tol: float | None, clock: Clock, history: History
+) -> tuple[Outcome, Status]:
+    """Judge what was explored, then more features until the estimated error is small enough or settles.
+
+    The best family of the other activation is tried again at the next widths: what is best for few features need not be for
+    many. Each width continues from the solution before it, and is judged; the best one is kept.
+    """
+    current, rival, first = explored
+    best = latest = _judged(setup, current, first, clock, history)
+    for i, (before, width) in enumerate(pairwise((first, *widths))):
+        if reached(latest.estimate, tol):
+            return latest, Status.REACHED
+        if latest.estimate.rounded:
+            return best, Status.SETTLED
+        if clock.left < 0:
+            return best, Status.TIME
+        began = clock.seconds
+        make = partial(_fitted, setup, clock, history, width=width, index=i + 1)
+        try:
+            current, rival = _wider(setup, current, rival, (width / before) ** 0.25, make, clock)
             latest, last = _judged(setup, current, width, clock, history), latest
-            best = latest if latest.better_than(best) else best
-            known = latest.estimate.trust is not Trust.UNKNOWN
-            if i and known and latest.estimate.worst > 0.5 * last.estimate.worst:
-                break
-            if clock.left < 4 * (clock.seconds - began):
-                return best, Status.REACHED if reached(best.estimate, tol) else Status.TIME
-    except Exception as error:
-        if not exhausted(error):
-            raise
-        return best, Status.MEMORY
+        except Exception as error:
+            if not exhausted(error):
+                raise
+            return best, Status.MEMORY
+        best = latest if latest.better_than(best) else best
+        known = latest.estimate.trust is not Trust.UNKNOWN
+        if i and known and latest.estimate.worst > 0.5 * last.estimate.worst:
+            break
+        if clock.left < 4 * (clock.seconds - began):
+            return best, Status.REACHED if reached(best.estimate, tol) else Status.TIME
     return best, Status.REACHED if reached(best.estimate, tol) else Status.SETTLED
+
+
+def _wider(
+    setup: Setup,
+    current: Fit | Identified,
+    rival: Fit | Identified | None,
+    sharper: float,
+    make: Callable,
+    clock: Clock,
+) -> tuple[Fit | Identified, Fit | Identified | None]:
+    """The better one of two with more features, and the other while it is worth while."""
+    start = None if setup.problem.is_linear else current
+    if current.held_out > UNRESOLVED:
+        again = partial(make, start=current if is_inverse(setup.problem) else None)
+        current = search(_starts(setup), again, lambda: clock.left < 0.5 * (clock.limit or 0), most=20)
+    else:
+        current = make(current.family.scaled(sharper), start=start)
+    if rival is None:
+        return current, None
+    rival = make(rival.family.scaled(sharper), start=start)
+    current, rival = (current, rival) if current.held_out <= rival.held_out else (rival, current)
+    return current, rival if rival.held_out < _HOPELESS * current.held_out else None
+
+
+def _fitted(
+    setup: Setup, clock: Clock, history: History, family: Family, width: int, index: int, start: Fit | Identified | None
+) -> Fit | Identified:
+    found = fitted(setup, family, width, index, start)
+    history.add(Record("features", len(history), clock.seconds, held_out=found.held_out, note=str(found.family)))
+    return found
+
+
+def _starts(setup: Setup) -> list[Family]:
+    """The families that a search begins with."""
+    starts = candidates(setup.problem.domain.dimension)
+    return starts if setup.start is None else setup.start.families(starts)
+
+
+def _held_out(found: Fit | Identified) -> float:
+    return found.held_out
 
 
 def reached(judged: Estimate, tol: float | None) -> bool:
