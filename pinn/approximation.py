@@ -14,6 +14,7 @@ from functools import lru_cache, reduce
 from operator import add
 from typing import Any, Protocol
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -181,7 +182,7 @@ def empty_run(state: State, slabs: int, width: int, carry: int, edges: Sequence[
         "coefficients": np.zeros((slabs, size, fields), dtype),
         "carried": np.zeros((slabs, carry, carry, size, fields), dtype),
     }
-    rest = {name: state[name] for name in ("frozen", "box", "steps")}
+    rest = jax.tree.map(np.asarray, {name: state[name] for name in ("frozen", "box", "steps")})
     return {"train": tables, "edges": np.asarray(edges, dtype), **rest}
 
 

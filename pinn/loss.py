@@ -263,7 +263,7 @@ def _expression_values(goal: Objective, expression: Expression, unknown: dict[st
 
 def with_given(batches: Sequence[Batch], *leaves: Sequence[Array]) -> tuple[Batch, ...]:
     """The batches with more leaves given."""
-    return tuple(batch._replace(given=sum(more, batch.given)) for batch, *more in zip(batches, *leaves, strict=True))
+    return tuple(batch._replace(given=batch.given + sum(more)) for batch, *more in zip(batches, *leaves, strict=True))
 
 
 def summed_values(approximation: Approximation, state: State, points: Array) -> Array:

@@ -140,8 +140,8 @@ def within_slab(approximation: Approximation, state: Any, k: int) -> list[tuple[
 
 
 def slab_leaves(goal: Objective, approximation: Approximation, state: Any, k: int, batches: tuple[Batch, ...]) -> list[Any]:
-    """What the terms read of an approximation in slab k, summand by summand."""
-    return [read_leaves(goal, part, own, batches) for part, own in within_slab(approximation, state, k)]
+    """What the terms read of an approximation in slab k, summand by summand, in NumPy arrays."""
+    return [jax.tree.map(np.asarray, read_leaves(goal, part, own, batches)) for part, own in within_slab(approximation, state, k)]
 
 
 def values_at_end(march: March, points: Array) -> Array:
