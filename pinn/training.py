@@ -112,7 +112,7 @@ def _wider(
     current: Fit | Identified,
     rival: Fit | Identified | None,
     sharper: float,
-    make: Callable,
+    make: Callable[..., Fit | Identified],
     clock: Clock,
 ) -> tuple[Fit | Identified, Fit | Identified | None]:
     """The better one of two with more features, and the other while it is worth while."""

@@ -133,6 +133,8 @@ def test_features_that_do_not_fit_into_memory_end_with_those_that_did(monkeypatc
     monkeypatch.setattr(training, "fitted", fitted)
     problem = exam_ode.problem()
     setup = Setup(problem, plan_exact(problem, None), (0,), jnp.dtype("float64"))
-    outcome, status = training.least_squares(setup, (8, 80), 1e-12, Clock(None), History())
+    clock, history = Clock(None), History()
+    explored = training.explore(setup, 8, 1e-12, clock, history)
+    outcome, status = training.widen(setup, explored, (80,), 1e-12, clock, history)
     assert status is pinn.Status.MEMORY
     assert outcome.width == 8 and outcome.estimate.worst < 1
