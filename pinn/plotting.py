@@ -126,17 +126,17 @@ def _view(domain: Domain) -> _View:
 def _values(solution: Any, points: Array) -> tuple[Fields, Fields, Fields, Fields]:
     """At points: what was found, what is known and what corrects the estimated error, by field; the residual, by equation."""
     problem, judged = solution.problem, getattr(solution, "corrected", None)
-    found, corrected, residual = _at(solution, problem, problem.fields, points), {}, {}
+    found, corrected, residual = at_points(solution, problem, problem.fields, points), {}, {}
     if judged is not None:
         goal = replace(solution.goal, approximation=judged.approximation)
-        corrected = _at(replace(solution, goal=goal, weights=judged.weights), problem, problem.fields, points)
+        corrected = at_points(replace(solution, goal=goal, weights=judged.weights), problem, problem.fields, points)
     with suppress(SolutionError):  # it was loaded without its problem
-        residual = _at(solution.residual, problem, problem.equations, points)
+        residual = at_points(solution.residual, problem, problem.equations, points)
     known = problem.reference(points) if problem.reference is not None else {}
     return found, {name: np.where(np.isfinite(value), value, np.nan) for name, value in known.items()}, corrected, residual
 
 
-def _at(function: Callable[..., Any], problem: Any, labels: Sequence[str], points: Array) -> Fields:
+def at_points(function: Callable[..., Any], problem: Any, labels: Sequence[str], points: Array) -> Fields:
     """A solution's call or residual at points [m, d], by label, in chunks of one size, so that it is compiled once."""
     size, parts = min(_CHUNK, len(points)), []
     rows = np.minimum(np.arange(-(-len(points) // size) * size), len(points) - 1)
@@ -223,7 +223,7 @@ def _map(view: _View, values: Array, title: str, cmap: str, limits: tuple, axes:
 def _scatter(solution: Any, axes: Axes) -> None:
     problem = solution.problem
     points = sampling.interior(problem.domain, _SCATTER_POINTS, 0)
-    known, found = problem.reference(points), _at(solution, problem, problem.fields, points)
+    known, found = problem.reference(points), at_points(solution, problem, problem.fields, points)
     for (field, exact), colour in zip(known.items(), cycle(_COLOURS), strict=False):
         axes.plot(exact, found[field], "o", color=colour, alpha=0.4, markersize=3, label=field)
     axes.axline((0, 0), slope=1, color="black", linewidth=0.8, linestyle="--")
@@ -323,7 +323,7 @@ def _drawn(surface: Surface) -> Iterator[tuple[Array, Array]]:
 
 
 def _draw_line(domain: Domain, marks: Sequence[_Mark]) -> Figure:
-    axes = (figure := _figure(6.5, 1.1 + 0.33 * len(marks))).add_subplot()
+    axes = (figure := figure_of(6.5, 1.1 + 0.33 * len(marks))).add_subplot()
     (lower,), (upper,) = domain.bounds
     axes.plot([lower, upper], [0, 0], color="black", linewidth=2.5)
     for row, mark in enumerate(marks, start=1):
@@ -341,7 +341,7 @@ def _draw_line(domain: Domain, marks: Sequence[_Mark]) -> Figure:
 
 def _draw_plane(domain: Domain, marks: Sequence[_Mark]) -> Figure:
     view = _view(domain)
-    axes = (figure := _figure(6.5, 1.6 + 5.2 * view.ratio + 0.2 * len(marks))).add_subplot()
+    axes = (figure := figure_of(6.5, 1.6 + 5.2 * view.ratio + 0.2 * len(marks))).add_subplot()
     columns, (x, y), extent = positions(view.names, domain.coordinates), view.ticks, np.ptp(view.ticks, axis=1)
     step = _OUT * (extent if view.aspect == "auto" else np.full(2, extent.max()))
     axes.contourf(x, y, view.distance, levels=[-np.inf, 0], colors=[_PALE])
@@ -368,7 +368,7 @@ def _draw_plane(domain: Domain, marks: Sequence[_Mark]) -> Figure:
 
 def _draw_space(domain: Domain, marks: Sequence[_Mark]) -> Figure:
     names = domain.coordinates if domain.dimension == 3 else domain.spatial[:3]
-    axes: Any = (figure := _figure(6.5, 5.5 + 0.2 * len(marks))).add_subplot(projection="3d")
+    axes: Any = (figure := figure_of(6.5, 5.5 + 0.2 * len(marks))).add_subplot(projection="3d")
     for mark in marks:
         points = np.concatenate([points for points, _, _ in mark.parts])[:, positions(names, domain.coordinates)]
         axes.scatter(*points.T, s=5, color=mark.colour, label=mark.label, alpha=0.6, linewidths=0)
@@ -379,7 +379,8 @@ def _draw_space(domain: Domain, marks: Sequence[_Mark]) -> Figure:
     return figure
 
 
-def _figure(width: float, height: float) -> Figure:
+def figure_of(width: float, height: float) -> Figure:
+    """An empty figure of that size in inches, which needs no display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -402,7 +403,7 @@ def arranged(rows: Sequence[Sequence[Panel]], flow: Sequence[Panel], ratio: floa
     more = -(-len(flow) // columns)
     heights = [2.25 * ratio + 0.8] * (len(rows) + more)
     heights[-1] = 2.2 if len(flow) % columns == 1 else heights[-1]
-    figure = _figure(3.5 * columns, 0.7 + sum(heights))
+    figure = figure_of(3.5 * columns, 0.7 + sum(heights))
     grid = figure.add_gridspec(len(heights), columns, height_ratios=heights)
     cells = [(i, slice(j, j + 1), panel) for i, row in enumerate(rows) for j, panel in enumerate(row)]
     cells += [(len(rows) + k // columns, slice(k % columns, k % columns + 1), panel) for k, panel in enumerate(flow[:-1])]

@@ -249,6 +249,16 @@ class Solution:
 
         return plotting.plot_solution(self, path)
 
+    def animate(self, path: str | Path, frames: int = 48) -> None:
+        """Write the fields along time as a GIF: curves over one coordinate, or maps over two.
+
+        Raises:
+            SolutionError: no GIF, fewer than two frames, or a domain that is not time and one or two other coordinates.
+        """
+        from . import animation
+
+        animation.animate_solution(self, path, frames)
+
     def save(self, path: str | Path) -> None:
         """Write a folder that `pinn.load` reads: values that need no problem, weights, plan, history and errors."""
         from . import saving

@@ -50,6 +50,7 @@ LINE = (
     "wellposed",
     "check",
     "plotting",
+    "animation",
     "terms",
     "problem",
     "exact",
