@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,9 +12,6 @@ from .boundaries import TIME
 from .errors import SolutionError
 from .pieces import Array, positions
 from .plotting import BLUE, VERMILION, at_points, dress, figure_of
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _LINE_POINTS, _MAP_POINTS = 300, 100
 _PAUSE = 80  # milliseconds a frame
@@ -94,7 +91,7 @@ def _moving(solution: Any, frames: int) -> tuple[Array, list[Array], dict[str, t
     return times, ticks, {name: (whole(values), whole(known[name]) if name in known else None) for name, values in found.items()}
 
 
-def _curve(known: Array | None, axes: Axes, ticks: list[Array], found: Array) -> Any:
+def _curve(known: Array | None, axes: Any, ticks: list[Array], found: Array) -> Any:
     (x,) = ticks
     (line,) = axes.plot(x, found[0], color=BLUE, linewidth=2.0, label="solution")
     exact = None
@@ -112,7 +109,7 @@ def _curve(known: Array | None, axes: Axes, ticks: list[Array], found: Array) ->
     return update
 
 
-def _map(axes: Axes, ticks: list[Array], found: Array) -> Any:
+def _map(axes: Any, ticks: list[Array], found: Array) -> Any:
     (x, y), masked = ticks, np.ma.masked_invalid(found)
     extent = (x[0], x[-1], y[0], y[-1])
     image = axes.imshow(masked[0], origin="lower", aspect="equal", cmap="viridis", extent=extent)
