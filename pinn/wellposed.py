@@ -37,11 +37,12 @@ _CUT = 1e-11  # directions of the features below this are rounding
 _EMPHASIS = 30.0  # weight of the conditions: they act as constraints, and rounding in them stays small
 _VECTORS = 6  # singular vectors looked at
 _SUSPECT = 0.1  # a larger singular value needs no second look: the local ratio is larger still
-_NULL = (
-    0.05  # measured: 1.8 or more under growth, 0.09 for a pressure held at one point, 0.011 or less where a condition is missing
-)
+_NULL = 0.05  # measured: 1.8 or more under growth, 0.011 or less where a condition is missing
 _FLOOR = 1e-4  # ratios below need not fall further: rounding of fourth derivatives
 _NEAR = 16  # "nearby" is the nearest 1/16 of the points
+_ALONE = 4  # points of a condition, at most, that stand alone
+_CLOSE = np.geomspace(1e-3, 0.1, 40)  # from them, relative to the domain, lie points of other terms
+_CANDIDATES = 10_000  # that those are chosen of
 _DATA = 500  # data points looked at
 
 
@@ -137,7 +138,8 @@ def stability(
     seeds = tuple(np.atleast_1d(seed).tolist())
     with jax.enable_x64(True):  # singular values below 1e-6 cannot be seen in float32
         places = [_places(problem, i, count, seeds) for i in range(len(problem.terms))]
-        verdict = not problem.parameters and (about is not None or problem.is_linear or not _has_data(problem))
+        data = any(isinstance(term.place, Points) for term in problem.terms)
+        verdict = not problem.parameters and (about is not None or problem.is_linear or not data)
         found = None
         for kind in ("given",) if about is not None else ("zero",) if problem.is_linear else ("zero", "wave"):
             terms = [_linearised(problem, place, kind, about, seeds) for place in places]
@@ -197,14 +199,16 @@ class _Linear(NamedTuple):
     slopes: np.ndarray  # [n, K, L]
 
 
-def _has_data(problem: Any) -> bool:
-    return any(isinstance(term.place, Points) for term in problem.terms)
-
-
 def _places(problem: Any, i: int, count: int, seed: tuple[int, ...]) -> _Place:
     term, d = problem.terms[i], problem.domain.dimension
     inside, on = max(200 if d == 1 else 700, 3 * count), (100 if d < 3 else 200)
     points, columns = term.sample(problem.domain, inside if term.place is None else on, (*seed, 1, i))
+    for single in _alone(problem, seed) if d > 1 and not isinstance(term.place, Points) else ():
+        more, marks = term.sample(problem.domain, _CANDIDATES, (*seed, 5, i))
+        apart = np.linalg.norm((more - single) / np.subtract(*problem.domain.bounds), axis=1)
+        closest = np.unique([np.argmin(np.abs(apart - r)) for r in _CLOSE])
+        points = np.concatenate([points, more[closest]])
+        columns = {name: np.concatenate([column, marks[name][closest]]) for name, column in columns.items()}
     if isinstance(term.place, Points) and len(points) > _DATA:
         kept = np.random.default_rng((*seed, 2, i)).choice(len(points), _DATA, replace=False)
         points, columns = points[kept], {name: column[kept] for name, column in columns.items()}
@@ -214,6 +218,13 @@ def _places(problem: Any, i: int, count: int, seed: tuple[int, ...]) -> _Place:
     if len(term.expression.sites) > 1:
         sites = tuple(map(np.asarray, _sites(term.expression, extras, jnp.asarray(points), arrays)))
     return _Place(term, points, extras, arrays, sites)
+
+
+def _alone(problem: Any, seed: tuple[int, ...]) -> list[np.ndarray]:
+    """Single points of conditions. Between points of other terms that are far apart, a narrow dip would meet them unseen."""
+    terms = [term for term in problem.terms if isinstance(term.place, Points)]
+    found = [term.sample(problem.domain, 1, seed)[0] for term in terms]
+    return [point for points in found if len(points) <= _ALONE for point in points]
 
 
 @partial(jax.jit, static_argnums=0)
@@ -434,6 +445,6 @@ def _null(
 
 
 def _limit(coarse: _Vectors) -> float:
-    """The ratio at which a function counts as null: half of what half of the features found, or any once that is rounding."""
+    """The ratio at which a function counts as null: a quarter of what half of the features found, or any once that is rounding."""
     before = np.nanmin([*coarse.local, np.inf])
-    return _NULL if before <= _FLOOR else min(_NULL, max(before / 2, _FLOOR))
+    return _NULL if before <= _FLOOR else min(_NULL, max(before / 4, _FLOOR))

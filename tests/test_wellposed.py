@@ -7,6 +7,7 @@ import pytest
 import pinn
 from pinn import Box, Condition, Dirichlet, Initial, InitialVelocity, Interval, Neumann, Periodic, Points, Problem, d, laplacian
 from pinn.wellposed import message, stability, warn_if_ill_posed
+from problems import stokes
 
 LINE, SQUARE, STRIP = Interval(x=(0, 1)), Box(x=(0, 1), y=(0, 1)), Box(t=(0, 1), x=(0, 1))
 DISK = pinn.Disk(x=0.0, y=0.0, radius=1.0)
@@ -138,6 +139,7 @@ SENSITIVE = {
     ),
     "backward heat": lambda: in_time(heat, Dirichlet(u=0.0, on=STRIP.at(t=1)), SIDES),
     "pinned pressure": lambda: flow(Condition(lambda p: p, on=Points(x=[0.0], y=[0.0]))),
+    "pressure in a corner": stokes.problem,
     "units far apart": lambda: Problem(
         fields="w s",
         domain=LINE,
