@@ -445,6 +445,6 @@ def _null(
 
 
 def _limit(coarse: _Vectors) -> float:
-    """The ratio at which a function counts as null: a quarter of what half of the features found, or any once that is rounding."""
+    """The ratio at which a function counts as null: a quarter of what half of the features found, or any that is rounding."""
     before = np.nanmin([*coarse.local, np.inf])
     return _NULL if before <= _FLOOR else min(_NULL, max(before / 4, _FLOOR))
