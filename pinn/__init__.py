@@ -22,6 +22,7 @@ import jax
 if os.environ.get("JAX_ENABLE_X64", "1").lower() not in ("0", "false"):
     jax.config.update("jax_enable_x64", True)
 
+from .bound import Bound
 from .branches import ConvBranch, DenseBranch, Layout, Seen, SetBranch
 from .check import Report, check
 from .conditions import Condition, Data, Dirichlet, Initial, InitialVelocity, Neumann, Periodic, Robin
@@ -56,6 +57,7 @@ __all__ = [
     "MLP",
     "AccuracyWarning",
     "Ball",
+    "Bound",
     "Box",
     "CheckpointWarning",
     "Condition",

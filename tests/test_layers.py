@@ -74,6 +74,8 @@ LINE = (
     "fingerprint",
     "exporting",
     "saving",
+    "green",
+    "bound",
     "solution",
     "starting",
     "operator_learning",
