@@ -24,7 +24,8 @@ from scipy.optimize import linear_sum_assignment
 from .errors import SolutionError
 from .expression import Expression
 from .loss import Batch, Objective, Weights, batch_at, by_chunks
-from .problem import Problem, Term
+from .problem import Problem
+from .terms import Term
 
 SAMPLES = 2000  # evenly spaced points that maxima are taken over
 _FEW = 64  # points that are evaluated as they are

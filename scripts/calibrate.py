@@ -25,7 +25,7 @@ import time
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ from pinn.features import Setup
 from pinn.history import Clock, History
 from pinn.plotting import BLUE, GREY, VERMILION, arranged, dress, finished
 from pinn.solve import _solution, _warn
-from pinn.training import least_squares
+from pinn.training import explore, widen
 
 FLOOR = 1e-13  # true errors below are rounding
 WRONG = 0.1  # an error above which an answer needs a warning
@@ -199,9 +199,9 @@ def solved(problem: pinn.Problem, key: int, way: str, number: float, limit: floa
         network, method = partial(pinn.MLP, width=10, depth=2), pinn.Phase(pinn.gauss_newton(), steps=int(number))
         points = {"equation": 512} if problem.domain.dimension == 1 else {"equation": 1024, "condition": 128}
         return pinn.solve(problem, network=network, method=method, points=points, key=key, progress=False)
-    plan = replace(pinn.recommend(problem), widths=(int(number),), slabs=(), time=None)
+    plan = pinn.recommend(problem)
     setup, clock, history = Setup(problem, plan.exact, (key,), plan.dtype), Clock(plan.limit), History()
-    outcome, status = least_squares(setup, plan.widths, None, clock, history)
+    outcome, status = widen(setup, explore(setup, int(number), None, clock, history), (), None, clock, history)
     solution = _solution(setup, plan, outcome, status, clock, history)
     _warn(solution, plan)
     return solution
