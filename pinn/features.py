@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from . import sampling
+from . import devices, sampling
 from .approximation import Approximation, Together
 from .continuation import Start
 from .derivatives import Jet, sin
@@ -85,9 +85,12 @@ def term_rows(
         matrix = None if basis is None else _change(expression, basis, state, slopes, expression.places(row.points, extras))
         return Rows(value(leaves), matrix, slopes, leaves)
 
-    count, places = batch.points.shape[0], max(map(prod, expression.shapes.values()))
+    places = max(map(prod, expression.shapes.values()))
     chunk = max((_CHUNK >> (places - 1).bit_length()) // smaller, 1)
-    return jax.vmap(one)(batch) if count <= chunk else jax.lax.map(one, batch, batch_size=chunk)
+    rows = devices.over_rows(one, batch, chunk)
+    # One process holds the matrix in parts; several cannot read each other's, so that there each has the whole of it.
+    shared = rows.matrix if jax.process_count() == 1 else devices.everywhere(rows.matrix)
+    return devices.everywhere(rows._replace(matrix=None))._replace(matrix=shared)
 
 
 def _change(expression: Expression, basis: Together, state: tuple, slopes: Array, places: Sequence[Array]) -> Array:
@@ -135,7 +138,7 @@ def triangle(matrices: Sequence[Array], targets: Sequence[Array], scales: Sequen
     for matrix, target, scale in zip(matrices, targets, scales, strict=True):
         both = jnp.concatenate([matrix, target], axis=2) * scale[None, :, None]
         blocks.append(both.reshape(-1, both.shape[-1]))
-    stacked = jnp.concatenate(blocks)
+    stacked = devices.reduced(blocks)
     width = matrices[0].shape[2]
     norms = jnp.sqrt(jnp.sum(stacked[:, :width] ** 2, axis=0))
     norms = jnp.concatenate([jnp.where(norms > 0, norms, 1), jnp.ones(stacked.shape[1] - width, stacked.dtype)])

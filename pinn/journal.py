@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from . import checkpoint
+from . import checkpoint, devices
 from .errors import CheckpointError, CheckpointWarning
 from .history import History, Record, Watch
 from .interrupts import Interrupts
@@ -74,16 +74,16 @@ class Journal(Watch):
     def read(self) -> float:
         """Seconds of work so far, those of earlier runs included."""
         if self._path is None:
-            return super().read()
+            return devices.agreed(super().read())
         if self._read == len(self._readings):
             self._go_live()
-            self._readings.append(super().read())
+            self._readings.append(devices.agreed(super().read()))
         self._read += 1
         return self._readings[self._read - 1]
 
     def interrupted(self) -> bool:
         """Whether to end now. What was done up to here is saved; what is decided because of it is not."""
-        if not self.stopped and self._interrupts is not None and self._interrupts.asked:
+        if not self.stopped and self._interrupts is not None and devices.agreed(float(self._interrupts.asked)):
             self.save()
             self.stopped = True
         return self.stopped
@@ -169,7 +169,7 @@ class Journal(Watch):
         Warns:
             CheckpointWarning: it could not be written; the solve goes on.
         """
-        if self._path is None or self.stopped or self.replaying:
+        if self._path is None or self.stopped or self.replaying or not devices.is_first():
             return
         began = time.monotonic()
         entries = [[entry.key, entry.readings, entry.records, len(entry.arrays)] for entry in self._entries]

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from . import devices
 from .algebra import Domain
 from .approximation import Approximation, State, lifted, read, summands
 from .boundaries import Surface
@@ -272,12 +273,8 @@ def summed_values(approximation: Approximation, state: State, points: Array) -> 
 
 
 def by_chunks(one: Callable, batch: Any) -> Any:
-    """`one` of every row, in chunks that stay in the cache; the last row is repeated where they do not divide the rows evenly."""
-    count = jax.tree.leaves(batch)[0].shape[0]
-    if count <= _CHUNK:
-        return jax.vmap(one)(batch)
-    filled = jax.tree.map(lambda column: jnp.pad(column, [(0, -count % _CHUNK)] + [(0, 0)] * (column.ndim - 1), "edge"), batch)
-    return jax.tree.map(lambda column: column[:count], jax.lax.map(one, filled, batch_size=_CHUNK))
+    """`one` of every row, in chunks that stay in the cache, the rows divided by the devices; the result is whole on each."""
+    return devices.everywhere(devices.over_rows(one, batch, _CHUNK))
 
 
 def mean_squares(values: Sequence[Array]) -> Array:

@@ -13,6 +13,7 @@ import numpy as np
 import optax
 from jax import Array
 
+from . import devices
 from .errors import MethodError
 from .faults import fault
 from .features import Setup, linearised, relative_residual
@@ -93,7 +94,10 @@ def _rows(goal: Objective, trained: dict, weights: Weights, batches: Sequence[Ba
 def jacobian(
     goal: Objective, trained: dict, weights: Weights, batches: Sequence[Batch], balance: Array, smaller: int = 1
 ) -> tuple[Array, Array]:
-    """The rows [N] and their Jacobian [N, P], in chunks of points, parameters in the order of `ravel_pytree`."""
+    """The rows [N] and their Jacobian [N, P], in chunks of points, parameters in the order of `ravel_pytree`.
+
+    On several devices, these turned so that J is a triangle and r ends after P + 1 rows: any ‖r + J p‖ is the same.
+    """
     found = []
     for term, batch, weight in zip(goal.terms, batches, balance, strict=True):
 
@@ -105,10 +109,11 @@ def jacobian(
             flat = [leaf.reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(tree)]
             return value(trained), jnp.concatenate(flat, axis=1)
 
-        values, slopes = jax.lax.map(one, batch, batch_size=_POINTS // smaller)
+        values, slopes = devices.over_rows(one, batch, _POINTS // smaller)
         scale = jnp.sqrt(weight / batch.points.shape[0])
-        found.append((scale * values.reshape(-1), scale * slopes.reshape(-1, slopes.shape[-1])))
-    return jnp.concatenate([r for r, _ in found]), jnp.concatenate([j for _, j in found])
+        found.append(scale * jnp.concatenate([slopes.reshape(-1, slopes.shape[-1]), values.reshape(-1, 1)], axis=1))
+    joined = devices.reduced(found)
+    return joined[:, -1], joined[:, :-1]
 
 
 def balanced(goal: Objective, weights: Weights, batches: Sequence[Batch]) -> Array:

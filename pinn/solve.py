@@ -19,6 +19,7 @@ from .ansatz import choose_engine, make_network, wrap
 from .approximation import together
 from .defaults import Plan, recommend, refuse_for_operators
 from .derivatives import Engine
+from .devices import chosen, home, spread
 from .errors import AccuracyWarning, ProblemError, WellPosednessWarning
 from .estimate import Trust, choose_family
 from .faults import fault
@@ -61,6 +62,7 @@ def solve(
     start: Solution | None = ...,
     key: int | Array = ...,
     dtype: str = ...,
+    devices: int | Sequence[jax.Device] | None = ...,
     checkpoint: str | Path | None = ...,
     callback: Callable[[Record], object] | None = ...,
     progress: bool = ...,
@@ -79,6 +81,7 @@ def solve(
     start: Solution | None = ...,
     key: int | Array = ...,
     dtype: str = ...,
+    devices: int | Sequence[jax.Device] | None = ...,
     checkpoint: str | Path | None = ...,
     callback: Callable[[Record], object] | None = ...,
     progress: bool = ...,
@@ -96,6 +99,7 @@ def solve(
     start: Solution | None = None,
     key: int | Array = 0,
     dtype: str = "float64",
+    devices: int | Sequence[jax.Device] | None = None,
     checkpoint: str | Path | None = None,
     callback: Callable[[Record], object] | None = None,
     progress: bool = True,
@@ -116,6 +120,7 @@ def solve(
             followed. Newton's method begins at its fields, the search for features with its own.
         key: seed or JAX key; the same key gives the same solution.
         dtype: "float64" or "float32".
+        devices: that points are divided by: all there are (None), so many, or a list; parameters are on each of them.
         checkpoint: a file in which to keep what was done so far, at least every minute; the same call goes on from it, to the
             same bits on the same device, and with a smaller `tol` or more time from where that makes a difference.
         callback: called with each new `Record` of the history: what was tried, the loss by term, residual, estimate.
@@ -146,10 +151,11 @@ def solve(
         >>> bool(abs(solution(t=1.0) - np.exp(-1)) < 1e-12)
         True
     """
+    used = chosen(devices)
     if isinstance(problem, OperatorProblem):
         given = {"points": points, "exact_conditions": exact_conditions, "engine": engine, "start": start}
         refuse_for_operators(**given, checkpoint=checkpoint, callback=callback)
-        given = {"tol": tol, "time_limit": time_limit, "network": network, "method": method, "dtype": dtype}
+        given = {"tol": tol, "time_limit": time_limit, "network": network, "method": method, "dtype": dtype, "devices": used}
         return solve_operator(problem, seed_of(key), progress=progress, **given)
     if not isinstance(problem, Problem):
         raise ProblemError(f"solve() needs a pinn.Problem or a pinn.OperatorProblem; got {problem!r:.80}.")
@@ -168,8 +174,9 @@ def solve(
     setup = Setup(problem, plan.exact, seed_of(key), plan.dtype, start=plan.start)
     with Interrupts() as interrupts:
         journal = resume(checkpoint, setup, plan, interrupts)
-        with told(_LESS):
+        with told(_LESS), spread(used):
             solution = _solve(replace(setup, journal=journal), plan, journal, progress, callback)
+    solution = _at_home(solution) if len(used) > 1 else solution
     _warn(solution, plan)
     return solution
 
@@ -304,6 +311,13 @@ def _solution(setup: Setup, plan: Plan, outcome: Outcome, status: Status, clock:
         corrected=judged,
         intervals=judged.intervals,
     )
+
+
+def _at_home(solution: Solution) -> Solution:
+    """The solution with its weights on one device."""
+    corrected = solution.corrected
+    corrected = None if corrected is None else replace(corrected, weights=home(corrected.weights))
+    return replace(solution, weights=home(solution.weights), corrected=corrected)
 
 
 def _warn(solution: Solution, plan: Plan) -> None:

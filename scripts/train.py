@@ -4,6 +4,8 @@
     python scripts/train.py exam_ode --tol 1e-8                          stops at that estimated error
     python scripts/train.py exam_ode -p b=0.2 -p length=20               another oscillator
     python scripts/train.py exam_ode --method adam --learning-rate 1e-3  the textbook's recipe
+    python scripts/train.py burgers --device gpu                         on the GPUs of this host
+    srun python scripts/train.py burgers --distributed                   on every host that Slurm gave
 
 Written to runs/NAME: the solution, which `pinn.load` reads, its pictures, history and errors. Ends with 0 where the tolerance
 was met or none was asked for, with 1 where it was not met or training diverged, with 2 where the command was wrong, with 130
@@ -30,14 +32,17 @@ import optax
 
 import pinn
 import problems
-from pinn.errors import CheckpointError, ProblemError, listing, suggestion
+from pinn.errors import CheckpointError, MethodError, ProblemError, listing, suggestion
 
+_AGAIN = "Start it again: with --checkpoint FILE it goes on from there, on any number of processes."
 STEPS = {"adam": 5000, "lbfgs": 500, "gauss-newton": 400}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     options = _options(argv)
+    if options.distributed is not None:
+        _join(options.distributed)
     with warnings.catch_warnings():
         warnings.simplefilter("always", pinn.PinnWarning)
         warnings.showwarning = _plainly(warnings.showwarning)
@@ -46,6 +51,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         try:
             return _train(options)
+        except jax.errors.JaxRuntimeError as error:
+            if options.distributed is None:
+                raise
+            print(f"a process of this run was lost: {error}\n{_AGAIN}", file=sys.stderr, flush=True)
+            os._exit(1)  # JAX's own end would wait for the lost one, and abort
         except pinn.PinnError as error:
             print(f"{error}", file=sys.stderr)
             return 2
@@ -66,6 +76,14 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--learning-rate", type=float, help="of adam, 1e-3 by default")
     parser.add_argument("--key", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--dtype", choices=["float64", "float32"], default="float64")
+    parser.add_argument("--device", choices=["cpu", "gpu", "tpu"], help="default: the fastest kind that JAX finds")
+    parser.add_argument(
+        "--distributed",
+        nargs="?",
+        const="",
+        metavar="HOST:PORT,COUNT,RANK",
+        help="one of several processes; where the first one listens is found for Slurm, Open MPI, Kubernetes and TPU pods",
+    )
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="keep what was done so far there, and go on from it")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="default runs/NAME")
     parser.add_argument("--quiet", action="store_true", help="print warnings and errors only")
@@ -75,6 +93,33 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     if options.learning_rate is not None and options.method != "adam":
         parser.error("--learning-rate is for --method adam")
     return options
+
+
+def _join(place: str) -> None:
+    """Become one of the processes of a run; nothing of JAX may have been used before."""
+    if not place:
+        jax.distributed.initialize()
+        return
+    try:
+        address, count, rank = place.split(",")
+        numbers = int(count), int(rank)
+    except ValueError:
+        print(f"--distributed needs HOST:PORT,COUNT,RANK, such as 10.0.0.1:9876,2,0; got {place!r}", file=sys.stderr)
+        sys.exit(2)
+    jax.distributed.initialize(address, *numbers)
+
+
+def _devices(kind: str | None) -> list[Any] | None:
+    """Those of a kind, None for all that JAX has chosen."""
+    if kind is None:
+        return None
+    try:
+        return jax.devices(kind)
+    except RuntimeError as error:
+        extra = {"gpu": "cuda13", "tpu": "tpu"}.get(kind, "cpu")
+        raise MethodError(
+            f"--device {kind}: JAX finds none here. Install the support for it: pip install 'pinn[{extra}]'."
+        ) from error
 
 
 def _pair(text: str) -> tuple[str, Any]:
@@ -98,9 +143,12 @@ def _train(options: argparse.Namespace) -> int:
         method=_method(options),
         key=options.key,
         dtype=options.dtype,
+        devices=_devices(options.device),
         checkpoint=options.checkpoint,
-        progress=not options.quiet,
+        progress=not options.quiet and jax.process_index() == 0,
     )
+    if jax.process_index() > 0:
+        return _code(options, solution)
     errors = solution.errors()
     try:
         _write(folder, problem, solution, errors)
@@ -108,6 +156,10 @@ def _train(options: argparse.Namespace) -> int:
         raise CheckpointError(f"{folder} could not be written: {error.strerror or error}. {_kept(options)}") from error
     if not options.quiet:
         print(f"\n{errors}\n\nwritten to {folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
+    return _code(options, solution)
+
+
+def _code(options: argparse.Namespace, solution: Any) -> int:
     if solution.status is pinn.Status.INTERRUPTED:
         return 130
     missed = options.tol is not None and solution.status is not pinn.Status.REACHED

@@ -19,6 +19,7 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
+from .. import devices
 from ..approximation import read_values
 from ..branches import Layout, Seen
 from ..deeponet import OperatorNetwork
@@ -194,7 +195,8 @@ def batch_loss(
             return loss
         return loss + balance @ physics_losses(learner, state, code, points, chosen)
 
-    return jnp.mean(jax.vmap(one)(jax.random.split(keys[2], count)))
+    each = jax.random.split(keys[2], count)
+    return jnp.mean(devices.over_rows(lambda i: one(each[i]), jnp.arange(count), count))
 
 
 def make_state(network: OperatorNetwork) -> tuple[nnx.GraphDef, State]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from flax import nnx
 from .. import sampling
 from ..branches import Layout
 from ..deeponet import LocalDeepONet, OperatorNetwork
+from ..devices import home, spread
 from ..errors import AccuracyWarning, NetworkError
 from ..estimate import Trust
 from ..history import Clock, History, Record, Status
@@ -40,16 +41,18 @@ def solve_operator(
     network: Callable | None,
     method: Any,
     dtype: str,
+    devices: Sequence[jax.Device],
     progress: bool,
 ) -> OperatorSolution:
     """Learn an operator, and measure how wrong it is; arguments as for `solve`."""
     plan = recommend_operator(problem, tol, time_limit=time_limit, network=network, method=method, dtype=dtype)
     clock = Clock(plan.limit)
     wide = plan.dtype == jnp.float64
-    with Progress(progress, plan.limit) as shown, jax.enable_x64(wide), jax.default_matmul_precision("highest"):
+    with Progress(progress, plan.limit) as shown, jax.enable_x64(wide), jax.default_matmul_precision("highest"), spread(devices):
         shown.say(f"{problem}\n\n{plan}\n")
         history = History(shown)
         trained, status = _learned(problem, plan, seed, clock, history)
+        trained = replace(trained, state=home(trained.state))
         solution = _judged(problem, plan, trained, status, seed, clock, history)
         shown.say(str(solution))
     _warn(solution, plan)

@@ -1,0 +1,96 @@
+"""Run by test_devices.py in processes of its own: each method's result on some of the devices that there are, as JSON.
+
+python on_devices.py METHODS DEVICES                 METHODS and DEVICES are lists such as adam,features and 1,8
+python on_devices.py METHODS all PORT COUNT RANK     as one of COUNT processes
+"""
+
+import json
+import sys
+from functools import cache, partial
+
+import jax
+
+if len(sys.argv) > 3:
+    jax.distributed.initialize(f"127.0.0.1:{sys.argv[3]}", int(sys.argv[4]), int(sys.argv[5]), initialization_timeout=120)
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+from helpers import random_network
+
+import pinn
+from pinn import sampling
+from pinn.derivatives import tanh
+from pinn.devices import chosen, home, is_first, spread
+from pinn.exact import plan_exact
+from pinn.families import Family
+from pinn.features import Setup, fit
+from pinn.history import Clock, History
+from pinn.loss import field_values, objective
+from pinn.operator_learning.plan import recommend_operator
+from pinn.operator_learning.solve import _learned
+from pinn.phases import Phase, run_phases
+from problems import bratu, exam_ode
+from problems.denoising import antiderivative
+
+POINTS = jnp.linspace(0, 1, 20)[:, None]
+STEPS = {"adam": (optax.adam(1e-3), 20), "lbfgs": (optax.lbfgs(), 5), "gauss-newton": (pinn.gauss_newton(), 3)}
+
+
+def setup(problem):
+    return Setup(problem, plan_exact(problem, None), (0,), jnp.dtype("float64"))
+
+
+@cache
+def network():
+    return random_network(exam_ode.problem())
+
+
+def phase(name):
+    """Some steps on 301 points, which no number of devices divides."""
+    goal, weights = network()
+    chosen_setup = setup(goal.problem)
+    goal, (method, steps) = objective(goal.problem, goal.approximation, chosen_setup.exact), STEPS[name]
+    phases, points = [Phase(method, steps=steps)], {"equation": 301, "condition": 1}
+    found, _ = run_phases(chosen_setup, goal, weights, phases, points, Clock(None), History())
+    return field_values(goal, found, POINTS)
+
+
+def features(problem):
+    """Least squares in 60 features, to convergence."""
+    found = fit(setup(problem), Family(tanh, (2.0,)), 60)
+    goal = objective(problem, found.approximation, plan_exact(problem, None))
+    return field_values(goal, found.weights, POINTS)
+
+
+def operator():
+    """Eleven steps of a DeepONet, and its last layer."""
+    dense = partial(pinn.DeepONet, rank=8, branch=partial(pinn.DenseBranch, width=8), trunk=partial(pinn.MLP, width=8, depth=1))
+    problem = antiderivative.problem(sensors=12)
+    plan = recommend_operator(problem, network=dense, method=Phase(optax.adam(1e-3), steps=11))
+    trained, _ = _learned(problem, plan, (0,), Clock(None), History())
+    values = jax.random.normal(sampling.key((0,)), (12,))
+    return trained.learner.outputs(trained.state, values, jnp.asarray(problem.sensors), None, POINTS)
+
+
+METHODS = {name: partial(phase, name) for name in STEPS} | {
+    "features": lambda: features(exam_ode.problem()),
+    "newton": lambda: features(bratu.problem()),
+    "operator": operator,
+}
+
+
+def main(methods, counts):
+    with jax.default_matmul_precision("highest"):
+        for name in methods.split(","):
+            for count in [None] if counts == "all" else map(int, counts.split(",")):
+                with spread(chosen(count)):
+                    found = home(METHODS[name]())
+                if is_first():
+                    print(json.dumps([name, count or jax.device_count(), np.asarray(found).ravel().tolist()]), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])
+    if len(sys.argv) > 3:
+        jax.distributed.shutdown()

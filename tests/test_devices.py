@@ -1,0 +1,104 @@
+"""The number of devices changes nothing but the rounding of sums: in processes of their own, since it is fixed at start."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import pinn
+from pinn.devices import chosen
+from pinn.errors import MethodError
+
+HERE = Path(__file__).parent
+METHODS = ("adam", "lbfgs", "gauss-newton", "features", "newton", "operator")
+
+
+def started(methods, counts, devices, *processes):
+    """A process with so many simulated devices."""
+    paths = os.pathsep.join([str(HERE.parent), str(HERE)])
+    flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", "JAX_PLATFORMS": "cpu", "PYTHONPATH": paths}
+    command = [sys.executable, str(HERE / "on_devices.py"), methods, counts, *map(str, processes)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, env=os.environ | flags, stdout=pipe, stderr=pipe, text=True)
+
+
+def results(process, timeout=1500):
+    """What it printed: by method and number of devices, values of the solution."""
+    out, err = process.communicate(timeout=timeout)
+    assert process.returncode == 0, err[-3000:]
+    return {(name, count): np.array(values) for name, count, values in map(json.loads, out.splitlines())}
+
+
+def agree(found, name, counts):
+    for count in counts:
+        size = np.max(np.abs(found[name, 1]))
+        np.testing.assert_allclose(
+            found[name, count], found[name, 1], rtol=0, atol=1e-10 * size, err_msg=f"{name}, {count} devices"
+        )
+
+
+def test_two_devices_train_as_one_does():
+    found = results(started("gauss-newton", "1,2", 2))
+    agree(found, "gauss-newton", [2])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("name", METHODS)
+def test_any_number_of_devices_gives_one_result(name):
+    agree(results(started(name, "1,2,4,8", 8)), name, [2, 4, 8])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_two_processes_train_as_one_does():
+    port = free_port()
+    methods = "adam,gauss-newton,features"
+    both = [started(methods, "all", 1, port, 2, rank) for rank in (0, 1)]
+    found, silent = (results(process) for process in both)
+    found |= results(started(methods, "1", 1))
+    assert silent == {}, "only the first process talks"
+    for name in methods.split(","):
+        agree(found, name, [2])
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_only_the_first_process_writes(tmp_path):
+    port, environment = free_port(), os.environ | {"PYTHONPATH": str(HERE.parent), "PINN_CACHE": "0", "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, str(HERE.parent / "scripts" / "train.py"), "exam_ode", "--tol", "1e-6", "--device", "cpu"]
+    processes = []
+    for rank in (0, 1):
+        more = ["--distributed", f"127.0.0.1:{port},2,{rank}", "--output", str(tmp_path / str(rank))]
+        pipe = subprocess.PIPE
+        processes.append(subprocess.Popen([*command, *more], env=environment, stdout=pipe, stderr=pipe, text=True))
+    ends = [(*process.communicate(timeout=900), process.returncode) for process in processes]
+    assert [code for *_, code in ends] == [0, 0], ends
+    assert [path.name for path in tmp_path.iterdir()] == ["0"]
+    assert ends[1][0] == "", "only the first process talks"
+    assert pinn.load(tmp_path / "0" / "solution")(x=0.0) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("devices", [0, 99, True, "cpu", [], [1]])
+def test_devices_that_do_not_exist(devices):
+    with pytest.raises(MethodError, match="devices="):
+        chosen(devices)
+
+
+def test_devices_are_chosen_by_number_or_given():
+    first = jax.devices()[:1]
+    assert chosen(1) == chosen(first) == tuple(first)
+    with pytest.raises(MethodError, match="devices=1000 needs a number from 1 to"):
+        pinn.solve(None, devices=1000)
