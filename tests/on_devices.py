@@ -21,7 +21,7 @@ from helpers import random_network
 import pinn
 from pinn import sampling
 from pinn.derivatives import tanh
-from pinn.devices import chosen, home, is_first, spread
+from pinn.devices import chosen, home, is_first, over_rows, reduced, spread
 from pinn.exact import plan_exact
 from pinn.families import Family
 from pinn.features import Setup, fit
@@ -73,7 +73,17 @@ def operator():
     return trained.learner.outputs(trained.state, values, jnp.asarray(problem.sensors), None, POINTS)
 
 
+@jax.jit
+def rows():
+    """What all methods stand on, for 31 rows: a sum and its gradient, and AᵀA of a triangle."""
+    x, matrix = jnp.linspace(0, 1, 31), jax.random.normal(jax.random.key(0), (31, 4))
+    value = jax.value_and_grad(lambda w: jnp.sum(over_rows(lambda x: jnp.sin(w * x), x, 3) ** 2))(2.0)
+    triangle = reduced([matrix[:5], matrix[5:]])
+    return jnp.concatenate([jnp.stack(value), (triangle.T @ triangle).ravel()])
+
+
 METHODS = {name: partial(phase, name) for name in STEPS} | {
+    "rows": rows,
     "features": lambda: features(exam_ode.problem()),
     "newton": lambda: features(bratu.problem()),
     "operator": operator,
