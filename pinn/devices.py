@@ -23,7 +23,7 @@ from .errors import MethodError
 _AXIS = "points"
 
 
-def chosen(devices: int | Sequence[jax.Device] | None) -> tuple[jax.Device, ...]:
+def chosen(devices: int | Sequence[Any] | None) -> tuple[Any, ...]:
     """The devices that are meant: all of this kind, the first few of them, or those given.
 
     Raises:
@@ -49,7 +49,7 @@ def chosen(devices: int | Sequence[jax.Device] | None) -> tuple[jax.Device, ...]
 
 
 @contextmanager
-def spread(devices: Sequence[jax.Device]) -> Iterator[None]:
+def spread(devices: Sequence[Any]) -> Iterator[None]:
     """Rows are divided by these devices within the context."""
     if len(devices) == 1:
         if devices[0] != jax.devices()[0]:

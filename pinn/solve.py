@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import jax
 import jax.numpy as jnp
@@ -62,7 +62,7 @@ def solve(
     start: Solution | None = ...,
     key: int | Array = ...,
     dtype: str = ...,
-    devices: int | Sequence[jax.Device] | None = ...,
+    devices: int | Sequence[Any] | None = ...,
     checkpoint: str | Path | None = ...,
     callback: Callable[[Record], object] | None = ...,
     progress: bool = ...,
@@ -81,7 +81,7 @@ def solve(
     start: Solution | None = ...,
     key: int | Array = ...,
     dtype: str = ...,
-    devices: int | Sequence[jax.Device] | None = ...,
+    devices: int | Sequence[Any] | None = ...,
     checkpoint: str | Path | None = ...,
     callback: Callable[[Record], object] | None = ...,
     progress: bool = ...,
@@ -99,7 +99,7 @@ def solve(
     start: Solution | None = None,
     key: int | Array = 0,
     dtype: str = "float64",
-    devices: int | Sequence[jax.Device] | None = None,
+    devices: int | Sequence[Any] | None = None,
     checkpoint: str | Path | None = None,
     callback: Callable[[Record], object] | None = None,
     progress: bool = True,

@@ -96,7 +96,7 @@ def difference(found: Any, known: Any) -> float:
     return max(float(np.max(np.abs(a - b)) / max(np.max(np.abs(b)), 1e-300)) for a, b in sizes if b.size)
 
 
-def cast(tree: Any, dtype: str, device: jax.Device) -> Any:
+def cast(tree: Any, dtype: str, device: Any) -> Any:
     return jax.device_put(jax.tree.map(lambda a: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a, tree), device)
 
 
@@ -111,7 +111,7 @@ def timed(compiled: Callable, arguments: tuple) -> float:
     return float(np.median(taken))
 
 
-def peak(device: jax.Device, dtype: str) -> float:
+def peak(device: Any, dtype: str) -> float:
     """Operations per second in a product of square matrices."""
     side = _SIDE.get(device.platform, 4096)
     square = jax.device_put(jnp.ones((side, side), dtype), device)

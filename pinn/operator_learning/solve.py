@@ -41,7 +41,7 @@ def solve_operator(
     network: Callable | None,
     method: Any,
     dtype: str,
-    devices: Sequence[jax.Device],
+    devices: Sequence[Any],
     progress: bool,
 ) -> OperatorSolution:
     """Learn an operator, and measure how wrong it is; arguments as for `solve`."""
