@@ -105,6 +105,10 @@ def _check(problem: Problem) -> None:
     what = None
     if problem.domain.dimension != 1:
         what = f"it has the coordinates {listing(problem.domain.coordinates)}"
+    elif problem.regions is not None:
+        what = f"it has the regions {listing(problem.regions.names)}"
+    elif not problem.domain.is_box:
+        what = f"its domain is {problem.domain!r}"
     elif problem.parameters:
         what = f"the parameters {listing(problem.parameters)} are unknown"
     elif any(isinstance(term.condition, Data) or isinstance(term.place, Points) for term in problem.terms):

@@ -106,6 +106,7 @@ def test_near_a_fold_only_what_is_close_enough_has_a_bound():
 
 
 LINE = pinn.Interval(x=(0, 1))
+HALVES = {"left": pinn.Interval(x=(0, 0.5)), "right": pinn.Interval(x=(0.5, 1))}
 START = pinn.Dirichlet(u=1.0, on=LINE.at(x=0))
 
 
@@ -117,6 +118,15 @@ REFUSED = {
     r"poisson is none: it has the coordinates 'x', 'y'\. `error_estimate`": poisson,
     "the parameters 'k' are unknown": lambda: first_order(
         lambda u, x, k: d(u, x) + k * u, START, parameters={"k": pinn.Parameter(1.0)}
+    ),
+    "it has the regions 'left', 'right'": lambda: pinn.Problem(
+        fields="u",
+        domain=HALVES,
+        residual=dict.fromkeys(HALVES, lambda u, x: d(u, x, x)),
+        conditions=[
+            pinn.Dirichlet(u=0.0, on=(HALVES["left"] + HALVES["right"]).boundary),
+            pinn.Interface(u=0.0, on=HALVES["left"].at(x=0.5)),
+        ],
     ),
     "it is fitted to data": lambda: first_order(lambda u, x: d(u, x), pinn.Data(x=[0.0], u=[1.0])),
     "it has integrals": lambda: first_order(lambda u, x: d(u, x) - u, pinn.Integral(lambda u: u, equals=1.0)),
