@@ -28,7 +28,7 @@ from .training import Outcome, reached
 
 _TARGET = 1e-9  # held-out residual of a slab, where no tolerance asks for less
 _SHORTEST = 5.0  # seconds left that a march is worth beginning with
-_JUDGING = 6.0  # seconds of judging a slab, in those of one attempt at it
+_JUDGING = 4.0  # seconds of judging a slab, in those of one attempt at it
 _CONVERGED = 1e-2  # held-out residual of a slab that stands for a solution
 _PATIENCE = 3  # slabs that met the target before a longer one is tried, or that missed it before a shorter one is tried again
 _WORSE = 4.0  # times the held-out residual after a search that another one is worth while for; cubed if it was in vain
