@@ -51,7 +51,7 @@ def small():
     return goal, weights, batches, jnp.ones(len(goal.terms), dtype)
 
 
-@pytest.mark.parametrize("method", [optax.adam(1e-3), optax.lbfgs()], ids=["adam", "lbfgs"])
+@pytest.mark.parametrize("method", [optax.adam(1e-3), pytest.param(optax.lbfgs(), marks=pytest.mark.slow)], ids=["adam", "lbfgs"])
 def test_steps_of_a_gradient_method(method):
     goal, weights, batches, balance = small()
     with jax.enable_x64(False):
@@ -66,6 +66,7 @@ def test_rows_of_gauss_newton():
         lower(jacobian, goal, trainable(weights), weights, batches, balance)
 
 
+@pytest.mark.slow
 def test_features():
     problem = exam_ode.problem()
     exact = plan_exact(problem, None)
