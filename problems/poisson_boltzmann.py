@@ -47,7 +47,7 @@ def problem(screening: float = 8.0) -> pinn.Problem:
 @lru_cache
 def computed(screening: float, finer: int = 1):
     """Finite elements and their nodes' values, exact to 1e-6."""
-    elements = _fem.Elements(_fem.Plate((-1, 1, -1, 1), RODS, 0.055), finer)
+    elements = _fem.Elements(_fem.Plate((-1, 1, -1, 1), RODS, 0.05), finer)
     x, y = elements.places
     on_square = (abs(abs(x) - 1) < 1e-9) | (abs(abs(y) - 1) < 1e-9)
     load = elements.load(lambda x, y: 10 * (17 + x**2 + y**2) * np.sin(np.pi * x) * np.sin(4 * np.pi * y))
