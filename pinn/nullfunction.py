@@ -120,7 +120,7 @@ def _advice(problem: Any, null: NullFunction, points: np.ndarray, fields: str, w
                     if speed > 0.3 * inside:
                         return f"Add a condition for the velocity of {fields} on {name} = {end:g}: InitialVelocity(...)."
         face = max(faces, key=lambda name: faces[name])
-        if faces[face] > 0.3 * inside:
+        if faces[face] > 0.03 * inside:
             return f"Add a condition for {fields} on {face}, where it is not zero."
         return (
             "No value on the boundary would tell it apart: the equations have this solution of their own (a resonance), so that "

@@ -163,6 +163,18 @@ BROKEN = {
         "any multiple of x added to u",
         "on x = 1",
     ),
+    "an end that hardly moves missing": (
+        lambda: (
+            lambda line: Problem(
+                fields="y",
+                domain=line,
+                residual=lambda y, x: d(y, x, x) + d(y, x) + y,
+                conditions=[Dirichlet(y=1.0, on=line.at(x=0))],
+            )
+        )(Interval(x=(0, 5))),
+        "added to y",
+        "on x = 5",
+    ),
     "pure Neumann": (
         lambda: on_line(lambda u, x: d(u, x, x) + 1, Neumann(u=0.0, on=LINE.boundary)),
         "a constant added to u",
