@@ -71,7 +71,7 @@ def problem():
         ({"parameters": {"sigma": pinn.Parameter(1.0)}}, r"'sigma' cannot name a parameter"),
         ({"constants": {1: 2.0}}, r"1.*cannot name a constant"),
         # domain, residual, name
-        ({"domain": (0, 1)}, r"domain= needs a domain such as Interval\(x=\(0, 1\)\) or Box\(.*\); got \(0, 1\)"),
+        ({"domain": (0, 1)}, r"domain= needs a domain such as Interval\(x=\(0, 1\)\) or Box\(.*\), or a dict.*; got \(0, 1\)"),
         ({"domain": LINE.boundary}, r"domain= needs a domain such as.*got boundary of"),
         ({"domain": pinn.Interval}, r"domain= needs a domain such as"),
         ({"residual": None}, r"residual= needs a function of fields and coordinates; got None"),
@@ -285,7 +285,7 @@ def test_every_error_is_one_of_the_packages_and_of_pythons():
             assert issubclass(kind, PinnWarning) and issubclass(kind, UserWarning)
         else:
             assert issubclass(kind, PinnError)
-            assert kind is PinnError or issubclass(kind, ValueError | TypeError | RuntimeError)
+            assert kind is PinnError or issubclass(kind, ValueError | TypeError | RuntimeError | MemoryError)
         assert kind.__doc__
 
 
