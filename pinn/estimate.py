@@ -112,17 +112,23 @@ def error_points(setup: Setup) -> Array:
 
 
 def combined(setup: Setup, goal: Objective, weights: Weights, draws: Sequence[Draw]) -> Estimate:
-    """The estimate that two draws make together."""
+    """The estimate that two draws make together; a single one has none to agree with, and is not trusted."""
     found = np.asarray(field_values(goal, weights, error_points(setup)))
     size = root_mean_squares(found + draws[0].values)
     size = np.where(size > 0, size, 1.0)
-    one, two = (root_mean_squares(d.values) / size for d in draws)
-    rounding = np.maximum(*(d.noise for d in draws)) / size + 4 * float(jnp.finfo(setup.dtype).eps)
-    errors = np.hypot(np.maximum(one, two), rounding)
-    gap = float(np.max(np.abs(one - two) / errors))
+    each = [root_mean_squares(d.values) / size for d in draws]
+    rounding = np.max([d.noise for d in draws], axis=0) / size + 4 * float(jnp.finfo(setup.dtype).eps)
+    errors = np.hypot(np.max(each, axis=0), rounding)
+    gap = float(np.max(np.abs(each[0] - each[-1]) / errors))
     rounded = bool(np.max(errors) < 2 * np.max(rounding))
     sensitive = float(np.max(rounding)) > _SENSITIVE * float(jnp.finfo(setup.dtype).eps)
-    trust, reason = _judge(max(d.rho for d in draws), max(d.nl for d in draws), gap, rounded, sensitive)
+    rho, nl = max(d.rho for d in draws), max(d.nl for d in draws)
+    trust, reason = _judge(rho, nl, gap, rounded, sensitive)
+    if len(draws) == 1:
+        reason = (
+            f"there was no time to see whether a second draw of features agrees (ρ = {rho:.1g}, nl = {nl:.1g})"
+        )
+        trust = Trust.UNKNOWN
     both = Weights((weights.state, draws[0].state), weights.unknown)
     named = dict(zip(setup.problem.fields, errors.tolist(), strict=True))
     return Estimate(named, trust, reason, rounded, Sum(goal.approximation, draws[0].approximation), both)

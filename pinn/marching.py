@@ -221,7 +221,7 @@ def march_through(
             continue
         march, (family, width) = trimmed(march), march.drawn[-1]
         divided = replace(setup, edges=march.edges, drawn=march.drawn)
-        judged = judge(divided, march.first, march.weights, family, width)
+        judged = judge(divided, march.first, march.weights, family, width, clock)
         note = f"{len(march.edges) - 1} slabs of width {width}"
         history.add(Record("estimate", len(history), clock.seconds, held_out=march.held_out, estimate=judged.worst, note=note))
         latest = Outcome(march.first, march.weights, family, width, judged, march.edges, march.drawn)

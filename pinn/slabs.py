@@ -41,6 +41,7 @@ from .features import (
     relative_residual,
     row_scales,
 )
+from .history import Clock
 from .loss import (
     Batch,
     Objective,
@@ -60,6 +61,7 @@ from .steep import Steep
 from .timeline import Timeline, timeline
 from .uncertainty import assess
 
+_OVERRUN = 0.15  # of the time limit, for a second draw of features
 _ROOM = 64  # slabs that arrays have room for; twice as many, and a compilation more, where that is not enough
 
 
@@ -289,14 +291,20 @@ def _doubled(run: dict[str, Any]) -> dict[str, Any]:
 # --- the error -------------------------------------------------------------------------------------------------------
 
 
-def judge(setup: Setup, goal: Objective, weights: Weights, family: Family, width: int) -> Estimate:
-    """The error estimate: over the whole domain at once, or slab by slab where the setup has edges, with their features."""
+def judge(setup: Setup, goal: Objective, weights: Weights, family: Family, width: int, clock: Clock | None = None) -> Estimate:
+    """The error estimate: over the whole domain at once, or slab by slab where the setup has edges, with their features.
+
+    Where the time of a clock is used up by the first draw of features, slab by slab, there is no second one, and no trust.
+    """
     if not setup.edges:
         return assess(setup, goal, weights, family.scaled(RICHER), int(1.5 * width), setup.exact)
     time = timeline(setup.problem, setup.exact)
     assert time is not None
-    points = error_points(setup)
-    return combined(setup, goal, weights, [_error_march(setup, goal, weights, time, points, i) for i in (0, 1)])
+    points, began = error_points(setup), clock.seconds if clock is not None else 0.0
+    draws = [_error_march(setup, goal, weights, time, points, 0)]
+    if clock is None or clock.left + _OVERRUN * (clock.limit or 0.0) > clock.seconds - began:
+        draws.append(_error_march(setup, goal, weights, time, points, 1))
+    return combined(setup, goal, weights, draws)
 
 
 def _error_march(setup: Setup, goal: Objective, weights: Weights, time: Timeline, points: Array, index: int) -> Draw:

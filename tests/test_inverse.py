@@ -88,6 +88,7 @@ def test_parameters_that_only_act_together_are_named():
     assert "only in combination" in sentence and "constants=" in sentence
 
 
+@pytest.mark.slow
 def test_an_unknown_in_a_boundary_condition():
     line = pinn.Interval(x=(0, 1))
     x = np.linspace(0.1, 0.6, 8)

@@ -49,6 +49,7 @@ def test_a_gaussian_process_is_denoised_as_well_as_bayes_does(denoise, report):
     assert report.relative_l2["f"] == pytest.approx(denoise.error_estimate["f"], rel=0.1)
 
 
+@pytest.mark.slow
 def test_the_noise_level_may_be_withheld_and_sensors_dropped(denoise):
     blind = denoise.errors(blind=True)
     assert blind.gap < 0.4
@@ -113,6 +114,7 @@ def test_what_an_operator_cannot_answer_it_says(denoise):
             question()
 
 
+@pytest.mark.slow
 def test_a_dense_branch_learns_a_linear_operator_by_its_last_layer():
     solution = pinn.solve(integrals(), network=SMALL, method=FEW, time_limit=60, progress=False)
     report = solution.errors()
@@ -165,6 +167,7 @@ def test_a_problem_that_does_not_fit_is_refused(changes, message):
         integrals(**changes)
 
 
+@pytest.mark.slow
 def test_posterior_means_are_exact():
     """Calibration: E[(f - m) m] = 0 and E[u - f] has the noise's variance, for every family."""
     for problem in (

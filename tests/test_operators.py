@@ -786,7 +786,7 @@ def computed(tree, u, v, x, y):
 
 
 # Shrinking a tree of traced functions takes minutes, and a small tree is found among the first ones anyway.
-@settings(max_examples=70, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=20, phases=[Phase.explicit, Phase.generate])
 @given(operator_trees(), polynomials, polynomials)
 def test_random_trees_of_operators_are_polynomial_algebra(tree, u, v):
     """What the tree reads of the fields comes from the polynomials too, so that JAX differentiates no field here."""

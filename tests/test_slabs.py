@@ -169,6 +169,7 @@ def test_features_may_change_between_slabs():
     np.testing.assert_allclose(values_of(march, t)[:, 0], problem.reference(t)["u"], atol=1e-8)
 
 
+@pytest.mark.slow
 def test_walls_stay_met_exactly():
     problem = heat(conditions=[START, pinn.Dirichlet(u=lambda t: 0 * t, on=BOX.at(x=0)), pinn.Dirichlet(u=0.0, on=BOX.at(x=1))])
     _, _, march = marched(problem, width=80, count=3)
@@ -196,6 +197,9 @@ def test_the_error_is_carried_too(width):
     assert true > 1e-10
     assert found.trust is pinn.Trust.TRUSTED
     assert abs(found.errors["u"] / true - 1) < 0.05
+    hurried = judge(divided, march.first, march.weights, march.drawn[0].family, 40, Clock(1e-9))
+    assert hurried.trust is pinn.Trust.UNKNOWN and "second draw" in hurried.reason
+    assert abs(hurried.errors["u"] / true - 1) < 0.05
 
 
 def test_no_time_is_no_march():

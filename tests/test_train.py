@@ -96,7 +96,7 @@ WRONG = {
     "steps": (("exam_ode", "--steps", "5"), r"--steps needs a --method"),
     "no steps": (("exam_ode", "--method", "adam", "--steps", "0"), r"positive whole number; got 0"),
     "learning rate": (("exam_ode", "--method", "lbfgs", "--learning-rate", "1"), r"--learning-rate is for --method adam"),
-    "device": (("exam_ode", "--device", "tpu"), r"--device tpu: JAX finds none here. Install it: pip install"),
+    "device": (("exam_ode", "--device", "tpu"), r"--device tpu: JAX finds none here. Install the support for it: pip install"),
     "place": (("exam_ode", "--distributed", "here"), r"--distributed needs HOST:PORT,COUNT,RANK, such as .*got 'here'"),
     "method": (("exam_ode", "--method", "sgd"), r"invalid choice: 'sgd'"),
 }
