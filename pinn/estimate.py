@@ -125,9 +125,7 @@ def combined(setup: Setup, goal: Objective, weights: Weights, draws: Sequence[Dr
     rho, nl = max(d.rho for d in draws), max(d.nl for d in draws)
     trust, reason = _judge(rho, nl, gap, rounded, sensitive)
     if len(draws) == 1:
-        reason = (
-            f"there was no time to see whether a second draw of features agrees (ρ = {rho:.1g}, nl = {nl:.1g})"
-        )
+        reason = f"there was no time to see whether a second draw of features agrees (ρ = {rho:.1g}, nl = {nl:.1g})"
         trust = Trust.UNKNOWN
     both = Weights((weights.state, draws[0].state), weights.unknown)
     named = dict(zip(setup.problem.fields, errors.tolist(), strict=True))
