@@ -43,21 +43,35 @@ def write(path: Path, head: Mapping[str, Any], arrays: Sequence[np.ndarray]) -> 
     Raises:
         OSError: it could not be written; what was there is untouched.
     """
+    write_whole(path, packed(head, arrays), before(path))
+
+
+def write_whole(path: Path, data: bytes, kept: Path | None = None) -> None:
+    """A file with this content, whole or not at all; what was there is moved to `kept`, or replaced.
+
+    Raises:
+        OSError: it could not be written; what was there is untouched.
+    """
     new = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         with new.open("wb") as file:
-            file.write(packed(head, arrays))
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        if path.exists():
-            path.replace(before(path))
+        if kept is not None and path.exists():
+            path.replace(kept)
         new.replace(path)
     except BaseException:
         with suppress(OSError):
             new.unlink(missing_ok=True)
         raise
-    with suppress(OSError):  # POSIX: makes the renaming itself durable; elsewhere a folder cannot be opened
-        handle = os.open(path.parent, os.O_RDONLY)
+    make_durable(path.parent)
+
+
+def make_durable(folder: Path) -> None:
+    """See to it that renaming in a folder outlasts a loss of power; a folder cannot be opened everywhere, as it can on POSIX."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
         os.fsync(handle)
         os.close(handle)
 

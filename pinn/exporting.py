@@ -10,9 +10,7 @@ differentiated twice in reverse, and neither forward nor batched. Three lines lo
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ import jax
 from jax import Array
 from jax import export as jax_export
 
+from .checkpoint import write_whole
 from .errors import CheckpointError, SolutionError, listing
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -81,16 +80,8 @@ def export(solution: Any, path: str | Path) -> None:
 
 def write_file(path: Path, data: bytes) -> None:
     """A file with this content, whole or not at all; raises `CheckpointError` where it cannot be written."""
-    new = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with new.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
+        write_whole(path, data)
     except OSError as error:
         raise CheckpointError(f"{path} could not be written: {error.strerror or error}. What was there is unchanged.") from error
-    finally:
-        with suppress(OSError):
-            new.unlink(missing_ok=True)

@@ -17,7 +17,6 @@ import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -30,7 +29,7 @@ from jax import Array
 
 from .algebra import Difference, Intersection, Product, Union
 from .approximation import Slabs, Sum, Together, slab_state
-from .checkpoint import alike, is_key, plain
+from .checkpoint import alike, is_key, make_durable, plain
 from .choices import Choice, Choices
 from .domains import Ball, Box, Disk, Domain, Interval
 from .errors import CheckpointError, listing
@@ -127,10 +126,7 @@ def _write(path: Path, files: Mapping[str, bytes]) -> None:
             old.rename(path)
         raise
     shutil.rmtree(old, ignore_errors=True)
-    with suppress(OSError):  # POSIX: makes the renaming itself durable; elsewhere a folder cannot be opened
-        handle = os.open(path.parent, os.O_RDONLY)
-        os.fsync(handle)
-        os.close(handle)
+    make_durable(path.parent)
 
 
 # --- weights and values ----------------------------------------------------------------------------------------------
