@@ -133,7 +133,7 @@ class Slabs:
 
 @dataclass(frozen=True)
 class OneSlab:
-    """One slab of a run, at any time: what is compiled for it serves every slab, however many there are.
+    """One slab of a run, at any time: what is handed over to it and its own functions.
 
     The state is that of its ansatz, with "carried": [m, m, M + 1, F]; the attributes are those of `Slabs`.
     """
@@ -152,9 +152,29 @@ class OneSlab:
 
     def values(self, state: State, point: Smooth) -> Smooth:
         new = self.run.values(state, point)
-        return self._carried(state, point) + new if self.carry else new
+        return Carried(self.run, self.axis, self.carry).values(state, point) + new if self.carry else new
 
-    def _carried(self, state: State, point: Smooth) -> Smooth:
+
+@dataclass(frozen=True)
+class Carried:
+    """What a slab is handed over of the features of a run, its own functions left out; attributes and state as of `OneSlab`.
+
+    It is all that there is of a run that ended before the slab.
+    """
+
+    run: Ansatz
+    axis: int
+    carry: int
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return self.run.fields
+
+    @property
+    def engine(self) -> Engine:
+        return taylor
+
+    def values(self, state: State, point: Smooth) -> Smooth:
         ansatz, carried = self.run, state["carried"]
         features = ansatz.network(state)
         assert isinstance(features, Features)

@@ -154,10 +154,10 @@ def row_scales(systems: Sequence[Rows], terms: Sequence[Term]) -> list[np.ndarra
     return [weight / np.where(size > 0, size, 1) for weight, size in zip(weights, sizes, strict=True)]
 
 
-def correction(systems: Sequence[Rows], terms: Sequence[Term]) -> tuple[Array, float]:
+def correction(systems: Sequence[Rows], scales: Sequence[np.ndarray]) -> tuple[Array, float]:
     """Coefficients [P] of new functions that cancel linearised residuals, and the sum of squares, scaled, that is left."""
     targets = [-np.asarray(rows.residual)[:, :, None] for rows in systems]
-    coefficients, left = least_squares([rows.matrix for rows in systems], targets, row_scales(systems, terms))
+    coefficients, left = least_squares([rows.matrix for rows in systems], targets, scales)
     return coefficients[:, 0], float(left[0])
 
 
@@ -374,10 +374,10 @@ def newton(
     its `state` do not depend on the coefficients.
     """
     systems = linearised(goal, weights, basis, state, batches)
-    coefficients, least = correction(systems, goal.terms)
+    scales = row_scales(systems, goal.terms)
+    coefficients, least = correction(systems, scales)
     if goal.problem.is_linear or not steps:
         return add(weights, coefficients, 1.0)
-    scales = row_scales(systems, goal.terms)
 
     def size(systems: Sequence[Rows]) -> float:
         return sum(float(np.sum(np.square(np.asarray(rows.residual) * s))) for rows, s in zip(systems, scales, strict=True))
@@ -395,5 +395,5 @@ def newton(
         weights, gain, now = trial, new / now, new
         if share == 1.0 and (gain > 0.5 or now < _REACHED * least):
             break
-        coefficients, least = correction(systems, goal.terms)
+        coefficients, least = correction(systems, row_scales(systems, goal.terms))
     return weights

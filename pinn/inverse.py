@@ -38,6 +38,7 @@ from .features import (
     fit,
     least_squares,
     linearised,
+    row_scales,
     term_sizes,
     triangle,
 )
@@ -281,7 +282,8 @@ def _identified(
         return balanced(goal, weights, joint_rows(goal, weights, basis, state, batches), batches, fresh, most)
 
     if start is None:
-        coefficients = correction(linearised(goal, weights, basis, state, batches), goal.terms)[0]
+        systems = linearised(goal, weights, basis, state, batches)
+        coefficients = correction(systems, row_scales(systems, goal.terms))[0]
         weights = weights._replace(state=add_coefficients(basis, state, coefficients, jnp.ones((), setup.dtype)))
         balance, most = weighed(weights, 1.0), 1.0
     else:

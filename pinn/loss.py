@@ -29,6 +29,7 @@ from .steep import Steep
 from .terms import Term
 
 _CHUNK = 256  # rows
+_WEIGHTS = "train", "carried"  # the parts of a state that belong to linear layers
 _NEAR = 0.7  # share of the points that steep coordinates draw to them
 
 
@@ -242,6 +243,26 @@ def read_leaves(
     return tuple(_leaves_of(goal.problem, approximation, term.expression, known, state, batch) for term, batch in pairs)
 
 
+def read_each(
+    goal: Objective, approximation: Approximation, states: Sequence[State], batches: Sequence[Batch]
+) -> list[tuple[Array, ...]]:
+    """What `read_leaves` gives for each of several states, which differ in the weights of linear layers alone.
+
+    What does not depend on those weights, such as random features, is evaluated once for all states.
+    """
+
+    def beside(path: tuple, *arrays: Any) -> Any:
+        return np.stack([np.asarray(a) for a in arrays]) if _is_weight(path) else arrays[0]
+
+    stacked, pairs = jax.tree.map_with_path(beside, *states), zip(goal.terms, batches, strict=True)
+    found = [_leaves_of_each(goal.problem, approximation, term.expression, stacked, batch) for term, batch in pairs]
+    return [tuple(leaves[:, i] for leaves in found) for i in range(len(states))]
+
+
+def _is_weight(path: tuple) -> bool:
+    return any(getattr(key, "key", None) in _WEIGHTS for key in path)
+
+
 def given_residuals(goal: Objective, batches: Sequence[Batch]) -> tuple[Array, ...]:
     """The residuals of every term where the given leaves are all there is, each [n, K]."""
     return tuple(_expression_values(goal, term.expression, {}, batch) for term, batch in zip(goal.terms, batches, strict=True))
@@ -254,6 +275,19 @@ def _leaves_of(
     """What an expression reads of an approximation alone at the points of its batch, [n, L]."""
     extras = _extras(problem, unknown, batch.points.dtype)
     return by_chunks(lambda row: read(part, expression, state, extras | row.columns, row.points), batch)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _leaves_of_each(problem: Problem, part: Approximation, expression: Expression, state: State, batch: Batch) -> Array:
+    """The same for each of the weights in a state, [S, ...]: [n, S, L]."""
+    extras = _extras(problem, {}, batch.points.dtype)
+    axes = jax.tree.map_with_path(lambda path, _: 0 if _is_weight(path) else None, state)
+
+    def one(row: Batch) -> Array:
+        known = extras | row.columns
+        return jax.vmap(lambda own: read(part, expression, own, known, row.points), (axes,))(state)
+
+    return by_chunks(one, batch)
 
 
 @partial(jax.jit, static_argnums=(0, 1))

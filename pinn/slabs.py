@@ -7,6 +7,7 @@ compilation serves all slabs of the same shapes. How long they are, and with whi
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
-from .approximation import Approximation, OneSlab, Slabs, Together, empty_run, one_slab, slab_state, summands, together
+from .approximation import Approximation, Carried, Slabs, Together, empty_run, one_slab, slab_state, summands, together
 from .estimate import (
     Draw,
     Estimate,
@@ -50,7 +51,7 @@ from .loss import (
     given_residuals,
     given_values,
     objective,
-    read_leaves,
+    read_each,
     summed_values,
     trainable,
     values_at,
@@ -128,29 +129,39 @@ def trimmed(march: March) -> March:
     return march._replace(runs=tuple(map(cut, march.runs)))
 
 
-def within_slab(approximation: Approximation, state: Any, k: int) -> list[tuple[Approximation, Any]]:
-    """The summands of an approximation that are not zero in slab k, a run each."""
+def within_slab(approximation: Approximation, states: Sequence[Any], k: int) -> list[tuple[Approximation, list[Any]]]:
+    """The summands of an approximation that are not zero in slab k, each with its state for each of the states.
+
+    A run of slabs has two: what is handed over of its features, and new functions where the slab is one of its own.
+    """
     found = []
-    for part, own in summands(approximation, state):
+    for each in zip(*(summands(approximation, state) for state in states), strict=True):
+        part, own = each[0][0], [state for _, state in each]
         if not isinstance(part, Slabs):
             found.append((part, own))
             continue
-        (run,), (tables,) = part.runs, own
-        if any(np.any(np.asarray(table[k])) for table in tables["train"].values()):
-            found.append((OneSlab(run, part.axis, part.carry), one_slab(tables, part.axis, k)))
+        runs = [run for (run,) in own]
+        tables = {name: any(np.any(np.asarray(run["train"][name][k])) for run in runs) for name in runs[0]["train"]}
+        if tables["carried"]:
+            found.append((Carried(part.runs[0], part.axis, part.carry), [one_slab(run, part.axis, k) for run in runs]))
+        if tables["coefficients"]:
+            found.append((part.runs[0], [slab_state(run, part.axis, k) for run in runs]))
     return found
 
 
-def slab_leaves(goal: Objective, approximation: Approximation, state: Any, k: int, batches: tuple[Batch, ...]) -> list[Any]:
-    """What the terms read of an approximation in slab k, summand by summand, in NumPy arrays."""
-    return [jax.tree.map(np.asarray, read_leaves(goal, part, own, batches)) for part, own in within_slab(approximation, state, k)]
+def slab_leaves(
+    goal: Objective, approximation: Approximation, states: Sequence[Any], k: int, batches: tuple[Batch, ...]
+) -> list[list[Any]]:
+    """What the terms read of an approximation in slab k with each state, summand by summand, in NumPy arrays."""
+    read = [read_each(goal, part, own, batches) for part, own in within_slab(approximation, states, k)]
+    return [[jax.tree.map(np.asarray, each[i]) for each in read] for i in range(len(states))]
 
 
 def values_at_end(march: March, points: Array) -> Array:
     """The fields where the march has come to, [n, F]."""
-    parts = within_slab(march.slabs, march.runs, len(march.edges) - 2)
+    parts = within_slab(march.slabs, [march.runs], len(march.edges) - 2)
     given = given_values(march.first, {}, points)
-    return reduce(jnp.add, (values_at(part, state, points) for part, state in parts), given)
+    return reduce(jnp.add, (values_at(part, state, points) for part, (state,) in parts), given)
 
 
 def must_change(march: March) -> bool:
@@ -231,7 +242,8 @@ def solve_slab(setup: Setup, march: March, time: Timeline, end: float, near: tup
 
     def points(index: int) -> tuple[Batch, ...]:
         batches = draw(goal, setup.counts(width), (*setup.seed, index), setup.dtype, slab.place, near)
-        return with_given(batches, *slab_leaves(goal, march.slabs, slab.march.runs, k, batches))
+        (known,) = slab_leaves(goal, march.slabs, [slab.march.runs], k, batches)
+        return with_given(batches, *known)
 
     def add(weights: Weights, coefficients: Array, share: float) -> Weights:
         share_ = jnp.asarray(share, coefficients.dtype)
@@ -341,24 +353,27 @@ def _error_slab(
     solution, state, moved = judged
     weights, k = Weights(slab.state, {}), len(march.edges) - 1
 
-    def read(approximation: Approximation, state: Any, batches: tuple[Batch, ...]) -> list[Any]:
-        return slab_leaves(goal, approximation, state, k, batches)
+    def read(approximation: Approximation, states: Sequence[Any], batches: tuple[Batch, ...]) -> list[list[Any]]:
+        return slab_leaves(goal, approximation, states, k, batches)
 
     def solved() -> tuple[Array, Array, float, float, float]:
         batches = draw(goal, setup.counts(width), (*setup.seed, 2), setup.dtype, slab.place, near)
-        found, carried = read(solution, state, batches), read(march.slabs, slab.march.runs, batches)
+        (found, rounded), (carried, noisy) = (
+            read(solution, (state, moved), batches),
+            read(march.slabs, (slab.march.runs, shaking.march.runs), batches),
+        )
         systems = linearised(goal, weights, slab.basis, slab.state, with_given(batches, *found, *carried))
         scales = row_scales(systems, goal.terms)
-        after = given_residuals(goal, with_given(batches, *read(solution, moved, batches)))
-        before = given_residuals(goal, with_given(batches, *found, *read(march.slabs, shaking.march.runs, batches)))
+        after = given_residuals(goal, with_given(batches, *rounded))
+        before = given_residuals(goal, with_given(batches, *found, *noisy))
         pairs = zip(systems, after, before, strict=True)
         targets = [np.stack([-np.asarray(rows.residual), np.subtract(a, b)], axis=2) for rows, a, b in pairs]
         coefficients, rounding = least_squares([rows.matrix for rows in systems], targets, scales)[0].T
 
         fresh = draw(goal, setup.counts(width), (*setup.seed, 3), setup.dtype, slab.place, near)
-        fresh = with_given(fresh, *read(solution, state, fresh))
+        fresh = with_given(fresh, *read(solution, (state, moved), fresh)[0])
         alone = given_residuals(goal, fresh)
-        fresh = with_given(fresh, *read(march.slabs, slab.march.runs, fresh))
+        fresh = with_given(fresh, *read(march.slabs, (slab.march.runs, shaking.march.runs), fresh)[0])
         checks = linearised(goal, weights, slab.basis, slab.state, fresh)
         whole = np.hypot(residual_norm([rows.residual for rows in checks], scales), residual_norm(alone, scales))
         left = full = residual_norm([rows.residual + rows.matrix @ coefficients for rows in checks], scales)

@@ -12,12 +12,14 @@ from scipy.integrate import solve_ivp
 import pinn
 from pinn import at, d, laplacian
 from pinn.derivatives import nested_jvp, sin
+from pinn.estimate import shaken
 from pinn.exact import plan_exact
 from pinn.families import Drawn, Family
 from pinn.features import Setup
 from pinn.history import Clock, History
+from pinn.loss import draw, read_leaves
 from pinn.marching import Marcher, march_through
-from pinn.slabs import begin, judge, solve_slab, take, with_run
+from pinn.slabs import begin, judge, slab_leaves, solve_slab, take, with_run
 from pinn.timeline import timeline
 
 LINE, BOX = pinn.Interval(t=(0, 4)), pinn.Box(t=(0, 2), x=(0, 1))
@@ -167,6 +169,23 @@ def test_features_may_change_between_slabs():
     march = take(solve_slab(setup, march, time, 3.0), time)
     t = np.linspace(0, 3, 101)[:, None]
     np.testing.assert_allclose(values_of(march, t)[:, 0], problem.reference(t)["u"], atol=1e-8)
+
+
+def test_what_is_read_in_a_slab_part_by_part_is_what_the_whole_march_is_there():
+    """For several weights at once, and with features that changed on the way."""
+    setup, time, march = marched(swing(), width=12, count=2)
+    march = march._replace(edges=march.edges[:2], drawn=march.drawn[:1])
+    march = with_run(setup, march, time, Drawn(Family(sin, (1.0,)), 20))
+    march = take(solve_slab(setup, march, time, 3.0), time)
+    states = march.weights.state, shaken(march.weights, (5,)).state
+    batches = draw(march.goal, {"equation": 30, "condition": 1}, (1,), setup.dtype, (0, 2.0, 3.0))
+    found = slab_leaves(march.goal, march.slabs, states, 1, batches)
+    for state, parts in zip(states, found, strict=True):
+        whole = read_leaves(march.goal, march.slabs, state, batches)
+        for term, leaves in enumerate(whole):
+            np.testing.assert_allclose(sum(part[term] for part in parts), leaves, atol=1e-13 * np.abs(leaves).max())
+    assert len(found[0]) == 3
+    assert not np.array_equal(found[0][0][0], found[1][0][0])
 
 
 @pytest.mark.slow
