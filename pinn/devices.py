@@ -7,6 +7,7 @@ brought to one. Results do not depend on the number of devices but for the round
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -18,7 +19,7 @@ from jax import Array
 from jax.sharding import AxisType, Mesh
 from jax.sharding import PartitionSpec as P
 
-from .errors import MethodError
+from .errors import MethodError, ProblemWarning
 
 _AXIS = "points"
 
@@ -46,6 +47,22 @@ def chosen(devices: int | Sequence[Any] | None) -> tuple[Any, ...]:
     if not given or not all(isinstance(device, jax.Device) for device in given):
         raise MethodError(f"devices= needs a number, a list such as jax.devices()[:2], or None for all; got {devices!r}.")
     return given
+
+
+def warn_if_emulated(devices: Sequence[Any], dtype: str) -> None:
+    """Tell that these devices have no float64 of their own, where that is what is asked for.
+
+    Warns:
+        ProblemWarning: a TPU, which emulates float64.
+    """
+    found = next((device for device in devices if device.platform == "tpu"), None)
+    if found is not None and dtype == "float64":
+        warnings.warn(
+            f"{found.device_kind} has no float64 and emulates it, many times slower to compile and to run. "
+            'Give dtype="float32", or devices=jax.devices("cpu") for float64 on the host.',
+            ProblemWarning,
+            stacklevel=3,
+        )
 
 
 @contextmanager

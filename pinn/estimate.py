@@ -33,6 +33,7 @@ from .loss import Batch, Objective, Weights, draw, field_values, given_residuals
 _TRUSTED, _ROUGH = 0.1, 0.5
 _POINTS = 4000  # that norms are taken over
 _SENSITIVE = 1e10  # amplification of rounding errors beyond which no solution is fixed
+NO_MEMORY = "memory ran out while its error was estimated"
 ROUNDING = 4.0  # errors of one solve, in units of one rounding of its weights
 
 
@@ -104,6 +105,12 @@ def estimate(setup: Setup, goal: Objective, weights: Weights, family: Family, wi
     """
     points = error_points(setup)
     return combined(setup, goal, weights, [_draw(setup, goal, weights, family, width, exact, points, i) for i in (0, 1)])
+
+
+def unjudged(goal: Objective, weights: Weights, reason: str) -> Estimate:
+    """No estimate of an approximation: an error of any size, for this reason."""
+    errors = dict.fromkeys(goal.problem.fields, float("inf"))
+    return Estimate(errors, Trust.UNKNOWN, reason, False, goal.approximation, weights)
 
 
 def error_points(setup: Setup) -> Array:

@@ -23,9 +23,11 @@ from . import checkpoint, devices
 from .errors import CheckpointError, CheckpointWarning
 from .history import History, Record, Watch
 from .interrupts import Interrupts
+from .memory import exhausted
 
 _SHARE = 30.0  # seconds between two checkpoints, in those that the last one took: 3 %
 _LONGEST = 60.0  # seconds between two checkpoints, however long one takes
+_UNFIT = "more than memory holds: "  # before the key of a piece of work that was
 
 Tree = TypeVar("Tree")
 
@@ -113,9 +115,13 @@ class Journal(Watch):
         known = self._next(key, like)
         if known is not None:
             return known
-        result = work()
-        self._entries.append(self._entry(key, result))
-        self._done += 1
+        try:
+            result = work()
+        except Exception as error:
+            if exhausted(error):
+                self._add(_UNFIT + _digest(key), ())
+            raise
+        self._add(_digest(key), result)
         self._save_if_due()
         return result
 
@@ -126,8 +132,7 @@ class Journal(Watch):
         known = self._next(key, state)
         if known is not None:
             return known
-        self._entries.append(self._entry(key, state))
-        self._done += 1
+        self._add(_digest(key), state)
         return state
 
     def keep(self, state: object) -> None:
@@ -137,8 +142,9 @@ class Journal(Watch):
             self._entries[-1] = last._replace(readings=self._read, records=len(self.history), arrays=checkpoint.flattened(state))
             self._save_if_due()
 
-    def _entry(self, key: object, result: object) -> Entry:
-        return Entry(_digest(key), self._read, len(self.history), checkpoint.flattened(result))
+    def _add(self, name: str, result: object) -> None:
+        self._entries.append(Entry(name, self._read, len(self.history), checkpoint.flattened(result)))
+        self._done += 1
 
     def _next(self, key: object, like: Tree) -> Tree | None:
         if self._done < len(self._entries):
@@ -147,12 +153,18 @@ class Journal(Watch):
                 result = checkpoint.restored(like, entry.arrays) if entry.key == _digest(key) else None
             except ValueError:
                 result = None
+            if entry.key == _UNFIT + _digest(key):
+                self._pass(entry)
+                raise MemoryError("memory ran out here before the checkpoint was written")
             if result is not None:
-                self._done, self._read = self._done + 1, entry.readings
-                self.history.records += self._records[len(self.history) : entry.records]
+                self._pass(entry)
                 return result
         self._go_live()
         return None
+
+    def _pass(self, entry: Entry) -> None:
+        self._done, self._read = self._done + 1, entry.readings
+        self.history.records += self._records[len(self.history) : entry.records]
 
     def _go_live(self) -> None:
         if not self._live:
@@ -205,6 +217,8 @@ class Journal(Watch):
                 rest = rest[size:]
             self._readings = readings.tolist()
             self._records = [Record(**record) for record in head["records"]]
+            while self._entries and self._entries[-1].key.startswith(_UNFIT):
+                self._entries.pop()  # what ended there is tried again: the memory may be another one
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{self._path} holds no journal of a solve: {error!r}.") from error
 

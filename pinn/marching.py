@@ -10,17 +10,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import reduce
+from functools import partial, reduce
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
+from .estimate import NO_MEMORY, unjudged
 from .families import UNRESOLVED, Drawn, Family, candidates, following, neighbours, oscillating, search, steepened
 from .features import Setup
 from .history import Clock, History, Record, Status
 from .layers import out_of_date, steep_coordinates
+from .memory import if_it_fits
 from .slabs import March, Slab, begin, judge, must_change, solve_slab, take, trimmed, values_at_end, with_run
 from .steep import Steep
 from .timeline import Timeline
@@ -59,6 +61,7 @@ class Marcher:
         self.near: tuple[Steep, ...] = ()  # where layers are
         self.refused: tuple[Steep, ...] = ()  # layers that new features were tried for in vain
         self.calm = self.rest = 0
+        self.full = False  # whether more features would have needed more memory than there is
 
     # --- one slab
 
@@ -159,7 +162,11 @@ class Marcher:
             return found
         spatial = [axis for axis in range(len(family.bandwidth)) if axis != self.time.axis]
         higher = reduce(lambda found, axis: found.scaled(more / width, axis), spatial, family)
-        return min(found, self.best((Drawn(family, more), Drawn(higher, more)), size), key=_held_out)
+        new = if_it_fits(lambda: self.best((Drawn(family, more), Drawn(higher, more)), size))
+        if new is None:
+            self.full, self.widths = True, [each for each in self.widths if each < more]
+            return found
+        return min(found, new, key=_held_out)
 
     def next(self, features: Drawn, size: float) -> tuple[Slab, float] | None:
         """One more slab that meets the target, or the best that can be had, and the size for the one after it."""
@@ -192,12 +199,13 @@ class Marcher:
         easy = slab.held_out < 0.03 * self.target or (slab.held_out < 0.3 * self.target and self.calm > _PATIENCE)
         return slab, 1.6 * size if easy else size
 
-    def run(self) -> March | None:
+    def run(self) -> March:
+        """The march to the end; less of it where there is no time, or where even short slabs show nothing of a solution."""
         features, size = self.first()
         while self.march.edges[-1] < self.time.end:
             found = self.next(features, size)
             if found is None:
-                return None
+                break
             slab, size = found
             self.march, features = take(slab, self.time), slab.features
             self.spent += self.seconds[features.width]
@@ -208,7 +216,10 @@ class Marcher:
 def march_through(
     setup: Setup, time: Timeline, widths: Sequence[int], tol: float | None, clock: Clock, history: History
 ) -> tuple[Outcome | None, Status]:
-    """Slabs from start to end, again with more features while the estimated error falls; None where none was finished in time."""
+    """Slabs from start to end, again with more features while the estimated error falls.
+
+    Where memory runs out, the march that fitted into it, and the status MEMORY. None where none came to the end.
+    """
     best, status = None, Status.SETTLED
     target = _TARGET if tol is None else max(min(0.01 * tol, 1e-3), _TARGET)
     for i in range(len(widths)):
@@ -216,18 +227,25 @@ def march_through(
             status = Status.TIME
             break
         began = clock.seconds
-        march = Marcher(setup, time, widths[i:], target, clock, history).run()
+        marcher = Marcher(setup, time, widths[i:], target, clock, history)
+        march = if_it_fits(marcher.run)
         if march is None:
+            return best, Status.MEMORY
+        if march.edges[-1] < time.end:
             continue
         march, (family, width) = trimmed(march), march.drawn[-1]
-        divided = replace(setup, edges=march.edges, drawn=march.drawn)
-        judged = judge(divided, march.first, march.weights, family, width, clock)
+        divided, weights = replace(setup, edges=march.edges, drawn=march.drawn), march.weights
+        judged = if_it_fits(partial(judge, divided, march.first, weights, family, width, clock))
+        full = marcher.full or judged is None
+        judged = judged or unjudged(march.first, weights, NO_MEMORY)
         note = f"{len(march.edges) - 1} slabs of width {width}"
         history.add(Record("estimate", len(history), clock.seconds, held_out=march.held_out, estimate=judged.worst, note=note))
-        latest = Outcome(march.first, march.weights, family, width, judged, march.edges, march.drawn)
+        latest = Outcome(march.first, weights, family, width, judged, march.edges, march.drawn)
         last, best = best, latest if best is None or latest.better_than(best) else best
         if reached(judged, tol) or judged.rounded:
             break
+        if full:
+            return best, Status.MEMORY
         if clock.left < 3 * (clock.seconds - began):
             status = Status.TIME
             break

@@ -42,6 +42,23 @@ def in_pieces(compute: Callable[[int], Tree]) -> Tree:
     raise AssertionError("the last trial returns or raises")
 
 
+def if_it_fits(compute: Callable[[], Tree]) -> Tree | None:
+    """`compute()`, which is not None; None where memory runs out.
+
+    Example:
+        >>> def too_much():
+        ...     raise MemoryError
+        >>> if_it_fits(lambda: 1), if_it_fits(too_much)
+        (1, None)
+    """
+    try:
+        return compute()
+    except Exception as error:
+        if not exhausted(error):
+            raise
+        return None
+
+
 @contextmanager
 def told(advice: str) -> Iterator[None]:
     """Raises `ResourceError` with this advice in place of an error that says that memory was used up."""

@@ -20,9 +20,10 @@ from .features import Setup, linearised, relative_residual
 from .history import Clock, History, Record, Status
 from .loss import Batch, Objective, Weights, draw, mean_squares, residuals, rows, trainable, with_trained
 from .memory import in_pieces
-from .methods.gauss_newton import HostDriven
+from .methods.gauss_newton import HostDriven, with_rows
 
 _POINTS = 256  # differentiated at a time
+_ENTRIES = 2**26  # of a Jacobian that are held at a time, 512 MiB in float64; what has more is brought to a triangle in parts
 _CHUNK = 100  # steps compiled into one call
 _CAUTION = 0.3  # length of steps after the loss became undefined, in those before
 _RETRIES = 4
@@ -114,6 +115,29 @@ def jacobian(
         found.append(scale * jnp.concatenate([slopes.reshape(-1, slopes.shape[-1]), values.reshape(-1, 1)], axis=1))
     joined = devices.reduced(found)
     return joined[:, -1], joined[:, :-1]
+
+
+def system(
+    goal: Objective, trained: dict, weights: Weights, batches: Sequence[Batch], balance: Array, smaller: int = 1
+) -> tuple[Any, Any]:
+    """`jacobian`, or where it is larger than memory should hold, its triangle, part after part: rows [P + 1] and [P + 1, P].
+
+    Any ‖r + J p‖ is the same. Next to that triangle there are `_ENTRIES` numbers of the Jacobian at a time.
+    """
+    width = sum(leaf.size for leaf in jax.tree.leaves(trained)) + 1
+    counts = [batch.points.shape[0] for batch in batches]
+    lengths = [len(term.expression.components) for term in goal.terms]
+    if np.dot(counts, lengths) * width <= max(_ENTRIES // smaller, width**2):
+        return jacobian(goal, trained, weights, batches, balance, smaller)
+    upper = np.zeros((width, width), order="F")
+    for term, batch, weight, count, length in zip(goal.terms, batches, balance, counts, lengths, strict=True):
+        alone = replace(goal, terms=(term,))
+        parts = -(-count * length * width // (_ENTRIES // smaller))
+        for place in np.array_split(np.arange(count), parts):
+            part = jax.tree.map(lambda column, own=slice(place[0], place[-1] + 1): column[own], batch)
+            share = weight[None] * (len(place) / count)
+            upper = with_rows(upper, *jacobian(alone, trained, weights, (part,), share, smaller))
+    return upper[:, -1], upper[:, :-1]
 
 
 def balanced(goal: Objective, weights: Weights, batches: Sequence[Batch]) -> Array:
@@ -216,7 +240,7 @@ def _host_step(goal, method, weights, state, batches, balance, count, caution):
         state,
         trainable(weights),
         residuals_fn=lambda t: _rows(goal, t, weights, batches, balance),
-        jacobian_fn=lambda t: in_pieces(partial(jacobian, goal, t, weights, batches, balance)),
+        jacobian_fn=lambda t: in_pieces(partial(system, goal, t, weights, batches, balance)),
     )
     added: Any = optax.apply_updates(trainable(weights), updates)
     return with_trained(weights, added), state, state.rejected > 5

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
@@ -19,9 +20,10 @@ from .ansatz import choose_engine, make_network, wrap
 from .approximation import together
 from .defaults import Plan, recommend, refuse_for_operators
 from .derivatives import Engine
-from .devices import chosen, home, spread
+from .devices import chosen, home, spread, warn_if_emulated
 from .errors import AccuracyWarning, ProblemError, WellPosednessWarning
-from .estimate import Trust, choose_family
+from .estimate import NO_MEMORY, Trust, choose_family, unjudged
+from .families import candidates
 from .faults import fault
 from .features import Setup, coarse_sizes, field_sizes
 from .history import Clock, History, Record, Status
@@ -29,7 +31,7 @@ from .interrupts import Interrupts
 from .journal import NOTHING, Journal
 from .loss import Objective, Weights, draw, field_values, objective
 from .marching import march_through
-from .memory import told
+from .memory import if_it_fits, told
 from .networks import Encoding
 from .operator_learning import OperatorProblem, OperatorSolution, solve_operator
 from .phases import Phase, run_phases
@@ -134,7 +136,6 @@ def solve(
     Raises:
         ProblemError, MethodError, NetworkError: an argument that cannot be used, before anything is trained.
         CheckpointError: the checkpoint cannot be read or written, or is one of another problem or plan.
-
         ResidualError: a function of the problem raises when it is traced.
         ResourceError: memory ran out, even in smaller pieces; what a checkpoint has is kept.
 
@@ -142,6 +143,7 @@ def solve(
         AccuracyWarning: the tolerance was missed, or the error could not be estimated.
         WellPosednessWarning: the equations and conditions leave something free, or parameters undetermined.
         CheckpointWarning: the latest checkpoint is damaged and the one before it is used, or one could not be written.
+        ProblemWarning: float64 on a TPU, which emulates it.
 
     Example:
         >>> from pinn import Initial, Interval, d
@@ -152,6 +154,7 @@ def solve(
         True
     """
     used = chosen(devices)
+    warn_if_emulated(used, dtype)
     if isinstance(problem, OperatorProblem):
         given = {"points": points, "exact_conditions": exact_conditions, "engine": engine, "start": start}
         refuse_for_operators(**given, checkpoint=checkpoint, callback=callback)
@@ -230,28 +233,34 @@ def _solved(setup: Setup, plan: Plan, clock: Clock, history: History) -> tuple[O
     weights, status = run_phases(setup, goal, weights, plan.phases, dict(plan.points), clock, history)
     if status is Status.DIVERGED and first is not None:
         return first, status
-    family = choose_family(setup, goal, weights, setup.exact)
-    judged = assess(setup, goal, weights, family, _JUDGES, setup.exact)
-    history.add(Record("estimate", len(history), clock.seconds, estimate=judged.worst))
-    trained = Outcome(goal, weights, family, _JUDGES, judged)
+    trained = if_it_fits(partial(_judged, setup, goal, weights))
+    if trained is None:
+        status, family = Status.MEMORY, candidates(setup.problem.domain.dimension)[0]
+        trained = Outcome(goal, weights, family, _JUDGES, unjudged(goal, weights, NO_MEMORY))
+    history.add(Record("estimate", len(history), clock.seconds, estimate=trained.estimate.worst))
     return (trained if first is None or trained.better_than(first) else first), status
+
+
+def _judged(setup: Setup, goal: Objective, weights: Weights) -> Outcome:
+    family = choose_family(setup, goal, weights, setup.exact)
+    return Outcome(goal, weights, family, _JUDGES, assess(setup, goal, weights, family, _JUDGES, setup.exact))
 
 
 def _without_gradients(setup: Setup, plan: Plan, clock: Clock, history: History) -> tuple[Outcome, Status]:
     """Least squares over the whole domain and in slabs of time: slabs first where the whole shows nothing of a solution."""
     width, *more = plan.widths if plan.start is None else plan.start.widths(plan.widths)
     explored = explore(setup, width, plan.tol, clock, history, 0.25 if plan.slabs else 0.5)
-    early = plan.time is not None and not explored.resolved
+    early, ended = plan.time is not None and not explored.resolved, Status.SETTLED
     if plan.time is not None and early:
-        marched, status = march_through(setup, plan.time, plan.slabs, plan.tol, clock, history)
+        marched, ended = march_through(setup, plan.time, plan.slabs, plan.tol, clock, history)
         if marched is not None:
-            return marched, status
+            return marched, ended
     first, status = widen(setup, explored, more, plan.tol, clock, history)
     if plan.time is not None and not early and not _content(first, plan, _EXCELLENT):
         marched, ended = march_through(setup, plan.time, plan.slabs, plan.tol, clock, history)
         if marched is not None and marched.better_than(first):
             return marched, ended
-    return first, status
+    return first, ended if ended is Status.MEMORY else status
 
 
 def _undefined(setup: Setup, outcome: Outcome) -> str | None:

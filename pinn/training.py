@@ -8,13 +8,13 @@ from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
-from .estimate import Estimate, Trust
+from .estimate import NO_MEMORY, Estimate, Trust, unjudged
 from .families import GOOD, RICHER, UNRESOLVED, Drawn, Family, candidates, search
 from .features import Fit, Setup
 from .history import Clock, History, Record, Status
 from .inverse import Identified, fitted, is_inverse, noise_bound
 from .loss import Objective, Weights, objective
-from .memory import exhausted
+from .memory import if_it_fits
 from .uncertainty import assess
 
 _HOPELESS = 1e3  # a rival activation with a held-out residual so many times as large is given up
@@ -81,7 +81,10 @@ def widen(
     many. Each width continues from the solution before it, and is judged; the best one is kept.
     """
     current, rival, first = explored
-    best = latest = _judged(setup, current, first, clock, history)
+    judged = if_it_fits(partial(_judged, setup, current, first, clock, history))
+    if judged is None:
+        return _unjudged(setup, current, first), Status.MEMORY
+    best = latest = judged
     for i, (before, width) in enumerate(pairwise((first, *widths))):
         if reached(latest.estimate, tol):
             return latest, Status.REACHED
@@ -91,13 +94,11 @@ def widen(
             return best, Status.TIME
         began = clock.seconds
         make = partial(_fitted, setup, clock, history, width=width, index=i + 1)
-        try:
-            current, rival = _wider(setup, current, rival, (width / before) ** 0.25, make, clock)
-            latest, last = _judged(setup, current, width, clock, history), latest
-        except Exception as error:
-            if not exhausted(error):
-                raise
+        wider = if_it_fits(partial(_wider, setup, current, rival, (width / before) ** 0.25, make, clock))
+        judged = wider and if_it_fits(partial(_judged, setup, wider[0], width, clock, history))
+        if wider is None or judged is None:
             return best, Status.MEMORY
+        (current, rival), latest, last = wider, judged, latest
         best = latest if latest.better_than(best) else best
         known = latest.estimate.trust is not Trust.UNKNOWN
         if i and known and latest.estimate.worst > 0.5 * last.estimate.worst:
@@ -153,12 +154,13 @@ def reached(judged: Estimate, tol: float | None) -> bool:
 
 
 def _judged(setup: Setup, found: Fit | Identified, width: int, clock: Clock, history: History) -> Outcome:
-    goal, family, richer = (
-        objective(setup.problem, found.approximation, setup.exact),
-        found.family.scaled(RICHER),
-        int(1.5 * width),
-    )
-    judged = assess(setup, goal, found.weights, family, richer, setup.exact)
+    goal = objective(setup.problem, found.approximation, setup.exact)
+    judged = assess(setup, goal, found.weights, found.family.scaled(RICHER), int(1.5 * width), setup.exact)
     note = f"width {width}"
     history.add(Record("estimate", len(history), clock.seconds, held_out=found.held_out, estimate=judged.worst, note=note))
     return Outcome(goal, found.weights, found.family, width, judged)
+
+
+def _unjudged(setup: Setup, found: Fit | Identified, width: int) -> Outcome:
+    goal = objective(setup.problem, found.approximation, setup.exact)
+    return Outcome(goal, found.weights, found.family, width, unjudged(goal, found.weights, NO_MEMORY))

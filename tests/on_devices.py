@@ -58,7 +58,7 @@ def phase(name):
 
 def features(problem):
     """Least squares in 60 features, to convergence."""
-    found = fit(setup(problem), Family(tanh, (2.0,)), 60)
+    found = fit(setup(problem), Family(tanh, (2.0,) * problem.domain.dimension), 60)
     goal = objective(problem, found.approximation, plan_exact(problem, None))
     return field_values(goal, found.weights, POINTS)
 

@@ -1,6 +1,7 @@
 """Faults injected on purpose: undefined numbers, steps too long, disks that are full. Each ends with a status or a message."""
 
 import os
+from importlib import import_module
 
 import jax
 import jax.numpy as jnp
@@ -10,14 +11,16 @@ import pytest
 from helpers import random_network
 
 import pinn
-from pinn import d, features, training
+from pinn import checkpoint, d, features, marching, slabs, training
 from pinn.errors import CheckpointError, ResidualError, ResourceError
 from pinn.exact import plan_exact
 from pinn.faults import fault
 from pinn.features import Setup
 from pinn.history import Clock, History
+from pinn.journal import Journal
 from pinn.loss import draw, objective
 from pinn.phases import run_phases
+from pinn.timeline import timeline
 from problems import exam_ode
 
 LINE = pinn.Interval(x=(0, 1))
@@ -138,3 +141,107 @@ def test_features_that_do_not_fit_into_memory_end_with_those_that_did(monkeypatc
     outcome, status = training.widen(setup, explored, (80,), 1e-12, clock, history)
     assert status is pinn.Status.MEMORY
     assert outcome.width == 8 and outcome.estimate.worst < 1
+
+
+def setup_of(problem, **options):
+    return Setup(problem, plan_exact(problem, None), (0,), jnp.dtype("float64"), **options)
+
+
+def test_features_that_cannot_be_judged_are_not_trusted(monkeypatch):
+    def assess(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(training, "assess", assess)
+    setup, clock, history = setup_of(exam_ode.problem()), Clock(None), History()
+    explored = training.explore(setup, 8, 1e-12, clock, history)
+    outcome, status = training.widen(setup, explored, (80,), 1e-12, clock, history)
+    assert status is pinn.Status.MEMORY and outcome.width == 8
+    assert outcome.estimate.trust is pinn.Trust.UNKNOWN and outcome.estimate.errors == {"y": np.inf}
+    assert "memory ran out" in outcome.estimate.reason
+
+
+@pytest.mark.slow
+def test_a_network_that_cannot_be_judged_is_kept(monkeypatch, tmp_path):
+    """Training may have taken hours."""
+
+    def assess(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(import_module("pinn.solve"), "assess", assess)
+    with pytest.warns(pinn.AccuracyWarning, match=r"more memory than there is.*estimated error inf, unknown.*memory ran out"):
+        solution = pinn.solve(exam_ode.problem(), method=pinn.Phase(optax.adam(1e-3), 1), points=32, progress=False)
+    assert solution.status is pinn.Status.MEMORY and np.isfinite(solution(x=1.0))
+    solution.save(tmp_path / "a")
+    assert pinn.load(tmp_path / "a").error_estimate == {"y": np.inf}
+
+
+# --- memory in a march
+
+
+def marched(monkeypatch, most, widths=(12, 24, 48), tol=None, **options):
+    """A march on a device that has memory for so many features in a slab; what it ends with, and the widths tried.
+
+    Of a kink that no features resolve, so that more of them are asked for.
+    """
+    line = pinn.Interval(t=(0, 6))
+    start = pinn.Initial(y=1.0)
+    problem = pinn.Problem(fields="y", domain=line, residual=lambda y, t: d(y, t) - jnp.abs(t - 2.3), conditions=[start])
+    setup, tried = setup_of(problem, **options), []
+
+    def newton(goal, weights, basis, state, *arguments, own=slabs.newton):
+        tried.append(features.coefficient_count(basis, state) - 1)
+        if tried[-1] > most:
+            raise MemoryError
+        return own(goal, weights, basis, state, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(slabs, "newton", newton)
+        time, clock = timeline(problem, setup.exact), Clock(None, setup.journal)
+        outcome, status = marching.march_through(setup, time, widths, tol, clock, setup.journal.history)
+    return outcome, status, tried
+
+
+def test_a_march_goes_on_with_the_features_that_fit(monkeypatch):
+    outcome, status, tried = marched(monkeypatch, 12)
+    assert status is pinn.Status.MEMORY
+    assert max(tried) == 24 and tried.count(24) == 1
+    assert {drawn.width for drawn in outcome.drawn} == {12}
+    assert outcome.edges[-1] == 6 and outcome.estimate.worst < 1e-2
+
+
+@pytest.mark.slow
+def test_a_march_that_does_not_fit_ends_with_the_one_before(monkeypatch):
+    monkeypatch.setattr(marching.Marcher, "richer", lambda self, slab, size: slab)
+    outcome, status, tried = marched(monkeypatch, 12)
+    assert status is pinn.Status.MEMORY and tried[-1] == 24
+    assert {drawn.width for drawn in outcome.drawn} == {12} and np.isfinite(outcome.estimate.worst)
+
+
+def test_no_march_fits(monkeypatch):
+    assert marched(monkeypatch, 11)[:2] == (None, pinn.Status.MEMORY)
+
+
+@pytest.mark.slow
+def test_a_march_that_cannot_be_judged_is_kept(monkeypatch):
+    def judge(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(marching, "judge", judge)
+    outcome, status, _ = marched(monkeypatch, 48)
+    assert status is pinn.Status.MEMORY and outcome.edges[-1] == 6
+    assert outcome.estimate.trust is pinn.Trust.UNKNOWN and "memory ran out" in outcome.estimate.reason
+
+
+@pytest.mark.slow
+def test_what_did_not_fit_is_not_tried_again_on_resuming(monkeypatch, tmp_path):
+    """But where it was the last thing that the earlier run did."""
+    path = tmp_path / "a.ck"
+    with Journal(path) as journal:
+        outcome, _, tried = marched(monkeypatch, 12, journal=journal)
+    again, _, retried = marched(monkeypatch, 10**9, journal=Journal(path, found=checkpoint.latest(path)))
+    assert retried == [] and 24 in tried
+    assert again.edges == outcome.edges and again.drawn == outcome.drawn
+    with Journal(path) as journal:
+        assert marched(monkeypatch, 11, journal=journal)[0] is None
+    outcome, _, retried = marched(monkeypatch, 12, journal=Journal(path, found=checkpoint.latest(path)))
+    assert retried[0] == 12 and outcome.edges[-1] == 6

@@ -1,15 +1,21 @@
 """Gauss-Newton against SciPy's least squares, its two factorisations against each other, and its own promises."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from helpers import random_network
 from scipy.optimize import least_squares
 
 import pinn
+from pinn import phases
 from pinn.errors import MethodError
+from pinn.loss import draw, trainable
 from pinn.methods.gauss_newton import GaussNewtonState, HostDriven, _Model
+from problems import exam_ode
 
 
 def rosenbrock(x):
@@ -263,6 +269,31 @@ def test_smaller_damping_means_longer_steps():
 
 
 # --- wrong use
+
+
+@pytest.mark.parametrize("entries", [40 * 100, 2000])
+def test_a_jacobian_beyond_memory_is_brought_to_a_triangle_in_parts(entries, monkeypatch):
+    """The same AᵀA as that of the whole, in parts that divide neither the points nor each other."""
+    goal, weights = random_network(exam_ode.problem(), partial(pinn.MLP, width=4, depth=1))
+    batches = draw(goal, {"equation": 701, "condition": 1}, (0,), jnp.float64)
+    given = goal, trainable(weights), weights, batches, jnp.array([1.0, 3.0, 2.0])
+    rows, slopes = map(np.asarray, phases.jacobian(*given))
+    parts, whole = [], phases.jacobian
+
+    def watched(*arguments):
+        parts.append(arguments[3][0].points.shape[0])
+        return whole(*arguments)
+
+    monkeypatch.setattr(phases, "_ENTRIES", entries)
+    monkeypatch.setattr(phases, "jacobian", watched)
+    right, upper = phases.system(*given)
+    width = slopes.shape[1]
+    assert upper.shape == (width + 1, width) and sum(parts) == sum(batch.points.shape[0] for batch in batches)
+    assert max(parts) * (width + 1) <= entries and len(parts) > 4
+    both, known = (np.column_stack(each) for each in ((upper, right), (slopes, rows)))
+    np.testing.assert_allclose(both.T @ both, known.T @ known, rtol=1e-12, atol=1e-12 * np.abs(known.T @ known).max())
+    small, large = (_Model(*each).step(1e-3)[0] for each in ((upper, right), (slopes, rows)))
+    np.testing.assert_allclose(small, large, rtol=1e-8, atol=1e-8 * np.abs(large).max())
 
 
 def test_it_needs_rows_and_their_jacobian():

@@ -238,7 +238,7 @@ def test_slabs_grow_where_it_is_easy():
     setup = setup_of(problem)
     time = timeline(problem, setup.exact)
     march = Marcher(setup, time, (40,), 1e-9, Clock(100.0), History()).run()
-    assert march is not None
+    assert march.edges[-1] == 10
     lengths = np.diff(march.edges)
     assert lengths[0] < 0.5 * lengths.max()
     t = np.linspace(0, 10, 501)

@@ -94,6 +94,22 @@ def gauss_newton(*, damping: float = 1e-2, target: float = 0.075, growth: float 
     return HostDriven(init, update)
 
 
+def with_rows(upper: np.ndarray, rows: Any, jacobian: Any) -> np.ndarray:
+    """The triangle [P + 1, P + 1] of [J r] with more rows [n] and their Jacobian [n, P]: AᵀA is the sum of both.
+
+    `upper` is overwritten where it is in Fortran's order.
+
+    Example:
+        >>> upper = with_rows(np.zeros((2, 2), order="F"), [3.0, 0.0], [[0.0], [2.0]])
+        >>> upper.T @ upper
+        array([[4., 0.],
+               [0., 9.]])
+    """
+    more = np.empty((len(rows), len(upper)), order="F")
+    more[:, :-1], more[:, -1] = jacobian, rows
+    return _tpqrt(0, min(32, len(upper)), upper, more, overwrite_a=1, overwrite_b=1)[0]
+
+
 class _Trial(NamedTuple):
     damping: float
     ratio: float  # actual / predicted reduction
