@@ -76,7 +76,8 @@ class Start:
 
     def families(self, others: Sequence[Family]) -> list[Family]:
         """Where the search for a family starts: with what served the earlier solution."""
-        return [self.family, *others] if self.whole else list(others)
+        alike = self.family.singular == others[0].singular
+        return [self.family, *others] if self.whole and alike else list(others)
 
     def widths(self, widths: Sequence[int]) -> tuple[int, ...]:
         """Those that are left when it begins with as many features as the earlier solution has."""

@@ -372,6 +372,27 @@ def _gelu(z: Array, order: int) -> list[Array]:
     return _times_argument(z, [jax.scipy.special.ndtr(z), *density])
 
 
+def _log(z: Array, order: int) -> list[Array]:
+    return [jnp.log(z)] + [(-1) ** (k - 1) * math.factorial(k - 1) / z**k for k in range(1, order + 1)]
+
+
+def _exp(z: Array, order: int) -> list[Array]:
+    return [jnp.exp(z)] * (order + 1)
+
+
+def _reciprocal(z: Array, order: int) -> list[Array]:
+    return [(-1) ** k * math.factorial(k) / z ** (k + 1) for k in range(order + 1)]
+
+
+def _arctan(z: Array, order: int) -> list[Array]:
+    """atan⁽ᵏ⁾(z) = (-1)^(k-1) (k - 1)! Im (z + i)ᵏ / (z² + 1)ᵏ."""
+    found, real, imaginary = [jnp.arctan(z)], jnp.ones_like(z), jnp.zeros_like(z)
+    for k in range(1, order + 1):
+        real, imaginary = real * z - imaginary, real + imaginary * z
+        found.append((-1) ** (k - 1) * math.factorial(k - 1) * imaginary / (z * z + 1) ** k)
+    return found
+
+
 def _relu(z: Array, order: int) -> list[Array]:
     return [jnp.maximum(z, 0), (z > 0).astype(z.dtype)][: order + 1] + [jnp.zeros_like(z)] * (order - 1)
 
@@ -384,6 +405,9 @@ silu = Activation("silu", _silu)
 gelu = Activation("gelu", _gelu)
 gaussian = Activation("gaussian", _gaussian)
 relu = Activation("relu", _relu)
+
+# No activations, but what coordinates are made of.
+log, exp, reciprocal, arctan = (Activation(each.__name__[1:], each) for each in (_log, _exp, _reciprocal, _arctan))
 
 ENGINES = (taylor, nested_jvp, nested_grad)
 ACTIVATIONS = {f.name: f for f in (tanh, sigmoid, sin, softplus, silu, gelu, gaussian, relu)}

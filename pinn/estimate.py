@@ -155,7 +155,7 @@ def root_mean_squares(values: np.ndarray) -> np.ndarray:
 
 def choose_family(setup: Setup, goal: Objective, weights: Weights, exact: Exact, width: int = 200) -> Family:
     """The family of features that leaves the least of a solution's residual unexplained."""
-    families = candidates(setup.problem.domain.dimension)
+    families = candidates(setup.problem)
     return min(families, key=lambda family: _defect(setup, goal, weights, family, width, exact, 2).rho)
 
 

@@ -20,6 +20,7 @@ from .problem import Problem
 from .steep import Steep, tables
 
 _BESIDE = 2.0  # most bandwidth of a coordinate that has a steep one beside it
+_ALONE = 0.25  # share of the features of a corner or hole that see no other coordinate: log r is a function of r
 RICHER = 1.1  # bandwidth of the features for an error, in those of the solution
 UNRESOLVED = 0.1  # held-out residual of features that show nothing of a solution
 GOOD = 1e-14  # and of features that cannot be better
@@ -30,19 +31,32 @@ class Family:
     """How features are drawn: sin or tanh, and a bandwidth for each coordinate, in the scaled domain [-1, 1]^d.
 
     Steep coordinates come after the others, with bandwidths of their own. Where `seen` is a number, each feature sees so many
-    coordinates, drawn at random: a sum of functions of few coordinates needs no more, in however many dimensions.
+    coordinates, drawn at random: a sum of functions of few coordinates needs no more, in however many dimensions. With
+    `singular`, each feature sees one corner or hole as well, or none; the last bandwidth is that of all their coordinates.
     """
 
     activation: Activation
     bandwidth: tuple[float, ...]
     steep: tuple[Steep, ...] = ()
     seen: int | None = None
+    singular: bool = False
+
+    @property
+    def plain(self) -> tuple[float, ...]:
+        """Bandwidths of the coordinates that are neither steep nor singular."""
+        return self.bandwidth[: len(self.bandwidth) - len(self.steep) - self.singular]
+
+    @property
+    def last(self) -> tuple[float, ...]:
+        """That of the singular ones, if there are any."""
+        return self.bandwidth[-1:] if self.singular else ()
 
     def __str__(self) -> str:
-        plain = len(self.bandwidth) - len(self.steep)
-        shown = f"{self.activation.name}, bandwidth {' × '.join(f'{b:.3g}' for b in self.bandwidth[:plain])}"
+        plain = len(self.plain)
+        shown = f"{self.activation.name}, bandwidth {' × '.join(f'{b:.3g}' for b in self.plain)}"
         shown += "" if self.seen is None else f", {self.seen} of {plain} coordinates each"
-        return shown + "".join(f", {b:.3g} in a steep one" for b in self.bandwidth[plain:])
+        shown += "".join(f", {b:.3g} in a steep one" for b in self.bandwidth[plain : plain + len(self.steep)])
+        return shown + "".join(f", {b:.3g} at corners and holes" for b in self.last)
 
     def scaled(self, factor: float, axis: int | None = None) -> Family:
         """The same with one bandwidth, or all, multiplied."""
@@ -50,11 +64,12 @@ class Family:
 
     def for_axes(self, axes: Sequence[int]) -> Family:
         """The same for a field that depends on these coordinates only."""
-        plain = len(self.bandwidth) - len(self.steep)
+        plain = len(self.plain)
         kept = [i for i, steep in enumerate(self.steep) if steep.axis in axes]
         bandwidth = [self.bandwidth[i] for i in axes] + [self.bandwidth[plain + i] for i in kept]
         seen = None if self.seen is None or self.seen >= len(axes) else self.seen
-        return Family(self.activation, tuple(bandwidth), tuple(self.steep[i] for i in kept), seen)
+        steep = tuple(self.steep[i] for i in kept)
+        return Family(self.activation, (*bandwidth, *self.last), steep, seen, self.singular)
 
 
 class Drawn(NamedTuple):
@@ -84,14 +99,38 @@ Found = TypeVar("Found", bound=Judged)
 def draw_features(encoding: Encoding, family: Family, count: int, seed: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """Kernel [inputs, count] and bias [count] of random features.
 
+    Each sees one singularity of the encoding, or none: all of them, and none, equally often. Some see nothing else.
+    """
+    kernel, bias = _drawn(encoding, family, count, seed)
+    if not encoding.singular:
+        return kernel, bias
+    rng, (b,) = np.random.default_rng((*seed, 1)), family.last
+    sees = rng.permutation(np.arange(count) % (len(encoding.singular) + 1)) - 1
+    alone = (sees >= 0) & (rng.uniform(size=count) < _ALONE)
+    phases = rng.uniform(0, 2 * np.pi, count) if family.activation is sin else np.zeros(count)
+    kernel, bias = np.where(alone, 0.0, kernel), np.where(alone, phases, bias)
+    for i, each in enumerate(encoding.singular):
+        shape, here = (each.size, count), sees == i
+        if family.activation is sin:
+            rows = rng.uniform(-2 * b, 2 * b, shape) * here
+        else:
+            rows = rng.uniform(-b, b, shape) * here
+            bias = bias - np.sum(rows * rng.uniform(-1.05, 1.05, shape), axis=0)
+        kernel = np.concatenate([kernel, rows])
+    return kernel, bias
+
+
+def _drawn(encoding: Encoding, family: Family, count: int, seed: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """The same for the coordinates that are not singular.
+
     sin: frequencies uniform in (-2b, 2b), each part of that range equally often, whole numbers along periodic coordinates, and
     uniform phases. tanh: slopes uniform in (-b, b), centres uniform in a slightly larger box.
     """
-    rng, width = np.random.default_rng(seed), np.array(family.bandwidth)
+    rng, width = np.random.default_rng(seed), np.array(family.bandwidth[: len(family.bandwidth) - family.singular])
     periodic = np.array([*encoding.periodic, *(steep.periodic for steep in family.steep)])
     if family.activation is sin:
         kernel = np.stack([_frequencies(rng, 2 * b, round_, count) for b, round_ in zip(width, periodic, strict=True)])
-        return kernel * _seen(family, count, rng), rng.uniform(0, 2 * np.pi, count)
+        return kernel * _seen(family, len(width), count, rng), rng.uniform(0, 2 * np.pi, count)
     centres = np.where(periodic, np.pi, 1.05) * rng.uniform(-1, 1, (count, len(width)))
     blocks, spreads, plain = [], [], len(encoding.periodic)
     for part in (slice(0, plain), *(slice(i, i + 1) for i in range(plain, len(width)))):
@@ -102,13 +141,13 @@ def draw_features(encoding: Encoding, family: Family, count: int, seed: Sequence
     kernel = rng.uniform(-1, 1, seen.shape) * spread
     if family.seen is not None:
         columns = np.concatenate([np.flatnonzero(~periodic), *[np.flatnonzero(periodic)] * 2])
-        kernel = kernel * _seen(family, count, rng)[columns].T
+        kernel = kernel * _seen(family, len(width), count, rng)[columns].T
     return kernel.T, -np.sum(kernel * seen, axis=1)
 
 
-def _seen(family: Family, count: int, rng: np.random.Generator) -> np.ndarray:
+def _seen(family: Family, coordinates: int, count: int, rng: np.random.Generator) -> np.ndarray:
     """Which coordinates each feature sees, 1 or 0, [coordinates, count]."""
-    shape = len(family.bandwidth), count
+    shape = coordinates, count
     return np.ones(shape) if family.seen is None else (rng.uniform(size=shape).argsort(axis=0) < family.seen).astype(float)
 
 
@@ -125,10 +164,11 @@ def feature_ansatz(
 ) -> tuple[Together, tuple]:
     """An approximation of all fields by random features with zero coefficients, and its state."""
     parts, states = [], []
-    for i, (axes, fields, lower, upper) in enumerate(problem.groups()):
+    for i, (axes, fields, lower, upper, singular) in enumerate(problem.groups()):
         periodic, own = tuple(exact.periodic[axis] for axis in axes), family.for_axes(axes)
         places = tuple(axes.index(steep.axis) for steep in own.steep)
-        encoding = Encoding(lower[list(axes)], upper[list(axes)], periodic, family.activation is sin, places)
+        seen = singular if family.singular else ()
+        encoding = Encoding(lower[list(axes)], upper[list(axes)], periodic, family.activation is sin, places, seen)
         kernel, bias = draw_features(encoding, own, count, [*seed, i])
         network = Features(kernel, bias, len(fields), family.activation, dtype)
         steps = tables(own.steep, dtype)
@@ -139,34 +179,42 @@ def feature_ansatz(
     return together(problem.unknowns, tuple(parts)), tuple(states)
 
 
-def candidates(dimension: int) -> list[Family]:
+def candidates(problem: Problem) -> list[Family]:
     """Where the search for a bandwidth starts: equal in all coordinates, from smooth to oscillating."""
+    dimension, singular = problem.domain.dimension, any(group.singular for group in problem.groups())
     wide = (1.0, 2.0, 4.0, 8.0, 16.0) if dimension < 3 else (0.5, 1.0, 2.0, 4.0)
     kinds = [(sin, wide, None), (tanh, wide[:4], None)]
     if dimension > 2:
         kinds += [(sin, (1.0, 2.0), seen) for seen in (1, 2)]
-    return [Family(activation, (b,) * dimension, (), seen) for activation, bandwidths, seen in kinds for b in bandwidths]
+    last = (0.5,) * singular
+    made = [(activation, (b,) * dimension + last, seen) for activation, bandwidths, seen in kinds for b in bandwidths]
+    return [Family(activation, bandwidth, (), seen, singular) for activation, bandwidth, seen in made]
 
 
-def elongated(dimension: int) -> list[Family]:
+def elongated(family: Family) -> list[Family]:
     """Families that oscillate along one coordinate alone, for where no equal bandwidth resolves anything."""
+    dimension = len(family.plain)
     along = [tuple(b if i == axis else 1.5 for i in range(dimension)) for axis in range(dimension) for b in (8.0, 32.0)]
-    return [Family(sin, bandwidth) for bandwidth in along] + [Family(sin, (32.0,) * dimension)]
+    along.append((32.0,) * dimension)
+    return [Family(sin, bandwidth + family.last, singular=family.singular) for bandwidth in along]
 
 
 def steepened(family: Family, steep: Sequence[Steep]) -> list[Family]:
     """Families that see layers in steep coordinates, and what is beside them as smooth."""
-    plain = len(family.bandwidth) - len(family.steep)
     axes = {each.axis for each in steep}
-    beside = tuple(min(b, _BESIDE) if i in axes else b for i, b in enumerate(family.bandwidth[:plain]))
+    beside = tuple(min(b, _BESIDE) if i in axes else b for i, b in enumerate(family.plain))
     kinds = [(tuple(steep), 6.0), (tuple(each.broadened() for each in steep), 12.0)]
-    return [Family(activation, beside + (b,) * len(steep), kind) for activation in (sin, tanh) for kind, b in kinds]
+    return [
+        Family(activation, beside + (b,) * len(steep) + family.last, kind, None, family.singular)
+        for activation in (sin, tanh)
+        for kind, b in kinds
+    ]
 
 
 def oscillating(family: Family, fixed: int) -> list[Family]:
     """Sines of many wave lengths along every axis but one, and nothing steep."""
-    plain = len(family.bandwidth) - len(family.steep)
-    return [Family(sin, tuple(family.bandwidth[i] if i == fixed else b for i in range(plain))) for b in (12.0, 24.0)]
+    bandwidths = [tuple(own if i == fixed else b for i, own in enumerate(family.plain)) for b in (12.0, 24.0)]
+    return [Family(sin, bandwidth + family.last, singular=family.singular) for bandwidth in bandwidths]
 
 
 def following(family: Family, steep: Sequence[Steep]) -> Family:
@@ -206,11 +254,12 @@ def search(
         new = attempt(family)
         best = new if new.held_out < best.held_out else best
     axes = list(range(len(best.family.bandwidth)))
-    if best.held_out > UNRESOLVED and len(axes) <= 3:
-        best = min([best, *map(attempt, elongated(len(axes)))], key=lambda found: found.held_out)
+    few = len(best.family.plain) <= 3
+    if best.held_out > UNRESOLVED and few:
+        best = min([best, *map(attempt, elongated(best.family))], key=lambda found: found.held_out)
     for factor in (2.0, 2.0, 2**0.5, 2**0.5):
         before = best
-        for axis, step in itertools.product(axes if len(axes) <= 3 else [None], (factor, 1 / factor)):
+        for axis, step in itertools.product(axes if few else [None], (factor, 1 / factor)):
             while best.held_out > good and len(tried) < most and not enough():
                 new = attempt(best.family.scaled(step, axis))
                 if new.held_out >= 0.97 * best.held_out:

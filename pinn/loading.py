@@ -36,6 +36,7 @@ from .operator_learning import saving as operators
 from .problem import Problem
 from .regions import Regions
 from .saving import ARRAYS, CARD, SUMS, VALUES, account, arrays_of, card_of, checksums, domain_from, filled, floats
+from .singular import singular_from
 from .solution import ErrorReport, FieldError, Found, Solution, points_of
 from .steep import STEPS, Steep
 from .timeline import timeline
@@ -321,7 +322,7 @@ def _solution(card: Mapping[str, Any], arrays: Mapping[str, np.ndarray], problem
 
 def _family(card: Mapping[str, Any]) -> Family:
     steep = [Steep(s["axis"], tuple(s["centres"]), tuple(s["widths"]), s["periodic"], s["broad"]) for s in card["steep"]]
-    return Family(ACTIVATIONS[card["activation"]], tuple(card["bandwidth"]), tuple(steep), card["seen"])
+    return Family(ACTIVATIONS[card["activation"]], tuple(card["bandwidth"]), tuple(steep), card["seen"], card["singular"])
 
 
 @dataclass(frozen=True)
@@ -355,7 +356,12 @@ class _Builder:
 
     def _ansatz(self, part: Mapping[str, Any], exact: Exact | None = None) -> tuple[Any, Any]:
         encoding = Encoding(
-            np.array(part["lower"]), np.array(part["upper"]), tuple(part["periodic"]), part["raw"], tuple(part["steep"])
+            np.array(part["lower"]),
+            np.array(part["upper"]),
+            tuple(part["periodic"]),
+            part["raw"],
+            tuple(part["steep"]),
+            tuple(map(singular_from, part["singular"])),
         )
         fields = tuple(part["fields"])
         network = self._network(part["network"], encoding.size, len(fields))

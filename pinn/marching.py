@@ -140,7 +140,7 @@ class Marcher:
 
     def first(self) -> tuple[Drawn, float]:
         """Features and size to begin with: shorter slabs while they help."""
-        size, width, starts = self.whole / 8, self.widths[0], candidates(self.setup.problem.domain.dimension)
+        size, width, starts = self.whole / 8, self.widths[0], candidates(self.setup.problem)
         best = self.magnified(self.look(starts, width, size, 24), size)
         while best.held_out > self.target and size > _LEAST * self.whole and self.affords(size / 4, width):
             near = [best.family, best.family.scaled(0.5, self.time.axis)]

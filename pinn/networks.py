@@ -22,6 +22,7 @@ from jax import Array
 
 from .derivatives import ACTIVATIONS, Activation, Smooth, concatenate, sin, tanh
 from .errors import NetworkError, ProblemWarning
+from .singular import Singular
 from .steep import climb
 
 Initializer = Callable[[np.random.Generator, int, int], np.ndarray]
@@ -320,7 +321,8 @@ class Encoding:
         lower, upper: the bounding box, each [d].
         periodic: per coordinate.
         raw: θ instead of (cos θ, sin θ).
-        steep: the coordinates that a steep one stands beside, at the end of the encoding; see `steep.climb`.
+        steep: the coordinates that a steep one stands beside, after the plain ones; see `steep.climb`.
+        singular: corners and holes, whose coordinates come last.
     """
 
     def __init__(
@@ -330,10 +332,11 @@ class Encoding:
         periodic: tuple[bool, ...],
         raw: bool = False,
         steep: tuple[int, ...] = (),
+        singular: tuple[Singular, ...] = (),
     ):
         self.lower, self.upper, self.periodic, self.raw = np.asarray(lower), np.asarray(upper), tuple(periodic), raw
-        self.steep = tuple(steep)
-        self._key = (tuple(self.lower), tuple(self.upper), self.periodic, raw, self.steep)
+        self.steep, self.singular = tuple(steep), tuple(singular)
+        self._key = (tuple(self.lower), tuple(self.upper), self.periodic, raw, self.steep, self.singular)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Encoding) and self._key == other._key
@@ -344,7 +347,7 @@ class Encoding:
     @property
     def size(self) -> int:
         seen = [*self.periodic, *(self.periodic[axis] for axis in self.steep)]
-        return len(seen) + (0 if self.raw else sum(seen))
+        return len(seen) + (0 if self.raw else sum(seen)) + sum(each.size for each in self.singular)
 
     def column(self, axis: int) -> int:
         """Where a coordinate that is not periodic stands in the encoding."""
@@ -355,6 +358,7 @@ class Encoding:
 
         `steps` are those of the steep coordinates, [L, 2, J].
         """
+        singular = [each.coordinates(point) for each in self.singular]
         lower, width = (self.lower, self.upper - self.lower) if box is None else (box[0], box[1])
         lower, width = lower.astype(point.dtype), width.astype(point.dtype)
         half_turns = np.where(self.periodic, 2 * np.pi, 2.0).astype(point.dtype)
@@ -363,7 +367,7 @@ class Encoding:
         if steps is not None:
             steep = [climb(centred[a : a + 1], steps[i], self.periodic[a]) for i, a in enumerate(self.steep)]
         if self.raw or not any(self.periodic):
-            return concatenate([centred, *steep]) if steep else centred
+            return concatenate([centred, *steep, *singular]) if steep or singular else centred
         plain = np.flatnonzero(~np.array(self.periodic))
         angle = centred[np.flatnonzero(self.periodic)]
         parts = [centred[plain]] if len(plain) else []
@@ -372,4 +376,4 @@ class Encoding:
             for axis, y in zip(self.steep, steep, strict=True)
             for part in ([sin(y + np.pi / 2), sin(y)] if self.periodic[axis] else [y])
         ]
-        return concatenate([*parts, sin(angle + np.pi / 2), sin(angle), *steep])
+        return concatenate([*parts, sin(angle + np.pi / 2), sin(angle), *steep, *singular])

@@ -17,11 +17,13 @@ from . import sampling
 from .boundaries import Patch, Surface
 from .check import Report, check, missing_conditions
 from .conditions import Condition, Dirichlet, Initial, InitialVelocity, Neumann
+from .corners import along, singularities
 from .domains import RESERVED, Domain
 from .errors import ProblemError, WellPosednessWarning, listing
 from .pieces import fixed_points
 from .references import Reference
 from .regions import regions_of
+from .singular import Singular
 from .terms import condition_terms, equation_term, named_apart
 from .values import Setting
 
@@ -60,6 +62,7 @@ class Group(NamedTuple):
     fields: tuple[str, ...]
     lower: np.ndarray  # [d]
     upper: np.ndarray  # [d]
+    singular: tuple[Singular, ...] = ()  # corners and holes of the region
 
 
 class Problem:
@@ -157,7 +160,11 @@ class Problem:
             axes = tuple(self.domain.coordinates.index(c) for c in names)
             home = self.domain if self.regions is None else self.regions.home(name)
             found.setdefault((axes, home), []).append(name)
-        return tuple(Group(axes, tuple(fields), *home.bounds) for (axes, home), fields in found.items())
+        return tuple(
+            Group(axes, tuple(fields), ends[0], ends[1], along(singularities(home), axes))
+            for (axes, home), fields in found.items()
+            for ends in [home.bounds]
+        )
 
     def folded(self, points: Any, values: Any) -> Any:
         """The fields [n, F] at points [n, d], from the values of all unknowns there, [n, U]."""

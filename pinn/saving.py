@@ -235,8 +235,8 @@ def _places(drawn: Sequence[Any]) -> list[int]:
 
 
 def _family_parts(family: Any) -> dict[str, Any]:
-    steep = [asdict(each) for each in family.steep]
-    return {"activation": family.activation.name, "bandwidth": family.bandwidth, "steep": steep, "seen": family.seen}
+    kept = {"activation": family.activation.name, "bandwidth": family.bandwidth, "seen": family.seen}
+    return {**kept, "steep": [asdict(each) for each in family.steep], "singular": family.singular}
 
 
 def account_parts(solution: Any) -> dict[str, Any]:
@@ -336,6 +336,7 @@ def _ansatz_parts(part: Any, weights: Any) -> dict[str, Any]:
         "periodic": encoding.periodic,
         "raw": encoding.raw,
         "steep": encoding.steep,
+        "singular": [{"kind": type(each).__name__, **asdict(each)} for each in encoding.singular],
         "engine": part.engine.__name__,
         "network": describe(part.network(weights)),
     }

@@ -284,7 +284,7 @@ def _network(setup: Setup, plan: Plan, outcome: Outcome | None) -> tuple[Objecti
     else:
         sizes = coarse_sizes(setup)
     parts, states = [], []
-    for i, (axes, fields, lower, upper) in enumerate(problem.groups()):
+    for i, (axes, fields, lower, upper, *_) in enumerate(problem.groups()):
         encoding = Encoding(lower[list(axes)], upper[list(axes)], tuple(plan.exact.periodic[a] for a in axes))
         rngs = nnx.Rngs(sampling.key((*setup.seed, 40, i)))
         made = make_network(plan.network, encoding.size, len(fields), rngs, dtype)

@@ -25,7 +25,7 @@ import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
-from .derivatives import Activation, Smooth, sin, tanh
+from .derivatives import Smooth, arctan, reciprocal, sin, tanh
 
 STEPS = 32
 _SHARP = 4.0, 0.02  # width of a step in distances of neighbouring steps; density outside layers, of the mean
@@ -119,21 +119,5 @@ def climb(z: Smooth, table: Array, periodic: bool) -> Smooth:
     if not periodic:
         return tanh(away * (1 / widths)) @ share
     ratio = jnp.exp(-widths)
-    quotient = _reciprocal(1.0 - sin(away + math.pi / 2) * ratio) * (sin(away) * ratio)
-    return (away + 2.0 * _arctan(quotient)) @ share
-
-
-def _reciprocals(z: Array, order: int) -> list[Array]:
-    return [(-1) ** k * math.factorial(k) / z ** (k + 1) for k in range(order + 1)]
-
-
-def _arctans(z: Array, order: int) -> list[Array]:
-    """atan⁽ᵏ⁾(z) = (-1)^(k-1) (k - 1)! Im (z + i)ᵏ / (z² + 1)ᵏ."""
-    found, real, imaginary = [jnp.arctan(z)], jnp.ones_like(z), jnp.zeros_like(z)
-    for k in range(1, order + 1):
-        real, imaginary = real * z - imaginary, real + imaginary * z
-        found.append((-1) ** (k - 1) * math.factorial(k - 1) * imaginary / (z * z + 1) ** k)
-    return found
-
-
-_reciprocal, _arctan = Activation("reciprocal", _reciprocals), Activation("arctan", _arctans)
+    quotient = reciprocal(1.0 - sin(away + math.pi / 2) * ratio) * (sin(away) * ratio)
+    return (away + 2.0 * arctan(quotient)) @ share

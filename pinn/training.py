@@ -140,7 +140,7 @@ def _fitted(
 
 def _starts(setup: Setup) -> list[Family]:
     """The families that a search begins with."""
-    starts = candidates(setup.problem.domain.dimension)
+    starts = candidates(setup.problem)
     return starts if setup.start is None else setup.start.families(starts)
 
 

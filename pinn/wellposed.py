@@ -327,7 +327,7 @@ class _Vectors(NamedTuple):
 
 def _bases(problem: Any, count: int, seed: tuple[int, ...]) -> dict[str, Basis]:
     found: dict[str, Basis] = {}
-    for i, (axes, fields, lower, upper) in enumerate(problem.groups()):
+    for i, (axes, fields, lower, upper, *_) in enumerate(problem.groups()):
         rng, kernel = np.random.default_rng((*seed, 4, i)), np.zeros((len(lower), count + 1))
         kernel[list(axes), 1:] = rng.normal(size=(len(axes), count)) * _BANDWIDTH
         phase = np.concatenate([[np.pi / 2], rng.uniform(0, 2 * np.pi, count)])

@@ -31,7 +31,7 @@ def random_network(
     """A fresh network around the conditions that are met by construction, and every term of the problem."""
     met = plan_exact(problem, exact)
     parts, states = [], []
-    for i, (axes, fields, lower, upper) in enumerate(problem.groups()):
+    for i, (axes, fields, lower, upper, *_) in enumerate(problem.groups()):
         encoding = Encoding(lower[list(axes)], upper[list(axes)], tuple(met.periodic[axis] for axis in axes))
         network = make(encoding.size, len(fields), rngs=nnx.Rngs(key + i), dtype=dtype)
         scale = jnp.linspace(1.0, 2.0, len(fields), dtype=dtype)

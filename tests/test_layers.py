@@ -27,6 +27,8 @@ LINE = (
     "domains",
     "plane",
     "derivatives",
+    "singular",
+    "corners",
     "steep",
     "networks",
     "diagnosis",

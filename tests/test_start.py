@@ -103,7 +103,7 @@ def _k(value):
 
 
 def test_the_search_begins_with_the_earlier_features(tall):
-    families = candidates(1)
+    families = candidates(on_line(lambda u, x: d(u, x, x)))
     assert tall.families(families) == [SMOOTH, *families]
     assert replace(tall, whole=False).families(families) == families
     assert replace(tall, width=450).widths((200, 300, 600)) == (300, 600)
