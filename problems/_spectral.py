@@ -36,13 +36,13 @@ def derivative_of_square(count: int, strength: float) -> NDArray:
     return strength * 1j * n * (n < count / 3)
 
 
-def product(count: int, factor: NDArray, function: Callable) -> Callable[[Complex], Complex]:
-    """factor modes(function(u)) as a function of the modes of u, by `count` values."""
-    return lambda c: factor * modes(function(scipy.fft.irfft(c, count, norm="forward")))
+def product(count: int, factor: NDArray, function: Callable) -> Callable[[float, Complex], Complex]:
+    """factor modes(function(u)) as a function of time and the modes of u, by `count` values."""
+    return lambda t, c: factor * modes(function(scipy.fft.irfft(c, count, norm="forward")))
 
 
-def etdrk4(start: Complex, linear: NDArray, slope: Callable, end: float, steps: int, snapshots: int) -> Complex:
-    """The modes, [snapshots + 1, ...], at equidistant times of ∂c/∂t = linear c + slope(c), from c = start.
+def etdrk4(start: NDArray, linear: NDArray, slope: Callable, end: float, steps: int, snapshots: int) -> NDArray:
+    """The modes, [snapshots + 1, ...], at equidistant times of ∂c/∂t = linear c + slope(t, c), from c = start at t = 0.
 
     The exponential Runge-Kutta method of fourth order of Cox and Matthews, with the coefficients by contour integrals of
     Kassam and Trefethen (SIAM J. Sci. Comput. 26, 2005). `steps` is a multiple of `snapshots`.
@@ -60,14 +60,15 @@ def etdrk4(start: Complex, linear: NDArray, slope: Callable, end: float, steps: 
     middle = mean((4 + 2 * z + np.exp(z) * (2 * z - 4)) / z**3)
     last = mean((-4 - 3 * z - z**2 + np.exp(z) * (4 - z)) / z**3)
 
-    c, kept = start.astype(complex), [start.astype(complex)]
+    c, kept = start, [start]
     for step in range(1, steps + 1):
-        at_start = slope(c)
+        t = (step - 1) * h
+        at_start = slope(t, c)
         free = half * c
         a = free + q * at_start
-        at_a = slope(a)
-        at_b = slope(free + q * at_a)
-        at_end = slope(half * a + q * (2 * at_b - at_start))
+        at_a = slope(t + h / 2, a)
+        at_b = slope(t + h / 2, free + q * at_a)
+        at_end = slope(t + h, half * a + q * (2 * at_b - at_start))
         c = whole * c + first * at_start + middle * (at_a + at_b) + last * at_end
         if step % (steps // snapshots) == 0:
             kept.append(c)
@@ -85,7 +86,7 @@ def evaluate(kept: Complex, end: float, t: ArrayLike, angle: ArrayLike) -> Real:
     values = np.empty(t.size)
     for i in range(0, t.size, BLOCK):
         part = slice(i, i + BLOCK)
-        at_time = _weights(t.ravel()[part] / interval, len(kept)) @ kept
+        at_time = interpolation(t.ravel()[part] / interval, len(kept)) @ kept
         waves = np.where(n > 0, 2.0, 1.0) * np.exp(1j * np.outer(angle.ravel()[part], n))
         values[part] = np.einsum("pn,pn->p", at_time, waves).real
     return values.reshape(t.shape)
@@ -96,7 +97,7 @@ def evaluate_in_plane(kept: Complex, end: float, t: ArrayLike, first: ArrayLike,
     t, first, second = (np.ravel(x) for x in np.broadcast_arrays(np.asarray(t, float), first, second))
     n, m = scipy.fft.fftfreq(kept.shape[1], 1 / kept.shape[1]), np.arange(kept.shape[2])
     values, times = np.empty(t.size), np.unique(t)
-    weights = _weights(times / end * (len(kept) - 1), len(kept)).toarray()
+    weights = interpolation(times / end * (len(kept) - 1), len(kept)).toarray()
     for time, row in zip(times, weights, strict=True):
         here, near = t == time, np.flatnonzero(row)
         at_time = np.tensordot(row[near], kept[near], axes=1)
@@ -105,8 +106,18 @@ def evaluate_in_plane(kept: Complex, end: float, t: ArrayLike, first: ArrayLike,
     return values
 
 
-def _weights(places: Real, count: int) -> csr_array:
-    """The matrix, [points, count], that interpolates values at 0, 1, … count - 1."""
+def evaluate_sines(kept: Real, end: float, t: ArrayLike, first: ArrayLike, second: ArrayLike) -> Real:
+    """Σ cₖₘ sin((2k + 1) first) sin((m + 1) second) at times and pairs of angles [n], from c, [times, K, M], as in `evaluate`."""
+    t, first, second = (np.ravel(x) for x in np.broadcast_arrays(np.asarray(t, float), first, second))
+    weights = interpolation(t / end * (len(kept) - 1), len(kept))
+    shares, near = (part.reshape(len(t), NEIGHBOURS) for part in (weights.data, weights.indices))
+    along = np.sin(np.outer(first, 2 * np.arange(kept.shape[1]) + 1))
+    across = np.sin(np.outer(second, np.arange(kept.shape[2]) + 1))
+    return np.array([(along[i] @ np.tensordot(shares[i], kept[near[i]], axes=1)) @ across[i] for i in range(len(t))])
+
+
+def interpolation(places: Real, count: int) -> csr_array:
+    """The matrix, [points, count], that interpolates values at 0, 1, … count - 1 by polynomials through neighbours."""
     nodes = np.arange(NEIGHBOURS)
     first = np.clip(np.floor(places).astype(int) - NEIGHBOURS // 2 + 1, 0, count - NEIGHBOURS)
     others = np.where(nodes[:, None] == nodes, 1.0, (places - first)[:, None, None] - nodes)

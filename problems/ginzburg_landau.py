@@ -72,7 +72,7 @@ def computed(diffusion: float, growth: float, damping: float, twist: float, end:
     bell = 10 * np.exp(-25 * (x**2 + y**2))
     n, m = np.fft.fftfreq(count, 1 / count)[:, None], np.arange(count // 2 + 1)
 
-    def reaction(c):
+    def reaction(t, c):
         u, v = np.fft.irfft2(c, (count, count), norm="forward")
         square = u**2 + v**2
         return -np.fft.rfft2(square * np.stack([damping * u - twist * v, damping * v + twist * u]), norm="forward")

@@ -70,7 +70,7 @@ def computed(feed: float, death: float, end: float, finer: int = 1) -> NDArray[n
     x, y = np.meshgrid(*2 * [2 * np.arange(count) / count - 1], indexing="ij")
     n, m = np.fft.fftfreq(count, 1 / count)[:, None], np.arange(count // 2 + 1)
 
-    def reaction(c):
+    def reaction(t, c):
         u, v = np.fft.irfft2(c, (count, count), norm="forward")
         meeting = u * v**2
         return np.fft.rfft2(np.stack([feed - meeting, meeting]), norm="forward")

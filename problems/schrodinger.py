@@ -55,7 +55,7 @@ def computed(half_width: float, finer: int = 1) -> NDArray[np.complex128]:
     x = half_width * (2 * np.arange(count) / count - 1)
     n = np.fft.fftfreq(count, 1 / count)
 
-    def focusing(c):
+    def focusing(t, c):
         h = np.fft.ifft(c, norm="forward")
         return 1j * np.fft.fft(np.abs(h) ** 2 * h, norm="forward")
 

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.linalg
 from scipy.integrate import quad
 
 import pinn
@@ -32,6 +33,8 @@ from problems import (
     dam_break,
     darcy,
     duffing,
+    heat_holes,
+    heat_long,
     heat_varying,
     kdv,
     kuramoto_sivashinsky,
@@ -53,6 +56,8 @@ COMPUTED = [
     "duffing",
     "ginzburg_landau",
     "gray_scott",
+    "heat_holes",
+    "heat_long",
     "heat_varying",
     "inverse_burgers",
     "inverse_lorenz",
@@ -67,7 +72,9 @@ COMPUTED = [
     "wave_varying",
 ]
 # Good to 1e-7 to 3e-4 and no smooth functions of the points: that they converge is tested instead.
-ROUGH = ["gray_scott", "poisson_boltzmann", "poisson_holes"]
+ROUGH = ["gray_scott", "heat_holes", "heat_long", "poisson_boltzmann", "poisson_holes"]
+# References that take a minute where they are not stored yet.
+LONG = ["heat_holes", "heat_long"]
 CLOSED = [name for name in NAMES if name not in COMPUTED]
 
 # Width of the polynomials by coordinate, as a share of the domain's, where the solution varies faster than over a fifth of it.
@@ -76,6 +83,7 @@ WIDTHS = {
     "burgers": {"t": 0.04, "x": 0.004},
     "duffing": {"t": 0.05},
     "ginzburg_landau": {"t": 0.1, "x": 0.05, "y": 0.05},
+    "heat_long": {"t": 0.1, "x": 0.05, "y": 0.05},
     "heat_varying": {"t": 0.04, "x": 0.1},
     "inverse_burgers": {"t": 0.04, "x": 0.04},
     "inverse_lorenz": {"t": 0.03},
@@ -93,6 +101,7 @@ TOLERANCES = {
     "cavity": 1e-4,
     "darcy": 1e-5,
     "ginzburg_landau": 1e-4,
+    "heat_long": 1e-4,
     "heat_varying": 1e-7,
     "inverse_burgers": 1e-7,
     "kdv": 1e-6,
@@ -251,7 +260,7 @@ def test_it_is_explained(name):
     assert problems.describe(name) == lines[0]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in NAMES])
 def test_it_builds_under_its_name(name):
     problem = built(name)
     assert problem.name == name
@@ -294,6 +303,7 @@ def test_a_closed_form_satisfies_equation_and_conditions(name, monkeypatch):
         ("lotka_volterra", {"alpha": 1.0, "beta": 0.5, "gamma": 1.5, "delta": 2.0, "end": 2.0}),
         ("lorenz", {"sigma": 5.0, "rho": 28.0, "beta": 2.0, "end": 1.0}),
         ("duffing", {"alpha": 1.0, "beta": 2.0, "damping": 0.1, "force": 1.0, "frequency": 2.0}),
+        ("heat_long", {"end": 0.4}),
         ("allen_cahn", {"diffusion": 1e-3, "reaction": 3.0}),
         ("kdv", {"dispersion": 0.05, "end": 0.2}),
         ("kuramoto_sivashinsky", {"alpha": 3.0, "beta": 0.2, "gamma": 2e-3, "end": 0.2}),
@@ -413,7 +423,7 @@ def test_two_angles():
     x, y = np.meshgrid(*2 * [2 * np.pi * np.arange(count) / count], indexing="ij")
     n, m = np.fft.fftfreq(count, 1 / count)[:, None], np.arange(count // 2 + 1)
     start = np.fft.rfft2(np.exp(np.sin(x)) * np.cos(2 * y - 0.3), norm="forward")
-    kept = _spectral.etdrk4(start, 1j * n - 0 * m, lambda c: -(4 + m**2) / 8 * c, end, 100, 20)
+    kept = _spectral.etdrk4(start, 1j * n - 0 * m, lambda t, c: -(4 + m**2) / 8 * c, end, 100, 20)
     rng = np.random.default_rng(0)
     t, a, b = (rng.uniform(0, upper, 200) for upper in (end, 2 * np.pi, 2 * np.pi))
     exact = np.exp(-t) * np.exp(np.sin(a + t)) * np.cos(2 * b - 0.3)
@@ -555,3 +565,38 @@ def test_finite_elements_have_converged(module):
     )
     assert relative(second, third) < 1e-6
     assert relative(first, third) / relative(second, third) > 10
+
+
+def test_decay_on_finite_elements():
+    """Over three powers of ten in time, against the matrices' own waves."""
+    elements = _fem.Elements(_fem.Plate((-1, 1, -1, 1), ((0.0, 0.0, 0.3),), 0.4))
+    times = np.geomspace(1e-2, 10, 9)
+    wave = np.cos(np.pi * elements.places[0])
+    matrix = elements.stiffness + elements.mass
+    rates, waves = scipy.linalg.eigh(matrix.toarray(), elements.mass.toarray())
+    exact = np.exp(-np.outer(times, rates)) * (waves.T @ (elements.mass @ wave)) @ waves.T
+    assert np.abs(elements.decay(matrix, wave, times) - exact).max() < 1e-6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("t", "allowed"), [(0.035, 1e-2), (2.95, 5e-5)])
+def test_heat_about_pipes_has_converged(t, allowed):
+    """On finer triangles; and between the times that are kept, for times of which none is kept."""
+    points = pinn.sampling.interior(heat_holes.problem().domain, 1000, 1)[:, 1:]
+    plates = [heat_holes.elements(finer) for finer in (0, 1)]
+    usual, finer = (plate.values_at(*points.T) @ heat_holes.states(plate, np.array([t]))[0] for plate in plates)
+    assert relative(usual, finer) < allowed
+    assert relative(heat_holes.at(np.full(1000, t), *points.T, 3.0), usual) < allowed
+
+
+@pytest.mark.slow
+def test_heat_over_a_long_time_has_converged():
+    """With twice the points and twice the steps; the second half of the points is in the first pulse."""
+    rng = np.random.default_rng(0)
+    t, x, y = rng.uniform(0, 1, (3, 2000))
+    t[:1000], t[1000:] = 100 * t[:1000], 8 * t[1000:]
+    usual, finer = (
+        _spectral.evaluate_sines(heat_long.computed(100.0, times), 100.0, t, 4 * np.pi * x, np.pi * y) for times in (1, 2)
+    )
+    assert relative(usual[:1000], finer[:1000]) < 5e-5
+    assert relative(usual[1000:], finer[1000:]) < 5e-4
