@@ -276,15 +276,24 @@ class LocalDeepONet(OperatorNetwork):
 
     So the cost is that of a convolution whatever the size of the grid, queries are continuous, and the same weights serve
     everywhere (the pattern of LIIF, arXiv 2012.09161). The result is added to that of `base`, which it also reads at the sensors,
-    and starts at zero. It keeps what it learned on grids of other sizes and the same spacing.
+    or to the observation itself, and starts at zero. It keeps what it learned on grids of other sizes and the same spacing.
 
     Args:
         layout, inputs, outputs: as for `DeepONet`; the sensors are a regular grid in all coordinates.
         base: makes a network whose output is corrected; none by default.
+        residual: correct the observation, linear between its sensors: what is learned is the noise (DnCNN, arXiv 1608.03981).
+        cell: so many sensors a side share one branch and are told apart by the trunk, at a cost lower by cell^d.
         channels, dilations, kernel, activation: of the residual convolutions.
 
     Raises:
-        NetworkError: the sensors form no regular grid of the domain's dimension.
+        NetworkError: the sensors form no regular grid of the domain's dimension, or both `base` and `residual` are asked for.
+
+    Example:
+        >>> line = Layout(np.linspace(-1, 1, 6)[:, None])
+        >>> network = LocalDeepONet(line, 1, 1, residual=True, cell=2, channels=4, dilations=(1,), rngs=nnx.Rngs(0))
+        >>> code = network.encode(Seen(jnp.arange(6.0), jnp.asarray(line.sensors), None, None))
+        >>> network.decode(code, jnp.array([0.1])).tolist()
+        [2.75]
     """
 
     def __init__(
@@ -296,6 +305,8 @@ class LocalDeepONet(OperatorNetwork):
         rngs: nnx.Rngs,
         dtype: jnp.dtype = jnp.float64,
         base: Callable[..., OperatorNetwork] | None = None,
+        residual: bool = False,
+        cell: int = 1,
         channels: int = 32,
         dilations: Sequence[int] = (1, 2, 4, 8, 1, 2, 4, 8),
         kernel: int = 3,
@@ -304,37 +315,44 @@ class LocalDeepONet(OperatorNetwork):
         self.shape = layout.shape
         if len(self.shape) != inputs:
             raise NetworkError(f"A local DeepONet needs sensors on a grid in all {inputs} coordinates; got {len(self.shape)}.")
+        if residual and base is not None:
+            raise NetworkError("A local DeepONet corrects base= or, with residual=True, the observation; give one of the two.")
         self.base = base(layout, inputs, outputs, rngs=rngs, dtype=dtype) if base is not None else None
-        draw, channel_count = generator(rngs), 1 + outputs * (base is not None) + layout.noise
+        draw, channel_count = generator(rngs), (1 + outputs * (base is not None)) * cell**inputs + layout.noise
         self.stack = ConvStack(inputs, channel_count, channels, dilations, kernel, activation, draw)
         self.offset = layers(draw, [inputs, 16], dtype)
         self.output = dense(draw, 16, channels * outputs, dtype, 1 / 16)
         self.last = Dense(np.zeros((channels, channels)), np.zeros(channels), dtype)
         self.activation, self.noise, self.outputs, self.channels = activation, layout.noise, outputs, channels
-        self.options = described(
-            "LocalDeepONet", channels=channels, dilations=list(dilations), kernel=kernel, activation=activation
-        )
+        self.residual, self.cell = residual, cell
+        own = {"residual": residual, "cell": cell, "channels": channels, "dilations": list(dilations)}
+        self.options = described("LocalDeepONet", **own, kernel=kernel, activation=activation)
 
     def encode(self, seen: Seen) -> Any:
         channels, code = [seen.values[:, None]], None
         if (base := self.base) is not None:
             code = base.encode(seen)
             channels.append(jax.vmap(lambda x: base.decode(code, x))(seen.sensors))
-        channels += [jnp.broadcast_to(level[None], channels[0].shape) for level in _noise(self.noise, seen)]
         stacked = jnp.concatenate(channels, axis=-1)
-        h = self.stack(stacked.reshape(*self.shape, stacked.shape[-1]))
-        return code, jax.vmap(self.last)(h.reshape(-1, self.channels))
+        cells = in_cells(stacked.reshape(*self.shape, stacked.shape[-1]), self.cell)
+        levels = [jnp.broadcast_to(level, (*cells.shape[:-1], 1)) for level in _noise(self.noise, seen)]
+        h = self.stack(jnp.concatenate([cells, *levels], axis=-1))
+        features = jax.vmap(self.last)(h.reshape(-1, self.channels))
+        return (seen.values if self.residual else code), features
 
     def decode(self, code: Any, x: Smooth) -> Smooth:
         inner, features = code
-        counts = jnp.asarray(self.shape, x.dtype)
-        place = (x + 1) * ((counts - 1) / 2)
+        place = (x + 1) * jnp.asarray([(n - 1) / 2 for n in self.shape], x.dtype)
         value = place.value if isinstance(place, Jet) else place
-        nearest = jnp.clip(jnp.round(value), 0, counts - 1)
-        index = jnp.ravel_multi_index(tuple(nearest.astype(int)), self.shape, mode="clip")
-        trunk = self.output(applied(self.offset, self.activation, place - nearest))
+        counts = tuple(-(-n // self.cell) for n in self.shape)
+        nearest = jnp.clip(jnp.round(value / self.cell - (self.cell - 1) / (2 * self.cell)), 0, jnp.asarray(counts) - 1)
+        index = jnp.ravel_multi_index(tuple(nearest.astype(int)), counts, mode="clip")
+        centre = nearest.astype(x.dtype) * self.cell + (self.cell - 1) / 2
+        trunk = self.output(applied(self.offset, self.activation, place - centre))
         parts = [trunk[i * self.channels : (i + 1) * self.channels] @ features[index][:, None] for i in range(self.outputs)]
         local = _stacked(parts)
+        if self.residual:
+            return local + _between(inner.reshape(self.shape), place, value)
         return local if self.base is None else local + self.base.decode(inner, x)
 
     def basis(self, x: Smooth) -> Smooth | None:
@@ -347,6 +365,35 @@ class LocalDeepONet(OperatorNetwork):
     def description(self) -> dict[str, Any] | None:
         base = self.base.description() if self.base is not None else None
         return json.loads(self.options) | {"base": base}
+
+
+def in_cells(grid: Array, cell: int) -> Array:
+    """Values on a grid [*shape, c], those of each cell side by side: [*shape / cell, cell^d c]; the last ones are repeated.
+
+    Example:
+        >>> in_cells(jnp.arange(5.0)[:, None], 2).tolist()
+        [[0.0, 1.0], [2.0, 3.0], [4.0, 4.0]]
+    """
+    dimension = grid.ndim - 1
+    grid = jnp.pad(grid, [(0, -n % cell) for n in grid.shape[:-1]] + [(0, 0)], "edge")
+    split = grid.reshape(*(size for n in grid.shape[:-1] for size in (n // cell, cell)), grid.shape[-1])
+    order = [*range(0, 2 * dimension, 2), *range(1, 2 * dimension, 2), 2 * dimension]
+    return split.transpose(order).reshape(*(n // cell for n in grid.shape[:-1]), -1)
+
+
+def _between(grid: Array, place: Smooth, value: Array) -> Smooth:
+    """Values on a grid between its points, linear along each coordinate, [1]; `value` is the place without its derivatives."""
+    dimension = grid.ndim
+    low = [jnp.clip(jnp.floor(value[i]), 0, max(n - 2, 0)).astype(int) for i, n in enumerate(grid.shape)]
+    share = [place[i : i + 1] - low[i].astype(grid.dtype) for i in range(dimension)]
+    total: Any = 0.0
+    for corner in itertools.product((0, 1), repeat=dimension):
+        weight: Any = 1.0
+        for i, upper in enumerate(corner):
+            weight = weight * (share[i] if upper else 1 - share[i])
+        index = tuple(jnp.minimum(low[i] + upper, grid.shape[i] - 1) for i, upper in enumerate(corner))
+        total = total + weight * grid[index]
+    return total
 
 
 def _stacked(parts: list[Smooth]) -> Smooth:

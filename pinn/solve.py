@@ -33,11 +33,11 @@ from .loss import Objective, Weights, draw, field_values, objective
 from .marching import march_through
 from .memory import if_it_fits, told
 from .networks import Encoding
-from .operator_learning import OperatorProblem, OperatorSolution, solve_operator
+from .operator_learning import OperatorProblem, OperatorSolution, recommend_operator, solve_operator
 from .phases import Phase, run_phases
 from .problem import Problem
 from .progress import Progress, log
-from .resume import resume
+from .resume import resume, resume_operator
 from .solution import Solution
 from .training import Outcome, explore, reached, widen
 from .uncertainty import assess
@@ -157,9 +157,13 @@ def solve(
     warn_if_emulated(used, dtype)
     if isinstance(problem, OperatorProblem):
         given = {"points": points, "exact_conditions": exact_conditions, "engine": engine, "start": start}
-        refuse_for_operators(**given, checkpoint=checkpoint, callback=callback)
-        given = {"tol": tol, "time_limit": time_limit, "network": network, "method": method, "dtype": dtype, "devices": used}
-        return solve_operator(problem, seed_of(key), progress=progress, **given)
+        refuse_for_operators(**given)
+        given = {"time_limit": time_limit, "network": network, "method": method, "dtype": dtype}
+        drawn = recommend_operator(problem, tol, **given)
+        with Interrupts() as interrupts:
+            journal = resume_operator(checkpoint, problem, drawn, seed_of(key), interrupts)
+            shown = {"progress": progress, "callback": callback, "journal": journal}
+            return solve_operator(problem, seed_of(key), tol=tol, devices=used, **given, **shown)
     if not isinstance(problem, Problem):
         raise ProblemError(f"solve() needs a pinn.Problem or a pinn.OperatorProblem; got {problem!r:.80}.")
     plan = recommend(

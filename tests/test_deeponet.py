@@ -23,6 +23,7 @@ MAKERS = {
     "ridge": partial(pinn.DeepONet, rank=9, branch=partial(pinn.RidgeBranch, spectra=3, factors=2), trunk=pinn.Harmonics),
     "modified": partial(pinn.ModifiedDeepONet, width=8, depth=2),
     "local": partial(pinn.LocalDeepONet, channels=4, dilations=(1, 2)),
+    "cells": partial(pinn.LocalDeepONet, residual=True, cell=2, channels=4, dilations=(1,)),
 }
 
 
@@ -130,6 +131,10 @@ def test_zeroing_both_last_layers_leaves_the_bias_alone_a_gradient():
             "needs sensors on a regular grid",
         ),
         (lambda: pinn.DeepONet(LINE, 1, 1, branch=pinn.RidgeBranch, rngs=nnx.Rngs(0)), "trunk=pinn.Harmonics"),
+        (
+            lambda: pinn.LocalDeepONet(LINE, 1, 1, base=MAKERS["set"], residual=True, rngs=nnx.Rngs(0)),
+            "give one of the two",
+        ),
         (lambda: pinn.PODTrunk(1, 5, snapshots=np.zeros((3, 8))), "with at least 5 functions"),
     ],
 )

@@ -14,6 +14,17 @@ from numpy.typing import NDArray
 from .problem import Drawn, OperatorProblem
 
 
+def affordable(count: int, problem: OperatorProblem, values: int) -> int:
+    """How many samples to take: `count`, fewer where they would have more than `values` values at the sensors; at least 64.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> affordable(1000, SimpleNamespace(sensors=np.zeros((2000, 2))), 200_000)
+        100
+    """
+    return min(count, max(64, values // len(problem.sensors)))
+
+
 @partial(jax.jit, static_argnums=(0, 3, 4))
 def draw_many(problem: OperatorProblem, key: Array, points: Array, count: int, judging: bool = False) -> Drawn:
     """`count` samples, outputs at points [m, d]."""

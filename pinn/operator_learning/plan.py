@@ -23,6 +23,8 @@ from .learner import layout_of
 from .problem import LEARNED_FROM, OperatorProblem
 
 _MOST_FUNCTIONS = 257  # in the trunk of a ridge
+_VALUES = 2**15  # at sensors, that the samples of one step have at most
+_MANY = 256  # sensors above which more steps are needed
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ def recommend_operator(
     check_positive("tol", tol)
     check_positive("time_limit", time_limit)
     limit = DEFAULT_LIMIT if time_limit is None and tol is None else time_limit
-    stages, reasons = _given(network) if network is not None else _chosen(problem)
+    stages, reasons = _given(problem, network) if network is not None else _chosen(problem)
+    stages = tuple(_sized(stage, len(problem.sensors)) for stage in stages)
     phases = _phases(method)
     if phases:
         first, *_ = stages
@@ -131,10 +134,17 @@ def _chosen(problem: OperatorProblem) -> tuple[tuple[Stage, ...], list[Choice]]:
     return tuple(stages), choices
 
 
-def _given(network: Callable) -> tuple[tuple[Stage, ...], list[Choice]]:
+def _sized(stage: Stage, sensors: int) -> Stage:
+    """Fewer samples in a step where each has many values, and more points, since what encodes them costs more."""
+    batch = int(np.clip(_VALUES // sensors, 16, stage.batch))
+    return replace(stage, batch=batch, queries=int(np.clip(sensors // 2, stage.queries, 1024)))
+
+
+def _given(problem: OperatorProblem, network: Callable) -> tuple[tuple[Stage, ...], list[Choice]]:
     check_maker(network)
     name = getattr(network, "__name__", None) or getattr(getattr(network, "func", network), "__name__", "network")
-    return (Stage("network", network, 6000, 64, 1e-3, share=0.95),), [Choice("network", name, "given")]
+    steps = 6000 if len(problem.sensors) <= _MANY else 20_000
+    return (Stage("network", network, steps, 64, 1e-3, share=0.95),), [Choice("network", name, "given")]
 
 
 def check_maker(make: object) -> None:

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from .. import sampling
 from ..errors import SolutionError
-from .linear import draw_many, fit_linear
+from .linear import affordable, draw_many, fit_linear
 from .problem import Drawn, OperatorProblem
 
-_JUDGED, _QUERIES = 2000, 256  # samples, and points of the domain
+_JUDGED, _VALUES, _QUERIES = 2000, 2**19, 256  # samples, fewer where they have more values, and points of the domain
+_MOST_LINEAR = 1024  # sensors up to which the best linear operator can be fitted
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,9 @@ class OperatorErrors:
 
     Attributes:
         relative_l2: by field, sqrt(Σ|G u - f|² / Σ|f|²) over points of the domain.
-        linear: the same for the best linear operator, fitted to samples.
+        linear: the same for the best linear operator, fitted to samples; NaN above 1024 sensors.
         gain: 10 log₁₀(noise variance / mean squared error) at the sensors, in dB; None where nothing is denoised.
-        linear_gain: that of the best linear operator.
+        linear_gain: that of the best linear operator; None where it was not fitted.
         limit: that of the exact posterior mean, which no estimator exceeds; None where it is not known.
         gap: how far the gain is below the limit, from the distance to the posterior mean, which has less sampling error.
         samples: how many.
@@ -53,7 +54,8 @@ class OperatorErrors:
         for name, error in self.relative_l2.items():
             lines.append(f"{name:<12} {self.estimate.get(name, np.nan):>10.1e} {error:>10.1e} {self.linear[name]:>10.1e}")
         if self.gain is not None:
-            lines.append(f"gain at the sensors {self.gain:.2f} dB, best linear operator {self.linear_gain:.2f} dB")
+            linear = "not fitted" if self.linear_gain is None else f"{self.linear_gain:.2f} dB"
+            lines.append(f"gain at the sensors {self.gain:.2f} dB, best linear operator {linear}")
         if self.limit is not None:
             lines.append(f"exact limit {self.limit:.2f} dB, gap {self.gap:.3f} dB")
         lines.append(f"the estimate is {self.trust}")
@@ -73,23 +75,26 @@ def judge(apply: Callable, problem: OperatorProblem, estimate: dict[str, float],
         )
     inside, sensors = sampling.interior(problem.domain, _QUERIES, (key, 9)), problem.sensors if problem.observes else None
     points = inside if sensors is None else np.concatenate([inside, sensors])
-    drawn = draw_many(problem, jax.random.key(key), jnp.asarray(points), _JUDGED, True)
+    count = affordable(_JUDGED, problem, _VALUES)
+    drawn = draw_many(problem, jax.random.key(key), jnp.asarray(points), count, True)
     clean = np.asarray(drawn.clean)
     found = apply(drawn.noisy, problem.sensors, drawn.sigma, points)
-    matrix, offset = fit_linear(problem, points, key + 1)
-    straight = (np.asarray(drawn.noisy) @ matrix + offset).reshape(found.shape)
+    straight = np.full(found.shape, np.nan)
+    if len(problem.sensors) <= _MOST_LINEAR:
+        matrix, offset = fit_linear(problem, points, key + 1)
+        straight = (np.asarray(drawn.noisy) @ matrix + offset).reshape(found.shape)
     here = slice(_QUERIES)
     errors = dict(zip(problem.fields, _relative(found[:, here], clean[:, here]), strict=True))
     linear = dict(zip(problem.fields, _relative(straight[:, here], clean[:, here]), strict=True))
     gains = (None, None, None, None) if sensors is None else _gains(drawn, found, straight)
-    return OperatorErrors(errors, linear, *gains, _JUDGED, dict(estimate), trust)
+    return OperatorErrors(errors, linear, *gains, count, dict(estimate), trust)
 
 
 def _relative(found: NDArray, clean: NDArray) -> list[float]:
     return [float(np.linalg.norm(found[..., i] - clean[..., i]) / np.linalg.norm(clean[..., i])) for i in range(clean.shape[-1])]
 
 
-def _gains(drawn: Drawn, found: NDArray, straight: NDArray) -> tuple[float, float, float | None, float | None]:
+def _gains(drawn: Drawn, found: NDArray, straight: NDArray) -> tuple[float, float | None, float | None, float | None]:
     """Gain, that of the best linear operator, the limit and the gap, at the sensors, which come last."""
     noisy, clean = np.asarray(drawn.noisy), np.asarray(drawn.clean)[:, _QUERIES:, 0]
     noise = (noisy - clean) ** 2 if drawn.sigma is None else np.broadcast_to(np.asarray(drawn.sigma)[:, None] ** 2, clean.shape)
@@ -97,7 +102,8 @@ def _gains(drawn: Drawn, found: NDArray, straight: NDArray) -> tuple[float, floa
     def gain(estimate: NDArray) -> float:
         return float(10 * np.log10(np.mean(noise) / np.mean((estimate - clean) ** 2)))
 
-    learned, linear = (gain(each[:, _QUERIES:, 0]) for each in (found, straight))
+    learned = gain(found[:, _QUERIES:, 0])
+    linear = None if np.isnan(straight).any() else gain(straight[:, _QUERIES:, 0])
     if drawn.mean is None:
         return learned, linear, None, None
     mean = np.asarray(drawn.mean)[:, _QUERIES:, 0]

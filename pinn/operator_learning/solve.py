@@ -18,17 +18,18 @@ from ..deeponet import LocalDeepONet, OperatorNetwork
 from ..devices import home, spread
 from ..errors import AccuracyWarning, NetworkError
 from ..estimate import Trust
-from ..history import Clock, History, Record, Status
+from ..history import Clock, Record, Status
+from ..journal import Journal
 from ..progress import Progress
 from .learner import Learner, data_loss, layout_of, make_state, measure_units
-from .linear import draw_many
+from .linear import affordable, draw_many
 from .plan import OperatorPlan, Stage, recommend_operator
 from .problem import OperatorProblem
 from .solution import OperatorSolution
 from .training import Trained, make_points, refitted, train
 
-_FIRST = 16_384  # samples that units and moments are taken from
-_JUDGED, _POINTS = 4096, 128  # samples and points of the estimate
+_FIRST, _FIRST_VALUES = 16_384, 2**22  # samples that units and moments are taken from, and values of theirs at most
+_JUDGED, _JUDGED_VALUES, _POINTS = 4096, 2**20, 128  # samples of the estimate, values of theirs at most, and points
 _WORTH = 0.997  # what a later stage must improve the held-out error by, to be kept
 
 
@@ -43,28 +44,38 @@ def solve_operator(
     dtype: str,
     devices: Sequence[Any],
     progress: bool,
+    callback: Callable[[Record], object] | None,
+    journal: Journal,
 ) -> OperatorSolution:
-    """Learn an operator, and measure how wrong it is; arguments as for `solve`."""
+    """Learn an operator, and measure how wrong it is; arguments as for `solve`, the journal as the checkpoint left it."""
     plan = recommend_operator(problem, tol, time_limit=time_limit, network=network, method=method, dtype=dtype)
-    clock = Clock(plan.limit)
+    clock = Clock(plan.limit, journal)
     wide = plan.dtype == jnp.float64
-    with Progress(progress, plan.limit) as shown, jax.enable_x64(wide), jax.default_matmul_precision("highest"), spread(devices):
+    with (
+        Progress(progress, plan.limit) as shown,
+        jax.enable_x64(wide),
+        jax.default_matmul_precision("highest"),
+        spread(devices),
+        journal,
+    ):
         shown.say(f"{problem}\n\n{plan}\n")
-        history = History(shown)
-        trained, status = _learned(problem, plan, seed, clock, history)
+        listeners = [shown, *([callback] if callback is not None else [])]
+        journal.history.listener = lambda record: None if journal.replaying else [listen(record) for listen in listeners]
+        trained, status = _learned(problem, plan, seed, clock, journal)
         trained = replace(trained, state=home(trained.state))
-        solution = _judged(problem, plan, trained, status, seed, clock, history)
+        status = Status.INTERRUPTED if journal.stopped else status
+        solution = _judged(problem, plan, trained, status, seed, clock, journal)
         shown.say(str(solution))
     _warn(solution, plan)
     return solution
 
 
 def _learned(
-    problem: OperatorProblem, plan: OperatorPlan, seed: tuple[int, ...], clock: Clock, history: History
+    problem: OperatorProblem, plan: OperatorPlan, seed: tuple[int, ...], clock: Clock, journal: Journal
 ) -> tuple[Trained, Status]:
     """Each stage in turn; one is kept where it makes the held-out error smaller."""
     layout, points = layout_of(problem, plan.dtype), make_points(problem, plan.dtype, seed)
-    first = draw_many(problem, sampling.key((*seed, 52)), points.queries[:64], _FIRST)
+    first = draw_many(problem, sampling.key((*seed, 52)), points.queries[:64], affordable(_FIRST, problem, _FIRST_VALUES))
     first = jax.tree.map(lambda a: a.astype(plan.dtype), first)
     units = measure_units(problem, first)
     best, status = None, Status.FINISHED
@@ -81,10 +92,10 @@ def _learned(
         else:
             learner, state = start.learner, start.state
         until = clock.seconds + stage.share * clock.left - (2.0 if i == 0 else 0.0)
-        trained, status = train(learner, state, stage, points, until, clock, history, (*seed, i))
+        trained, status = train(learner, state, stage, points, until, clock, journal, (*seed, i))
         if status is not Status.DIVERGED:
             trained = refitted(trained, stage, points, (*seed, i))
-        history.add(Record(stage.name, stage.steps, clock.seconds, held_out=trained.held_out, note="last layer"))
+        journal.history.add(Record(stage.name, stage.steps, clock.seconds, held_out=trained.held_out, note="last layer"))
         if best is None or trained.held_out < _WORTH * best.held_out or stage.method is not None:
             best = trained
     assert best is not None  # a plan has a stage
@@ -114,12 +125,12 @@ def _judged(
     status: Status,
     seed: tuple[int, ...],
     clock: Clock,
-    history: History,
+    journal: Journal,
 ) -> OperatorSolution:
     errors, trust, reason = estimate(problem, trained, seed)
-    worst = max(errors.values())
+    worst, history = max(errors.values()), journal.history
     history.add(Record("estimate", len(history), clock.seconds, held_out=trained.held_out, estimate=worst))
-    if plan.tol is not None and status is not Status.DIVERGED:
+    if plan.tol is not None and status not in (Status.DIVERGED, Status.INTERRUPTED):
         status = Status.REACHED if worst <= plan.tol else Status.TIME if status is Status.TIME else Status.MISSED
     return OperatorSolution(
         problem, trained.learner, trained.state, status, errors, trust, reason, plan, history, clock.seconds, seed
@@ -129,8 +140,9 @@ def _judged(
 def estimate(problem: OperatorProblem, trained: Trained, seed: tuple[int, ...]) -> tuple[dict[str, float], Trust, str]:
     """Relative L2 error by field on samples that training never saw; from what training may know, never from the reference."""
     learner, dtype = trained.learner, trained.learner.dtype
+    count = affordable(_JUDGED, problem, _JUDGED_VALUES)
     inside = jnp.asarray(sampling.interior(problem.domain, _POINTS, (*seed, 72)), dtype)
-    drawn = jax.tree.map(lambda a: a.astype(dtype), draw_many(problem, sampling.key((*seed, 70)), inside, _JUDGED))
+    drawn = jax.tree.map(lambda a: a.astype(dtype), draw_many(problem, sampling.key((*seed, 70)), inside, count))
     if problem.learns_from in ("clean", "mean"):
         target = drawn.clean if problem.learns_from == "clean" else drawn.mean
 
@@ -143,9 +155,9 @@ def estimate(problem: OperatorProblem, trained: Trained, seed: tuple[int, ...]) 
         sizes = np.asarray(jnp.sum(target**2, axis=(0, 1)))
         found = np.sqrt(squares / np.where(sizes > 0, sizes, 1.0))
         told = "of clean functions" if problem.learns_from == "clean" else "of posterior means, whose own error is not counted"
-        reason = f"measured on {_JUDGED} fresh samples {told}; it holds within the distribution that was sampled"
+        reason = f"measured on {count} fresh samples {told}; it holds within the distribution that was sampled"
         return dict(zip(problem.fields, found.tolist(), strict=True)), Trust.TRUSTED, reason
-    keys = jax.random.split(sampling.key((*seed, 71)), _JUDGED)
+    keys = jax.random.split(sampling.key((*seed, 71)), count)
     losses = jax.jit(
         lambda d, k: jax.lax.map(lambda o: data_loss(learner, trained.state, o[0], o[1], inside)[0], (d, k), batch_size=256)
     )(drawn, keys)
@@ -158,7 +170,7 @@ def estimate(problem: OperatorProblem, trained: Trained, seed: tuple[int, ...]) 
         power = float(jnp.mean(drawn.noisy**2) - jnp.mean(drawn.sigma**2))
         how = "Stein's unbiased estimate (SURE)"
     error = float(np.sqrt(max(square, 0.0) / max(power, 1e-300)))
-    return {problem.fields[0]: error}, Trust.ROUGH, f"{how}, on {_JUDGED} fresh samples, at the sensors"
+    return {problem.fields[0]: error}, Trust.ROUGH, f"{how}, on {count} fresh samples, at the sensors"
 
 
 def _warn(solution: OperatorSolution, plan: OperatorPlan) -> None:

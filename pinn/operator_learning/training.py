@@ -14,15 +14,17 @@ from jax import Array
 
 from .. import sampling
 from ..deeponet import DeepONet
-from ..history import Clock, History, Record, Status
+from ..history import Clock, Record, Status
+from ..journal import Journal
 from ..ridge import RidgeBranch
 from .learner import Learner, Points, State, batch_loss
+from .linear import affordable
 from .plan import Stage
 from .problem import OperatorProblem
 
 _SECONDS = 1.0  # of one compiled call, about
 _POOL = 4096  # points that queries and collocation points are drawn from
-_HELD_OUT, _REFIT = 1024, 4096  # samples
+_HELD_OUT, _REFIT, _VALUES = 1024, 4096, 2**17  # samples, and held-out values at sensors at most
 _FIRST = 10  # steps of the calls that tell how long one takes
 _AVERAGED = 0.99  # what the averaged weights keep in a step
 _PENALTIES = tuple(10.0**k for k in range(-12, 0))
@@ -115,7 +117,8 @@ def held_out(learner: Learner, points: Points, stage: Stage, state: State, balan
     """The square root of the loss on samples that training never sees, always the same ones."""
     arrays, terms = _divided(points)
     key = sampling.key((*seed, 60))
-    loss = _loss(learner, arrays, terms, (stage.queries, stage.collocation), state, balance, key, _HELD_OUT)
+    count = affordable(_HELD_OUT, learner.problem, _VALUES)
+    loss = _loss(learner, arrays, terms, (stage.queries, stage.collocation), state, balance, key, count)
     return float(jnp.sqrt(jnp.maximum(loss, 1e-30)))
 
 
@@ -126,10 +129,14 @@ def train(
     points: Points,
     until: float,
     clock: Clock,
-    history: History,
+    journal: Journal,
     seed: tuple[int, ...],
 ) -> tuple[Trained, Status]:
-    """The steps of one stage, fewer where they would not end `until` that many seconds; the best averaged weights are kept."""
+    """The steps of one stage, fewer where they would not end `until` that many seconds; the best averaged weights are kept.
+
+    The journal keeps where the loop has come to, so that a resumed run goes on from there.
+    """
+    history = journal.history
     arrays, terms = _divided(points)
     balance = _balance(learner, arrays, terms, stage, state, seed)
     best = Trained(learner, state, held_out(learner, points, stage, state, balance, seed))
@@ -137,13 +144,21 @@ def train(
     method = _adam() if stage.method is None else stage.method
     carry = (state["train"], state["train"], method.init(state["train"]))
     key = sampling.key((*seed, 61))
-    done, total, steps, pace = 0, stage.steps, min(_FIRST, stage.steps), np.inf
+    first = (carry, best.state["train"], best.held_out, 0, min(_FIRST, stage.steps), float("inf"))
+    carry, kept, least, done, steps, pace = journal.begin((stage.name, seed), first)
+    best = Trained(learner, {"train": kept, "frozen": state["frozen"]}, least)
+
+    def affords(now: float) -> int:
+        return stage.steps if np.isinf(pace) else min(stage.steps, done + max(0, int((until - now) / pace)))
+
+    total = affords(clock.seconds)
+    steps, here = min(steps, total - done), 0
     while done < total:
         started = clock.seconds
         counts = (jnp.asarray(done), jnp.asarray(steps), jnp.asarray(float(total)))
         carry, loss = _advance(learner, arrays, terms, stage, carry, state["frozen"], balance, key, *counts)
-        loss, compiled = float(loss), done > 0
-        took, done = clock.seconds - started, done + steps
+        loss, compiled = float(loss), here > 0
+        took, done, here = clock.seconds - started, done + steps, here + steps
         if not np.isfinite(loss):
             return best, Status.DIVERGED
         averaged = {"train": carry[1], "frozen": state["frozen"]}
@@ -152,10 +167,11 @@ def train(
         best = Trained(learner, averaged, found) if found < best.held_out else best
         if compiled:
             pace = (clock.seconds - started) / steps
-            total = min(stage.steps, done + max(0, int((until - clock.seconds) / pace)))
+            total = affords(clock.seconds)
             steps = int(np.clip(_SECONDS / max(took / steps, 1e-6), _FIRST, 500))
         steps = min(steps, total - done)
-        if clock.seconds > until:
+        journal.keep((carry, best.state["train"], best.held_out, done, max(steps, 1), pace))
+        if clock.seconds > until or clock.left <= 0:
             return best, Status.TIME
     return best, Status.FINISHED if done >= stage.steps else Status.TIME
 
