@@ -448,4 +448,6 @@ def march(**options):
         residual=lambda y, t: d(y, t, t) + jnp.sin(y),
         conditions=[pinn.Initial(y=1.0), pinn.InitialVelocity(y=0.0)],
     )
-    return pinn.solve(problem, tol=1e-8, progress=False, **options)
+    solution = pinn.solve(problem, tol=1e-8, progress=False, **options)
+    assert len(solution.setup.edges) > 3
+    return solution

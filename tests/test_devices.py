@@ -119,25 +119,27 @@ def test_only_the_first_process_writes(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("lost", [0, 1])
-def test_a_lost_process_ends_the_other_and_the_run_goes_on_alone(lost, tmp_path):
+@pytest.mark.parametrize(("lost", "why"), [(1, "a process of this run was lost"), (0, "indicates that another task died")])
+def test_a_lost_process_ends_the_other_and_the_run_goes_on_alone(lost, why, tmp_path):
+    """Where the first one is lost, which the others hang on, it is JAX that ends them."""
     path = tmp_path / "run.ck"
     method = ["--method", "adam", "--steps", 100_000, "--checkpoint", path]
     processes = two_processes(*method, output=tmp_path)
     try:
         ends = time.monotonic() + 600
-        while not path.exists():
+        while not ((found := checkpoint.latest(path)) and found[0]["records"]):
             assert time.monotonic() < ends and all(process.poll() is None for process in processes)
             time.sleep(0.1)
         processes[lost].kill()
         left = processes[1 - lost]
-        _, told = left.communicate(timeout=120)
+        _, told = left.communicate(timeout=60)
         done = checkpoint.latest(path)[0]["records"]
     finally:
         for process in processes:
             process.kill()
     assert left.returncode not in (0, None)
-    assert "a process of this run was lost" in told and "with --checkpoint FILE it goes on from there" in told, told
+    assert why in told, told
+    assert lost == 0 or "with --checkpoint FILE it goes on from there" in told
     alone = train(*method, "--time-limit", 1, "--output", tmp_path / "alone")
     said, told = alone.communicate(timeout=600)
     assert alone.returncode == 0, told
