@@ -84,6 +84,7 @@ class Draw(NamedTuple):
         values: e at the points where norms are taken, [n, F].
         noise: the error that rounding leaves, from the correction that rounding of the weights would cause, [F].
         rho, nl: what is left of the residual.
+        unresolved: the error that the correction may miss, [F].
     """
 
     approximation: Approximation
@@ -92,6 +93,7 @@ class Draw(NamedTuple):
     noise: np.ndarray
     rho: float
     nl: float
+    unresolved: np.ndarray | float = 0.0
 
 
 def estimate(setup: Setup, goal: Objective, weights: Weights, family: Family, width: int, exact: Exact) -> Estimate:
@@ -123,7 +125,7 @@ def combined(setup: Setup, goal: Objective, weights: Weights, draws: Sequence[Dr
     found = np.asarray(field_values(goal, weights, error_points(setup)))
     size = root_mean_squares(found + draws[0].values)
     size = np.where(size > 0, size, 1.0)
-    each = [root_mean_squares(d.values) / size for d in draws]
+    each = [np.hypot(root_mean_squares(d.values), d.unresolved) / size for d in draws]
     rounding = np.max([d.noise for d in draws], axis=0) / size + 4 * float(jnp.finfo(setup.dtype).eps)
     errors = np.hypot(np.max(each, axis=0), rounding)
     gap = float(np.max(np.abs(each[0] - each[-1]) / errors))
@@ -229,7 +231,7 @@ def finite(value: float) -> float:
     return float(value) if np.isfinite(value) else np.inf
 
 
-def residual_norm(values: Sequence[Array], scales: Sequence[Any]) -> float:
+def residual_norm(values: Sequence[Any], scales: Sequence[Any]) -> float:
     """The norm of every term's residuals [n, K] together, each scaled by its [K]."""
     return float(np.sqrt(sum(np.sum((np.asarray(v) * s[None, :]) ** 2) for v, s in zip(values, scales, strict=True))))
 

@@ -21,9 +21,10 @@ from .estimate import NO_MEMORY, unjudged
 from .families import UNRESOLVED, Drawn, Family, candidates, following, neighbours, oscillating, search, steepened
 from .features import Setup
 from .history import Clock, History, Record, Status
+from .judging import judge
 from .layers import out_of_date, steep_coordinates
 from .memory import if_it_fits
-from .slabs import March, Slab, begin, judge, must_change, solve_slab, take, trimmed, values_at_end, with_run
+from .slabs import March, Slab, begin, must_change, solve_slab, take, trimmed, values_at_end, with_run
 from .steep import Steep
 from .timeline import Timeline
 from .training import Outcome, reached

@@ -1,4 +1,4 @@
-"""Slabs of time, one after the other, each solved by least squares from where the one before it ended; and their error.
+"""Slabs of time, one after the other, each solved by least squares from where the one before it ended.
 
 What is carried over is exact, and known at the points of the next slab, whose own features are all that its solve sees: one
 compilation serves all slabs of the same shapes. How long they are, and with which features, `marching` decides.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import reduce
 from typing import Any, NamedTuple
 
@@ -19,50 +18,32 @@ from jax import Array
 from numpy.typing import NDArray
 
 from .approximation import Approximation, Carried, Slabs, Together, empty_run, one_slab, slab_state, summands, together
-from .estimate import (
-    Draw,
-    Estimate,
-    combined,
-    error_points,
-    finite,
-    residual_norm,
-    root_mean_squares,
-    shaken,
-)
 from .exact import Exact
-from .families import RICHER, Drawn, Family, feature_ansatz
+from .families import Drawn, Family, feature_ansatz
 from .features import (
     Setup,
     add_coefficients,
-    coefficient_count,
     field_sizes,
-    least_squares,
     linearised,
     newton,
     relative_residual,
-    row_scales,
 )
-from .history import Clock
 from .loss import (
     Batch,
     Objective,
     Weights,
     draw,
-    given_residuals,
     given_values,
     objective,
     read_each,
-    summed_values,
     trainable,
     values_at,
     with_given,
     with_trained,
 )
 from .steep import Steep
-from .timeline import Timeline, timeline
-from .uncertainty import assess
+from .timeline import Timeline
 
-_OVERRUN = 0.15  # of the time limit, for a second draw of features
 _ROOM = 64  # slabs that arrays have room for; twice as many, and a compilation more, where that is not enough
 
 
@@ -190,7 +171,7 @@ class Slab(NamedTuple):
         return self.features.family
 
 
-class _Next(NamedTuple):
+class Next(NamedTuple):
     """The next slab: the march that knows its end, the objective of its own features, their state, where its points go."""
 
     march: March
@@ -222,12 +203,13 @@ def _with_row(table: NDArray, k: int, row: Any) -> NDArray:
     return new
 
 
-def _next(march: March, time: Timeline, end: float) -> _Next:
+def next_slab(march: March, time: Timeline, end: float) -> Next:
+    """The next slab, to `end`, with coefficients of zero."""
     k, start = len(march.edges) - 1, march.edges[-1]
     whole = march.goal if k else march.first
     march = march._replace(runs=tuple({**run, "edges": _with_row(run["edges"], k + 1, end)} for run in march.runs))
     goal = replace_approximation(whole, together(whole.problem.fields, (march.slabs.runs[-1],)))
-    return _Next(march, goal, (slab_state(march.runs[-1], time.axis, k),), (time.axis, start, end))
+    return Next(march, goal, (slab_state(march.runs[-1], time.axis, k),), (time.axis, start, end))
 
 
 def solve_slab(setup: Setup, march: March, time: Timeline, end: float, near: tuple[Steep, ...] = ()) -> Slab:
@@ -235,7 +217,7 @@ def solve_slab(setup: Setup, march: March, time: Timeline, end: float, near: tup
 
     What is carried over is known at the points: the slab's own features are all that the solve sees.
     """
-    slab = _next(march, time, end)
+    slab = next_slab(march, time, end)
     assert march.features is not None
     goal, k, width = slab.goal, len(march.edges) - 1, march.features.width
     begun = Weights(slab.state, {})
@@ -298,95 +280,3 @@ def _doubled(run: dict[str, Any]) -> dict[str, Any]:
     longer = {name: np.concatenate([table, np.zeros_like(table)]) for name, table in run["train"].items()}
     beyond = np.full(len(run["edges"]) - 1, np.inf, run["edges"].dtype)
     return {**run, "train": longer, "edges": np.concatenate([run["edges"], beyond])}
-
-
-# --- the error -------------------------------------------------------------------------------------------------------
-
-
-def judge(setup: Setup, goal: Objective, weights: Weights, family: Family, width: int, clock: Clock | None = None) -> Estimate:
-    """The error estimate: over the whole domain at once, or slab by slab where the setup has edges, with their features.
-
-    Where the time of a clock is used up by the first draw of features, slab by slab, there is no second one, and no trust.
-    """
-    if not setup.edges:
-        return assess(setup, goal, weights, family.scaled(RICHER), int(1.5 * width), setup.exact)
-    time = timeline(setup.problem, setup.exact)
-    assert time is not None
-    points, began = error_points(setup), clock.seconds if clock is not None else 0.0
-    draws = [_error_march(setup, goal, weights, time, points, 0)]
-    if clock is None or clock.left + _OVERRUN * (clock.limit or 0.0) > clock.seconds - began:
-        draws.append(_error_march(setup, goal, weights, time, points, 1))
-    return combined(setup, goal, weights, draws)
-
-
-def _error_march(setup: Setup, goal: Objective, weights: Weights, time: Timeline, points: Array, index: int) -> Draw:
-    """The error equation J(u) e = -F(u) solved slab by slab, the error at the end of one carried to the next.
-
-    So is what rounding of the weights causes, in a march of its own: early errors may grow.
-    """
-    setup = replace(setup, seed=(*setup.seed, 900 + index))
-    state, moved = jax.tree.map(np.asarray, (weights.state, shaken(weights, setup.seed).state))
-    judged = goal.approximation, state, moved
-    march = shaking = begin(setup, time)
-    norms = np.zeros(3)
-    for drawn, end in zip(setup.drawn, setup.edges[1:], strict=True):
-        if drawn.richer() != march.features or must_change(march):
-            march, shaking = (with_run(setup, each, time, drawn.richer()) for each in (march, shaking))
-        slab, shaken_slab, left = _error_slab(setup, march, shaking, judged, time, end)
-        march, shaking, norms = take(slab, time), take(shaken_slab, time), np.hypot(norms, left)
-    march, shaking = trimmed(march), trimmed(shaking)
-    rho, nl = norms[1:] / max(norms[0], 1e-300)
-    values, rounding = (np.asarray(summed_values(each.slabs, each.runs, points)) for each in (march, shaking))
-    return Draw(march.slabs, march.weights.state, values, root_mean_squares(rounding), finite(rho), finite(nl))
-
-
-def _error_slab(
-    setup: Setup, march: March, noise: March, judged: tuple[Approximation, Any, Any], time: Timeline, end: float
-) -> tuple[Slab, Slab, np.ndarray]:
-    """One slab of the error and of rounding, and the residual before, linearised after, and in full after: [3].
-
-    `judged` is the solution, its state, and that state with every weight changed by a rounding error.
-    """
-    slab, shaking = _next(march, time, end), _next(noise, time, end)
-    assert march.features is not None
-    goal, width, near = slab.goal, march.features.width, march.features.family.steep
-    solution, state, moved = judged
-    weights, k = Weights(slab.state, {}), len(march.edges) - 1
-
-    def read(approximation: Approximation, states: Sequence[Any], batches: tuple[Batch, ...]) -> list[list[Any]]:
-        return slab_leaves(goal, approximation, states, k, batches)
-
-    def solved() -> tuple[Array, Array, float, float, float]:
-        batches = draw(goal, setup.counts(width), (*setup.seed, 2), setup.dtype, slab.place, near)
-        (found, rounded), (carried, noisy) = (
-            read(solution, (state, moved), batches),
-            read(march.slabs, (slab.march.runs, shaking.march.runs), batches),
-        )
-        systems = linearised(goal, weights, slab.basis, slab.state, with_given(batches, *found, *carried))
-        scales = row_scales(systems, goal.terms)
-        after = given_residuals(goal, with_given(batches, *rounded))
-        before = given_residuals(goal, with_given(batches, *found, *noisy))
-        pairs = zip(systems, after, before, strict=True)
-        targets = [np.stack([-np.asarray(rows.residual), np.subtract(a, b)], axis=2) for rows, a, b in pairs]
-        coefficients, rounding = least_squares([rows.matrix for rows in systems], targets, scales)[0].T
-
-        fresh = draw(goal, setup.counts(width), (*setup.seed, 3), setup.dtype, slab.place, near)
-        fresh = with_given(fresh, *read(solution, (state, moved), fresh)[0])
-        alone = given_residuals(goal, fresh)
-        fresh = with_given(fresh, *read(march.slabs, (slab.march.runs, shaking.march.runs), fresh)[0])
-        checks = linearised(goal, weights, slab.basis, slab.state, fresh)
-        whole = np.hypot(residual_norm([rows.residual for rows in checks], scales), residual_norm(alone, scales))
-        left = full = residual_norm([rows.residual + rows.matrix @ coefficients for rows in checks], scales)
-        if not setup.problem.is_linear:
-            ahead = linearised(goal, Weights(with_added(coefficients), {}), slab.basis, slab.state, fresh)
-            full = residual_norm([rows.residual for rows in ahead], scales)
-        return coefficients, rounding, float(whole), left, full
-
-    def with_added(coefficients: Array) -> tuple:
-        return add_coefficients(slab.basis, slab.state, coefficients, jnp.ones((), coefficients.dtype))
-
-    nothing = jnp.zeros(coefficient_count(slab.basis, slab.state), setup.dtype)
-    key = "slab's error", setup.seed[-1], k, end, march.features
-    coefficients, rounding, *norms = setup.journal.piece(key, solved, (nothing, nothing, 0.0, 0.0, 0.0))
-    new, shaken_new = slab.solved(with_added(coefficients)), shaking.solved(with_added(rounding))
-    return new, shaken_new, np.array(norms)

@@ -25,10 +25,10 @@ from .families import RICHER, Family
 from .features import Setup
 from .frames import name_of
 from .history import History, Status
+from .judging import judge
 from .loss import Objective, Weights, batch_at, draw, expression_values, field_values, objective, physical
 from .problem import Problem
 from .regions import inside
-from .slabs import judge
 
 _ERROR_POINTS = 10_000
 

@@ -72,6 +72,7 @@ LINE = (
     "phases",
     "training",
     "slabs",
+    "judging",
     "marching",
     "fingerprint",
     "exporting",

@@ -16,10 +16,11 @@ from pinn.estimate import shaken
 from pinn.exact import plan_exact
 from pinn.families import Drawn, Family
 from pinn.features import Setup
-from pinn.history import Clock, History
+from pinn.history import Clock, History, Watch
+from pinn.judging import _further, _share, judge
 from pinn.loss import draw, read_leaves
 from pinn.marching import Marcher, march_through
-from pinn.slabs import begin, judge, slab_leaves, solve_slab, take, with_run
+from pinn.slabs import begin, slab_leaves, solve_slab, take, with_run
 from pinn.timeline import timeline
 
 LINE, BOX = pinn.Interval(t=(0, 4)), pinn.Box(t=(0, 2), x=(0, 1))
@@ -203,6 +204,17 @@ def test_walls_stay_met_exactly():
 # --- judging
 
 
+class Reads(Watch):
+    """A watch that reads given times, the last one from then on."""
+
+    def __init__(self, times):
+        super().__init__()
+        self.times = list(times)
+
+    def read(self):
+        return self.times.pop(0) if len(self.times) > 1 else self.times[0]
+
+
 @pytest.mark.parametrize("width", [6, *(pytest.param(width, marks=pytest.mark.slow) for width in (8, 10))])
 def test_the_error_is_carried_too(width):
     """With few features the error of the first slabs is most of that of the last; the estimate follows it."""
@@ -216,9 +228,34 @@ def test_the_error_is_carried_too(width):
     assert true > 1e-10
     assert found.trust is pinn.Trust.TRUSTED
     assert abs(found.errors["u"] / true - 1) < 0.05
-    hurried = judge(divided, march.first, march.weights, march.drawn[0].family, 40, Clock(1e-9))
+    hurried = judge(divided, march.first, march.weights, march.drawn[0].family, 40, Clock(10.0, Reads([0.0, 1.0, 2.0, 3.0, 9.0])))
     assert hurried.trust is pinn.Trust.UNKNOWN and "second draw" in hurried.reason
     assert abs(hurried.errors["u"] / true - 1) < 0.05
+    late = judge(divided, march.first, march.weights, march.drawn[0].family, 40, Clock(10.0, Reads([0.0, 1.0, 11.0])))
+    assert late.trust is pinn.Trust.UNKNOWN and "beyond t = 2" in late.reason
+    assert true / 5 < late.errors["u"] < 5 * true
+    corrected = np.asarray(jax.vmap(partial(late.approximation.values, late.weights.state))(jnp.asarray(t))[:, 0])
+    before = t[:, 0] < 2
+    found = np.asarray(jax.vmap(partial(march.slabs.values, march.weights.state))(jnp.asarray(t))[:, 0])
+    assert np.abs(corrected - (found + reference - values_of(march, t)[:, 0]))[before].max() < 0.05 * true
+
+
+def test_a_correction_is_taken_as_far_as_new_points_agree_with_it():
+    rng = np.random.default_rng(0)
+    wanted, noise, scales = [rng.normal(size=(50, 1))], [rng.normal(size=(50, 1))], [np.array([2.0])]
+    found = [0.5 * wanted[0] + 3 * noise[0]]
+    shares = np.linspace(0, 1, 10001)
+    left = [np.linalg.norm(wanted[0] - share * found[0]) for share in shares]
+    assert abs(_share(wanted, found, scales) - shares[np.argmin(left)]) < 1e-4
+    assert _share(wanted, [-wanted[0]], scales) == 0
+
+
+def test_what_corrections_see_a_part_of_is_extrapolated():
+    """Corrections that each see 0.6 of what is left add up to all of it; what rounding leaves hides nothing."""
+    found = [0.6 * 0.4**i for i in range(60)]
+    np.testing.assert_allclose(found[0] * (1 + _further(0.4, 1.0, 0.0)), sum(found))
+    assert _further(0.4, 1.0, 0.4) == 0
+    assert _further(2.0, 1.0, 0.0) == _further(0.9, 1.0, 0.0)
 
 
 def test_no_time_is_no_march():
