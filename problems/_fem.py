@@ -8,7 +8,6 @@ before into four. scikit-fem is an optional extra of the package: `pip install p
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,9 @@ from pinn.errors import ProblemError
 Real = NDArray[np.float64]
 Disc = tuple[float, float, float]  # centre and radius
 
-AROUND, GROWTH, NEAR = 16, 1.35, 12  # edges around a small hole, from ring to ring; triangles that may hold a point
+AROUND, GROWTH = 16, 1.35  # edges around a small hole, from ring to ring
+NEAR, NEWTON = 12, 6  # triangles that may hold a point; steps to its place in one with bent edges
+BEYOND = 0.15  # of a triangle's height: places farther out are outside, nearer ones between an edge and its bent neighbour
 BEND, LOG_ERROR = 0.9, 15.0  # of the inverse Laplace transform: the hyperbola's angle, and -log of the rule's error
 
 
@@ -186,26 +187,37 @@ class Elements:
 
     def values_at(self, x: Real, y: Real) -> Any:
         """The matrix [n, N] from the nodes' values to those at places [n]."""
-        places = np.stack([np.ravel(x), np.ravel(y)]).astype(float)
-        cells = self._cells(places)
-        local = self.basis.mapping.invF(places[:, :, None], tind=cells)
-        shares = [np.ravel(self.basis.elem.gbasis(self.basis.mapping, local, i, tind=cells)[0]) for i in range(self.basis.Nbfun)]
-        rows = np.tile(np.arange(places.shape[1]), self.basis.Nbfun)
-        columns = self.basis.element_dofs[:, cells].ravel()
-        return scipy.sparse.csr_array((np.concatenate(shares), (rows, columns)), shape=(places.shape[1], self.basis.N))
+        return values_at(self.basis, x, y)
 
-    def _cells(self, places: Real) -> NDArray:
-        """The triangle that each place is in, or least far outside of: between an arc and its parabola it is in none."""
-        corners = self.mesh.doflocs[:, self.mesh.t[:3]]
-        near = np.asarray(self._centres.query(places.T, k=NEAR)[1])
-        a, b, c = (corners[:, i, :][:, near] for i in range(3))
-        first, second, away = b - a, c - a, places[:, :, None] - a
-        area = first[0] * second[1] - first[1] * second[0]
-        one = (away[0] * second[1] - away[1] * second[0]) / area
-        two = (first[0] * away[1] - first[1] * away[0]) / area
-        depth = np.minimum.reduce([one, two, 1 - one - two])
-        return near[np.arange(len(near)), np.argmax(depth, axis=1)]
 
-    @cached_property
-    def _centres(self) -> KDTree:
-        return KDTree(self.mesh.doflocs[:, self.mesh.t[:3]].mean(axis=1).T)
+def values_at(basis: Any, x: Real, y: Real) -> Any:
+    """The matrix [n, N] from the values of a basis' nodes to those at places [n], nan at those that lie outside."""
+    places = np.stack([np.ravel(x), np.ravel(y)]).astype(float)
+    cells, depth = _cells(basis.mesh, places)
+    outside = depth < -BEYOND
+    places[:, outside] = basis.mesh.doflocs[:, basis.mesh.t[:3, cells[outside]]].mean(axis=1)
+    local = np.full((2, places.shape[1], 1), 1 / 3)
+    for _ in range(NEWTON):  # the library's own goes no farther than the edge, and between arc and parabola that is too near
+        gap = places[:, :, None] - basis.mapping.F(local, tind=cells)
+        local = local + np.einsum("ijkl,jkl->ikl", basis.mapping.invDF(local, tind=cells), gap)
+    every = [np.ravel(basis.elem.gbasis(basis.mapping, local, i, tind=cells)[0]) for i in range(basis.Nbfun)]
+    shares = [np.where(outside, np.nan, share) for share in every]
+    rows = np.tile(np.arange(places.shape[1]), basis.Nbfun)
+    columns = basis.element_dofs[:, cells].ravel()
+    return scipy.sparse.csr_array((np.concatenate(shares), (rows, columns)), shape=(places.shape[1], basis.N))
+
+
+def _cells(mesh: Any, places: Real) -> tuple[NDArray, Real]:
+    """The triangle that each place is in, or least far outside of, and how deep inside, as a share of its height.
+
+    Between an arc and its chord or parabola a place is in none.
+    """
+    corners = mesh.doflocs[:, mesh.t[:3]]
+    near = np.asarray(KDTree(corners.mean(axis=1).T).query(places.T, k=NEAR)[1])
+    a, b, c = (corners[:, i, :][:, near] for i in range(3))
+    first, second, away = b - a, c - a, places[:, :, None] - a
+    area = first[0] * second[1] - first[1] * second[0]
+    one = (away[0] * second[1] - away[1] * second[0]) / area
+    two = (first[0] * away[1] - first[1] * away[0]) / area
+    depth = np.minimum.reduce([one, two, 1 - one - two])
+    return near[np.arange(len(near)), np.argmax(depth, axis=1)], depth.max(axis=1)
