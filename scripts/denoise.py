@@ -7,8 +7,8 @@
     python scripts/denoise.py camera --noise 25          so is it with a test picture: camera, barbara, monarch, kodim23
 
 Writes IMAGE.denoised.png, and IMAGE.compared.png with the noisy, the denoised and, where it is known, the clean picture, into
-the folder of --output. The network is the one in the checkout's models/images, or of --model FOLDER, which
-scripts/train_images.py makes. Colours are denoised as brightness and two colour differences. Needs pip install
+the folder of --output. The network is that of --model FOLDER, by default runs/images/cnn, which scripts/train_images.py makes
+in an hour. Colours are denoised as brightness and two colour differences. Needs pip install
 'pinn[denoising]'.
 """
 
@@ -29,7 +29,7 @@ import pinn
 from pinn.errors import SolutionError
 from problems.denoising import images
 
-MODEL = Path(__file__).parents[1] / "models" / "images"
+MODEL = Path("runs/images/cnn")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

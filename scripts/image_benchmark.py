@@ -57,9 +57,9 @@ def total_variation(noisy: NDArray, sigma: float, clean: NDArray) -> NDArray:
 
 
 def nonlocal_means(noisy: NDArray, sigma: float, clean: NDArray) -> NDArray:
-    """Patches of 5 × 5 within 13 pixels; the strength by the noise level."""
+    """Patches of 5 × 5 within 11 pixels; the strength by the noise level."""
     restoration: Any = needed("skimage.restoration")
-    return restoration.denoise_nl_means(noisy, patch_size=5, patch_distance=13, h=0.6 * sigma, sigma=sigma, fast_mode=False)
+    return restoration.denoise_nl_means(noisy, patch_size=5, patch_distance=11, h=0.6 * sigma, sigma=sigma)
 
 
 def learned(folder: Path) -> Method:
