@@ -625,7 +625,6 @@ HEIGHTS = (0.1016, 0.1719, 0.2813, 0.4531, 0.5, 0.6172, 0.7344, 0.8516, 0.9531)
 GHIA = {
     100.0: (-0.06434, -0.10150, -0.15662, -0.21090, -0.20581, -0.13641, 0.00332, 0.23151, 0.68717),
     400.0: (-0.14612, -0.24299, -0.32726, -0.17119, -0.11477, 0.02135, 0.16256, 0.29093, 0.55892),
-    1000.0: (-0.29730, -0.38289, -0.27805, -0.10648, -0.06080, 0.05702, 0.18719, 0.33304, 0.46604),
 }
 
 
@@ -645,10 +644,10 @@ def test_the_flat_lid_moves_what_others_found():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("reynolds", "allowed"), [(400.0, (3e-3, 3e-3, 1e-2)), (1000.0, (0.05, 0.04, 0.1))])
-def test_the_flat_lid_has_converged(reynolds, allowed):
+def test_the_flat_lid_has_converged():
     """Away from the corners, against fewer points; and against tables."""
-    assert beside_ghia(reynolds, 36) < 1e-2
+    reynolds, allowed = 400.0, (2e-3, 2e-3, 1e-2)
+    assert beside_ghia(reynolds, 36) < 5e-3
     x, y = np.random.default_rng(0).uniform(0, 1, (2, 1000))
     far = np.minimum(np.hypot(x, 1 - y), np.hypot(1 - x, 1 - y)) > 0.05
     coarse, usual = (_cavity.flow(reynolds, x[far], y[far], count, flat=True) for count in (28, 36))
