@@ -180,14 +180,15 @@ class Carried:
         assert isinstance(features, Features)
         encoded, column = ansatz.encoded(state, point), ansatz.encoding.column(self.axis)
         end = jnp.ones(1, encoded.dtype)
-        angles = features.layer(concatenate([encoded[:column], end, encoded[column + 1 :]]))
+        there = concatenate([encoded[:column], end, encoded[column + 1 :]])
         rate = 2 * state["frozen"]["layer"]["kernel"][column]
+        rate = jnp.concatenate([rate, jnp.zeros(features.direct, rate.dtype)])  # what is direct does not depend on time
         since = point[self.axis : self.axis + 1] - state["box"][0, self.axis]
         terms, power = [], None
         for i in range(self.carry):
             power = None if not i else since if power is None else since * power / i
             for order in range(self.carry):
-                slopes = features.activation.slope(order)(angles) * rate**order
+                slopes = features.slopes(there, features.activation.slope(order)) * rate**order
                 part = slopes @ carried[i, order, :-1] + (carried[i, order, -1] if not order else 0.0)
                 terms.append(part if power is None else part * power)
         total = reduce(add, terms)

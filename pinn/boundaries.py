@@ -75,6 +75,13 @@ class Patch:
         kept = signs != 0
         return points[kept], normals[kept] * signs[kept, None]
 
+    def covers(self, points: Array) -> Mask:
+        """Whether points of the domain's boundary belong to this patch."""
+        covered = self.piece.touches(points)
+        for where in self.where:
+            covered = covered & _holds_where(where, self.piece.coordinates, points)
+        return covered
+
     def holds(self, points: Array, normals: Array) -> Mask:
         """Whether points, drawn from another patch with these normals, belong to this patch as well."""
         held = self.piece.touches(points)

@@ -1,61 +1,86 @@
-"""Where a domain makes solutions singular: its corners that point inwards, and its holes, found from its shape alone."""
+"""The corners and holes of a domain, found from its shape."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import combinations, product
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from .algebra import Domain, Product
 from .curves import Chain, Oval
+from .domains import Box
 from .pieces import Array, Face, Sphere, fixed_points, positions
 from .singular import Corner, Hole, Singular
 
-_BLUNT = 0.2  # how far, in radians, an angle must exceed π: sides of a polygon that stands for a curve are no corners
-_MOST = 16  # corners, the sharpest
 _NEAR = 1e-6  # radius of the circle on which the inside of a corner is told from its outside, relative to the domain
 _RING = 720
 
+Found = TypeVar("Found", bound=Singular)
+
+
+class Opening(NamedTuple):
+    """A point of the boundary of a plane domain, and the two angles between which the domain lies next to it."""
+
+    centre: Array  # [2]
+    start: float
+    end: float
+
+    @property
+    def angle(self) -> float:
+        return self.end - self.start
+
 
 @lru_cache(maxsize=64)
-def singularities(domain: Domain) -> tuple[Singular, ...]:
-    """The corners and holes of a domain; of a product those of its factors.
-
-    Corners are looked for in the plane, where straight edges and circles meet. Holes are spheres and ellipses with the domain
-    around them, or around a part of them.
-
-    >>> from pinn.domains import Box, Disk
-    >>> [hole] = singularities(Box(x=(0, 2), y=(0, 1)) - Disk(x=1, y=0.5, radius=0.2))
-    >>> hole.centre, hole.radius
-    ((1.0, 0.5), 0.2)
-    """
+def plane_of(domain: Domain) -> tuple[Domain, tuple[int, int]] | None:
+    """The plane domain that a domain is, or extends over time and further coordinates, and where its coordinates stand."""
     if isinstance(domain, Product):
-        factors = [(factor, positions(factor.coordinates, domain.coordinates)) for factor in (domain.first, domain.second)]
-        return tuple(moved(each, places) for factor, places in factors for each in singularities(factor))
-    if domain.is_box or domain.dimension < 2 or len(domain.spatial) < domain.dimension:
-        return ()
-    corners = _corners(domain) if domain.dimension == 2 else []
-    return (*corners, *_holes(domain))
+        for factor in (domain.first, domain.second):
+            found = plane_of(factor)
+            if found is not None:
+                places = positions(factor.coordinates, domain.coordinates)
+                return found[0], (places[found[1][0]], places[found[1][1]])
+        return None
+    axes = tuple(positions(domain.spatial, domain.coordinates))
+    if len(axes) != 2:
+        return None
+    if isinstance(domain, Box):
+        lower, upper = domain.bounds
+        return Box(**{domain.coordinates[i]: (lower[i], upper[i]) for i in axes}), (axes[0], axes[1])
+    return (domain, (0, 1)) if domain.dimension == 2 else None
 
 
-def moved(singular: Singular, places: Sequence[int] | Mapping[int, int]) -> Singular:
+def moved(singular: Found, places: Sequence[int]) -> Found:
     """The same where coordinate i of a point stands at `places[i]`."""
     return replace(singular, axes=tuple(places[axis] for axis in singular.axes))
 
 
 def along(found: Sequence[Singular], axes: Sequence[int]) -> tuple[Singular, ...]:
     """Those that lie in these coordinates alone, for points of these coordinates alone."""
-    places = {axis: place for place, axis in enumerate(axes)}
-    return tuple(moved(each, places) for each in found if all(axis in places for axis in each.axes))
+    places = [axes.index(axis) if axis in axes else -1 for axis in range(max(axes) + 1)]
+    return tuple(moved(each, places) for each in found if all(axis in axes for axis in each.axes))
 
 
 # --- holes -------------------------------------------------------------------------------------------------------------
 
 
-def _holes(domain: Domain) -> list[Hole]:
+@lru_cache(maxsize=64)
+def holes(domain: Domain) -> tuple[Hole, ...]:
+    """Spheres and ellipses with the domain around them, or around a part of them; of a product those of its factors.
+
+    >>> from pinn.domains import Disk
+    >>> [hole] = holes(Box(x=(0, 2), y=(0, 1)) - Disk(x=1, y=0.5, radius=0.2))
+    >>> hole.centre, hole.radius
+    ((1.0, 0.5), 0.2)
+    """
+    if isinstance(domain, Product):
+        factors = [(factor, positions(factor.coordinates, domain.coordinates)) for factor in (domain.first, domain.second)]
+        return tuple(moved(each, places) for factor, places in factors for each in holes(factor))
+    if domain.is_box or domain.dimension < 2 or len(domain.spatial) < domain.dimension:
+        return ()
     found, axes = [], tuple(range(domain.dimension))
     for piece in domain.pieces:
         if not isinstance(piece, Sphere | Oval):
@@ -67,7 +92,7 @@ def _holes(domain: Domain) -> list[Hole]:
             centre = np.array(piece.centre)[columns]
             radius = piece.radius if isinstance(piece, Sphere) else min(piece.radii)
             found.append(Hole(axes, tuple(centre.tolist()), radius, _farthest(domain, centre)))
-    return found
+    return tuple(found)
 
 
 def _farthest(domain: Domain, centre: Array) -> float:
@@ -78,26 +103,30 @@ def _farthest(domain: Domain, centre: Array) -> float:
 # --- corners -----------------------------------------------------------------------------------------------------------
 
 
-def _corners(domain: Domain) -> list[Corner]:
-    found = []
-    for centre in _meetings(domain):
-        opening = _opening(domain, centre)
-        if opening is not None and opening[1] - opening[0] > np.pi + _BLUNT:
-            found.append((opening[1] - opening[0], _corner(domain, centre, *opening)))
-    return [corner for _, corner in sorted(found, key=lambda pair: -pair[0])[:_MOST]]
+@lru_cache(maxsize=64)
+def openings(domain: Domain) -> tuple[Opening, ...]:
+    """The corners of a plane domain: where straight edges and circles meet at an angle.
+
+    >>> from pinn.domains import Interval
+    >>> [round(180 / np.pi * each.angle) for each in openings(Box(x=(0, 2), y=(0, 2)) - Box(x=(1, 2), y=(1, 2)))]
+    [90, 90, 90, 90, 270, 90]
+    """
+    found = [opening_at(domain, centre) for centre in _meetings(domain)]
+    return tuple(each for each in found if each is not None and abs(each.angle - np.pi) > 1e-4)
 
 
-def _corner(domain: Domain, centre: Array, start: float, end: float) -> Corner:
-    bisector = np.array([np.cos((start + end) / 2), np.sin((start + end) / 2)])
-    reach = _farthest(domain, centre)
+def corner(domain: Domain, opening: Opening, exponent: float | None, jumps: bool = False) -> Corner:
+    """The singular functions of an opening."""
+    middle, reach = (opening.start + opening.end) / 2, _farthest(domain, opening.centre)
+    bisector = np.array([np.cos(middle), np.sin(middle)])
     behind = reach * np.linspace(0, 1, 2001)[1:]
-    within = domain.contains(centre - behind[:, None] * bisector)
-    pole = tuple((centre - behind[np.argmax(within)] / 2 * bisector).tolist()) if within.any() else None
-    return Corner((0, 1), tuple(centre.tolist()), np.pi / (end - start), tuple((reach * bisector).tolist()), pole)
+    within = domain.contains(opening.centre - behind[:, None] * bisector)
+    pole = tuple((opening.centre - behind[np.argmax(within)] / 2 * bisector).tolist()) if within.any() else None
+    return Corner((0, 1), tuple(opening.centre.tolist()), tuple((reach * bisector).tolist()), pole, exponent, jumps)
 
 
-def _opening(domain: Domain, centre: Array) -> tuple[float, float] | None:
-    """The two angles between which the domain lies next to a point, None where they are not two."""
+def opening_at(domain: Domain, centre: Array) -> Opening | None:
+    """The opening at a point of the boundary of a plane domain; None where the domain does not lie between two angles."""
     radius = _NEAR * float(np.max(np.subtract(*domain.bounds[::-1])))
 
     def inside(angles: np.ndarray) -> np.ndarray:
@@ -114,7 +143,7 @@ def _opening(domain: Domain, centre: Array) -> tuple[float, float] | None:
         before = inside(middle) == now[changes]
         low, high = np.where(before, middle, low), np.where(before, high, middle)
     first, second = low.tolist()
-    return (second, first + 2 * np.pi) if now[changes[0]] else (first, second)
+    return Opening(centre, second, first + 2 * np.pi) if now[changes[0]] else Opening(centre, first, second)
 
 
 def _meetings(domain: Domain) -> Array:

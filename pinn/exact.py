@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .boundaries import Surface
+from .boundaries import TIME, Surface
 from .check import faces
 from .conditions import Dirichlet, Initial, InitialVelocity, Periodic
 from .derivatives import Smooth, nested_jvp
@@ -163,10 +163,42 @@ def plan_exact(problem: Problem, wanted: bool | None) -> Exact:
     kept before at the corners and with the periodic coordinates.
     """
     with jax.enable_x64(True):  # agreement to 1e-9 cannot be seen in float32
-        return _plan_exact(problem, wanted)
+        if wanted is None and any(each.seen for each in problem.singular(problem.domain)):
+            return _plan_exact(problem, wanted, "the solution is singular where it meets another condition")
+        exact = _plan_exact(problem, wanted)
+        if wanted is None and _clashes(exact, problem):
+            return _plan_exact(problem, wanted, "it does not fit the equation where the faces meet")
+        return exact
 
 
-def _plan_exact(problem: Problem, wanted: bool | None) -> Exact:
+def _clashes(exact: Exact, problem: Problem) -> bool:
+    """Whether the equation cannot hold in the corners of a plane box, whatever is added to G.
+
+    φ and its derivatives vanish there but for the mixed one: unless the equation reads that, it is left with G alone. Then the
+    solution has a singular function r² log r there, which φ times a network is farther from than a network.
+    """
+    axes = [axis for axis, name in enumerate(exact.coordinates) if name != TIME]
+    built = all(len(exact.ends.get(name, {})) == 2 for name in problem.fields)
+    expression = problem.terms[0].expression
+    mixed = any(all(leaf.index) for leaf in expression.leaves)
+    if len(axes) != 2 or len(exact.coordinates) != 2 or not built or mixed or expression.integrates or len(expression.sites) > 1:
+        return False
+    extras = {name: jnp.asarray(value) for name, value in problem.known().items()}
+
+    def left(p: Array) -> tuple[Array, Array]:
+        found = nested_jvp(lambda q: exact.values(problem.fields, q, extras), p, {leaf.index for leaf in expression.leaves})
+        leaves = jnp.stack([found[leaf.index][problem.fields.index(leaf.field)] for leaf in expression.leaves])
+        residual, slopes = expression.value(p, leaves, extras), jax.jacfwd(lambda u: expression.value(p, u, extras))(leaves)
+        return residual, jnp.abs(residual) + jnp.sum(jnp.abs(slopes * leaves[None]), axis=1)
+
+    points = jnp.asarray(_probes(exact))
+    residual, size = map(np.asarray, jax.jit(jax.vmap(left))(points))
+    corners = len(points) // 2
+    return bool(np.any(np.abs(residual[:corners]) > _CORNER * np.max(size, axis=0)))
+
+
+def _plan_exact(problem: Problem, wanted: bool | None, singular: str = "") -> Exact:
+    """The plan; `singular` says why no value is met by construction on a face of a spatial coordinate."""
     lower, upper = (tuple(bound.tolist()) for bound in problem.domain.bounds)
     extras = {name: jnp.asarray(value) for name, value in problem.known().items()}
     exact = Exact(problem.domain.coordinates, lower, upper, periodic=(False,) * problem.domain.dimension)
@@ -175,7 +207,7 @@ def _plan_exact(problem: Problem, wanted: bool | None) -> Exact:
     order = [Periodic, Dirichlet, Initial, InitialVelocity]
     terms = sorted(problem.terms[1:], key=lambda term: order.index(type(term.condition)) if type(term.condition) in order else 9)
     for term in terms:
-        candidate, reason = None, _obstacle(problem, term)
+        candidate, reason = None, _obstacle(problem, term) or (singular if _on_walls(term) else "")
         if not reason:
             candidate = _with(exact, term)
             if candidate is None:
@@ -214,6 +246,11 @@ def _obstacle(problem: Problem, term: Term) -> str:
     if not isinstance(term.place, Surface) or not _whole(problem, term.place):
         return "it is given on part of a face"
     return ""
+
+
+def _on_walls(term: Term) -> bool:
+    """Whether a value is given on a face of a spatial coordinate."""
+    return isinstance(term.condition, Dirichlet) and any(name != TIME for name, _ in faces(term.place))
 
 
 def _whole(problem: Problem, place: Surface) -> bool:

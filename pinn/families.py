@@ -20,6 +20,7 @@ from .problem import Problem
 from .steep import Steep, tables
 
 _BESIDE = 2.0  # most bandwidth of a coordinate that has a steep one beside it
+_LOOK = 0.5  # bandwidth, of the coordinates of corners and holes, to begin a search with
 _ALONE = 0.25  # share of the features of a corner or hole that see no other coordinate: log r is a function of r
 RICHER = 1.1  # bandwidth of the features for an error, in those of the solution
 UNRESOLVED = 0.1  # held-out residual of features that show nothing of a solution
@@ -102,15 +103,16 @@ def draw_features(encoding: Encoding, family: Family, count: int, seed: Sequence
     Each sees one singularity of the encoding, or none: all of them, and none, equally often. Some see nothing else.
     """
     kernel, bias = _drawn(encoding, family, count, seed)
-    if not encoding.singular:
+    looked_at = [each.seen for each in encoding.singular if each.seen]
+    if not looked_at:
         return kernel, bias
-    rng, (b,) = np.random.default_rng((*seed, 1)), family.last
-    sees = rng.permutation(np.arange(count) % (len(encoding.singular) + 1)) - 1
-    alone = (sees >= 0) & (rng.uniform(size=count) < _ALONE)
+    rng, b = np.random.default_rng((*seed, 1)), family.last[0] if family.singular else 0.0
+    sees = rng.permutation(np.arange(count) % (len(looked_at) + 1)) - 1
+    alone = family.singular & (sees >= 0) & (rng.uniform(size=count) < _ALONE)
     phases = rng.uniform(0, 2 * np.pi, count) if family.activation is sin else np.zeros(count)
     kernel, bias = np.where(alone, 0.0, kernel), np.where(alone, phases, bias)
-    for i, each in enumerate(encoding.singular):
-        shape, here = (each.size, count), sees == i
+    for i, size in enumerate(looked_at):
+        shape, here = (size, count), sees == i
         if family.activation is sin:
             rows = rng.uniform(-2 * b, 2 * b, shape) * here
         else:
@@ -167,10 +169,11 @@ def feature_ansatz(
     for i, (axes, fields, lower, upper, singular) in enumerate(problem.groups()):
         periodic, own = tuple(exact.periodic[axis] for axis in axes), family.for_axes(axes)
         places = tuple(axes.index(steep.axis) for steep in own.steep)
-        seen = singular if family.singular else ()
-        encoding = Encoding(lower[list(axes)], upper[list(axes)], periodic, family.activation is sin, places, seen)
-        kernel, bias = draw_features(encoding, own, count, [*seed, i])
-        network = Features(kernel, bias, len(fields), family.activation, dtype)
+        met = {axes.index(axis) for name in fields for axis in exact.ends.get(name, ()) if axis in axes}
+        singular = tuple(each for each in singular if not met.intersection(each.axes))
+        encoding = Encoding(lower[list(axes)], upper[list(axes)], periodic, family.activation is sin, places, singular)
+        kernel, bias = draw_features(encoding, own, count - encoding.direct, [*seed, i])
+        network = Features(kernel, bias, len(fields), family.activation, dtype, encoding.direct)
         steps = tables(own.steep, dtype)
         box = np.stack([lower, upper - lower])
         part, state = wrap(network, fields, axes, encoding, exact, jnp.ones(len(fields), dtype), taylor, steps, box)
@@ -181,14 +184,15 @@ def feature_ansatz(
 
 def candidates(problem: Problem) -> list[Family]:
     """Where the search for a bandwidth starts: equal in all coordinates, from smooth to oscillating."""
-    dimension, singular = problem.domain.dimension, any(group.singular for group in problem.groups())
+    dimension = problem.domain.dimension
     wide = (1.0, 2.0, 4.0, 8.0, 16.0) if dimension < 3 else (0.5, 1.0, 2.0, 4.0)
     kinds = [(sin, wide, None), (tanh, wide[:4], None)]
     if dimension > 2:
         kinds += [(sin, (1.0, 2.0), seen) for seen in (1, 2)]
-    last = (0.5,) * singular
-    made = [(activation, (b,) * dimension + last, seen) for activation, bandwidths, seen in kinds for b in bandwidths]
-    return [Family(activation, bandwidth, (), seen, singular) for activation, bandwidth, seen in made]
+    plain = [Family(activation, (b,) * dimension, (), seen) for activation, bandwidths, seen in kinds for b in bandwidths]
+    if not any(each.seen for group in problem.groups() for each in group.singular):
+        return plain
+    return [replace(family, bandwidth=(*family.bandwidth, _LOOK), singular=True) for family in plain] + plain
 
 
 def elongated(family: Family) -> list[Family]:

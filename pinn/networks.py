@@ -22,7 +22,7 @@ from jax import Array
 
 from .derivatives import ACTIVATIONS, Activation, Smooth, concatenate, sin, tanh
 from .errors import NetworkError, ProblemWarning
-from .singular import Singular
+from .singular import Singular, functions
 from .steep import climb
 
 Initializer = Callable[[np.random.Generator, int, int], np.ndarray]
@@ -238,19 +238,28 @@ class Features(Network):
     """One wide hidden layer, drawn once and frozen; only the linear layer is solved for.
 
     Args:
-        kernel, bias: [inputs, width] and [width], from `features.draw`.
+        kernel, bias: [inputs - direct, width - direct] and [width - direct], from `families.draw_features`.
         outputs: number of fields.
         activation: sin or tanh.
+        direct: how many inputs, the last, are features themselves.
     """
 
-    def __init__(self, kernel: np.ndarray, bias: np.ndarray, outputs: int, activation: Activation, dtype: jnp.dtype):
-        width = kernel.shape[1]
-        self.layer = Dense(kernel, bias, dtype, Frozen)
+    def __init__(
+        self, kernel: np.ndarray, bias: np.ndarray, outputs: int, activation: Activation, dtype: jnp.dtype, direct: int = 0
+    ):
+        width = kernel.shape[1] + direct
+        self.layer, self.direct = Dense(kernel, bias, dtype, Frozen), direct
         self.output = Dense(np.zeros((width, outputs)), np.zeros(outputs), dtype)
         self.activation = activation
 
     def hidden(self, x: Smooth) -> Smooth:
-        return self.activation(self.layer(x))
+        return self.slopes(x, self.activation)
+
+    def slopes(self, x: Smooth, activation: Activation) -> Smooth:
+        """The features with another function in place of their activation."""
+        if not self.direct:
+            return activation(self.layer(x))
+        return concatenate([activation(self.layer(x[: -self.direct])), x[-self.direct :]])
 
 
 _KINDS: dict[str, Callable[..., Network]] = {kind.__name__: kind for kind in (MLP, ResidualMLP, ModifiedMLP, Features)}
@@ -272,7 +281,7 @@ def describe(network: nnx.Module) -> dict[str, Any] | None:
         return None
     description = {"kind": type(network).__name__, "activation": name, "width": network.output.kernel.shape[0]}
     if isinstance(network, Features):
-        return description
+        return description | {"direct": network.direct}
     description["depth"] = len(network.inner if isinstance(network, ResidualMLP) else network.layers)
     if isinstance(network, MLP) and network.embedding is not None:
         description["fourier"] = network.embedding.angles.kernel.shape[1] // 2
@@ -289,8 +298,9 @@ def rebuild(description: Mapping[str, Any], inputs: int, outputs: int, dtype: jn
     options = dict(description)
     make, activation = _KINDS[options.pop("kind")], ACTIVATIONS[options.pop("activation")]
     if make is Features:
-        width = options["width"]
-        return Features(np.zeros((inputs, width)), np.zeros(width), outputs, activation, dtype)
+        direct = options["direct"]
+        drawn = options["width"] - direct
+        return Features(np.zeros((inputs - direct, drawn)), np.zeros(drawn), outputs, activation, dtype, direct)
     return make(inputs, outputs, rngs=nnx.Rngs(0), dtype=dtype, activation=activation, **options)
 
 
@@ -322,7 +332,7 @@ class Encoding:
         periodic: per coordinate.
         raw: θ instead of (cos θ, sin θ).
         steep: the coordinates that a steep one stands beside, after the plain ones; see `steep.climb`.
-        singular: corners and holes, whose coordinates come last.
+        singular: corners and holes: the coordinates that features see of them, then the functions that are features themselves.
     """
 
     def __init__(
@@ -347,7 +357,12 @@ class Encoding:
     @property
     def size(self) -> int:
         seen = [*self.periodic, *(self.periodic[axis] for axis in self.steep)]
-        return len(seen) + (0 if self.raw else sum(seen)) + sum(each.size for each in self.singular)
+        return len(seen) + (0 if self.raw else sum(seen)) + sum(each.seen for each in self.singular) + self.direct
+
+    @property
+    def direct(self) -> int:
+        """How many of them, the last, are features themselves."""
+        return sum(each.direct for each in self.singular)
 
     def column(self, axis: int) -> int:
         """Where a coordinate that is not periodic stands in the encoding."""
@@ -358,7 +373,7 @@ class Encoding:
 
         `steps` are those of the steep coordinates, [L, 2, J].
         """
-        singular = [each.coordinates(point) for each in self.singular]
+        singular = [functions(self.singular, point)] if self.singular else []
         lower, width = (self.lower, self.upper - self.lower) if box is None else (box[0], box[1])
         lower, width = lower.astype(point.dtype), width.astype(point.dtype)
         half_turns = np.where(self.periodic, 2 * np.pi, 2.0).astype(point.dtype)

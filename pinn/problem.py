@@ -17,13 +17,14 @@ from . import sampling
 from .boundaries import Patch, Surface
 from .check import Report, check, missing_conditions
 from .conditions import Condition, Dirichlet, Initial, InitialVelocity, Neumann
-from .corners import along, singularities
+from .corners import along
 from .domains import RESERVED, Domain
 from .errors import ProblemError, WellPosednessWarning, listing
 from .pieces import fixed_points
 from .references import Reference
 from .regions import regions_of
 from .singular import Singular
+from .singularities import singularities
 from .terms import condition_terms, equation_term, named_apart
 from .values import Setting
 
@@ -136,6 +137,7 @@ class Problem:
         setting = Setting(self.domain, self.fields, self.orders, tuple(extras), self.regions)
         terms = [term for condition in self.conditions for term in condition_terms(condition, setting, self.depends, extras)]
         self.terms = named_apart(equation, *terms)
+        self._singular: dict[Domain, tuple[Singular, ...]] = {}
         _check_parameters(self)
         _check_twice(self)
         self.reference = Reference(reference, self.domain.coordinates, self.fields) if reference is not None else None
@@ -161,10 +163,17 @@ class Problem:
             home = self.domain if self.regions is None else self.regions.home(name)
             found.setdefault((axes, home), []).append(name)
         return tuple(
-            Group(axes, tuple(fields), ends[0], ends[1], along(singularities(home), axes))
+            Group(axes, tuple(fields), ends[0], ends[1], along(self.singular(home), axes))
             for (axes, home), fields in found.items()
             for ends in [home.bounds]
         )
+
+    def singular(self, home: Domain) -> tuple[Singular, ...]:
+        """Where a solution in this region of the domain, or in the whole of it, has singular functions."""
+        if home not in self._singular:
+            terms, known = (self.terms[1:], self.known()) if self.regions is None else ((), {})
+            self._singular[home] = singularities(home, terms, known)
+        return self._singular[home]
 
     def folded(self, points: Any, values: Any) -> Any:
         """The fields [n, F] at points [n, d], from the values of all unknowns there, [n, U]."""

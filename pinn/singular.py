@@ -1,16 +1,19 @@
-"""Singular coordinates: what lets features resolve a corner that points inwards, or a hole.
+"""Singular functions: what lets features resolve corners and holes.
 
-About the corner v of an interior angle ω, with the plane's points as complex numbers z and α = π/ω,
+About a corner v of the interior angle ω, with the plane's points as complex numbers z, and φ = Im log w,
 
-    ξ = w^α,   w = (z - v) / (ρ e^iβ),   or (z - v) / (z - c) for the corner of a hole,
+    w = (z - v) / (ρ e^iβ),   or (z - v) / (z - c) for the corner of a hole,
 
-opens the corner to a half plane; β is the direction of its bisector, and the cut of the power lies outside the domain, behind
-the corner or from there to a point c in the hole. About a hole of radius R in s dimensions, with the centre c and r = |p - c|,
+solutions of elliptic equations are made of smooth functions, of powers w^kα, α = π/ω (π/2ω where a value meets a slope), and,
+where kα is whole or data disagree, of w^k log w: their value jumps at the corner like φ where two given values do. β is the
+direction of the bisector, and the cuts lie outside the domain, behind the corner or from there to a point c in the hole. About a
+hole of radius R in s dimensions, with the centre c and r = |p - c|,
 
     ξ = R (p - c) / r²,   η = log r, or r^(2 - s) for s > 2,
 
-are the inversion at its surface and the potential of a charge in it. What an elliptic equation makes of smooth data there is
-smooth, or nearly so, in the pair (p, ξ): features of both resolve it with frequencies as low as if there were no corner.
+are the inversion at its surface and the potential of a charge in it. A few of these functions stand among the features as they
+are; where a solution is singular, features also *see* w^α, (φ, w log w), or (ξ, η) as coordinates beside the plain ones, in which
+it is smooth whatever the equation.
 
 After the expansions of solutions at corners (Lehman, J. Math. Mech. 8 (1959) 727; Kondrat'ev, Trans. Moscow Math. Soc. 16 (1967)
 227) and at holes (Axler, Amer. Math. Monthly 93 (1986) 246).
@@ -19,7 +22,7 @@ After the expansions of solutions at corners (Lehman, J. Math. Mech. 8 (1959) 72
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,38 +41,28 @@ class Corner:
     Attributes:
         axes: these coordinates.
         centre: v.
-        exponent: α.
         direction: ρ e^iβ, as a vector; not used where there is a pole.
         pole: c, or None.
+        exponent: α where it is no whole number, else None.
+        jumps: whether two values that are given there differ.
     """
 
     axes: tuple[int, int]
     centre: tuple[float, float]
-    exponent: float
     direction: tuple[float, float]
     pole: tuple[float, float] | None = None
+    exponent: float | None = None
+    jumps: bool = False
 
     @property
-    def size(self) -> int:
-        return 2
+    def seen(self) -> int:
+        """How many coordinates features see."""
+        return 2 * (self.exponent is not None) + 3 * self.jumps
 
-    def coordinates(self, point: Smooth) -> Smooth:
-        """ξ of a point [d]: [2]."""
-        place = point[np.array(self.axes)]
-        from_corner = place - jnp.asarray(self.centre, point.dtype)
-        if self.pole is None:
-            x, y = self.direction
-            size = x * x + y * y
-            real, imaginary = np.array([[x], [y]]) / size, np.array([[-y], [x]]) / size
-            x, y = (from_corner @ jnp.asarray(each, point.dtype) for each in (real, imaginary))
-        else:
-            from_pole = place - jnp.asarray(self.pole, point.dtype)
-            scaled = from_pole * reciprocal(_total(from_pole * from_pole))
-            x = _total(from_corner * scaled)
-            y = from_corner[1:] * scaled[:1] - from_corner[:1] * scaled[1:]
-        logarithm = 0.5 * log(x * x + y * y + _TINY)
-        angle = (2 * self.exponent) * arctan(y * reciprocal(exp(logarithm) + x))
-        return concatenate([sin(angle + math.pi / 2), sin(angle)]) * exp(self.exponent * logarithm)
+    @property
+    def direct(self) -> int:
+        """How many functions are features themselves."""
+        return self.seen + (2 if self.jumps else 4)
 
 
 @dataclass(frozen=True)
@@ -82,18 +75,12 @@ class Hole:
     reach: float
 
     @property
-    def size(self) -> int:
+    def seen(self) -> int:
         return len(self.axes) + 1
 
-    def coordinates(self, point: Smooth) -> Smooth:
-        """ξ, and η scaled to [-1, 1], of a point [d]: [s + 1]."""
-        place = (point[np.array(self.axes)] - jnp.asarray(self.centre, point.dtype)) / self.radius
-        square = _total(place * place)
-        if len(self.axes) == 2:
-            level = 1.0 - log(square) / math.log(self.reach / self.radius)
-        else:
-            level = 2.0 * exp((1 - len(self.axes) / 2) * log(square)) - 1.0
-        return concatenate([place * reciprocal(square), level])
+    @property
+    def direct(self) -> int:
+        return self.seen
 
 
 Singular = Corner | Hole
@@ -108,5 +95,69 @@ def singular_from(parts: Mapping[str, Any]) -> Singular:
     return kinds[parts["kind"]](**given)
 
 
-def _total(x: Smooth) -> Smooth:
-    return x @ jnp.ones((x.shape[0], 1), x.dtype)
+def functions(singular: Sequence[Singular], point: Smooth) -> Smooth:
+    """At a point [d], the coordinates that features see of each in turn, then the functions of each that are features.
+
+    All corners are computed together, and all holes of as many coordinates: what is compiled does not grow with their number.
+    """
+    corners = [each for each in singular if isinstance(each, Corner)]
+    parts, columns = ([_of_corners(corners, point)] if corners else []), {}
+    n, start = len(corners), 7 * len(corners)
+    for i, each in enumerate(corners):
+        angle, *rest = ([i + n * block] for block in (0, 1, 2, 3, 4, 5, 6))
+        first, second, power = (rest[k] + rest[k + 1] for k in (0, 2, 4))
+        seen = (angle + first) * each.jumps + power * (each.exponent is not None)
+        columns[each] = seen, seen + (second if each.jumps else first + second)
+    for size in sorted({len(each.axes) for each in singular if isinstance(each, Hole)}):
+        holes = [each for each in singular if isinstance(each, Hole) and len(each.axes) == size]
+        parts.append(_of_holes(holes, point))
+        for i, each in enumerate(holes):
+            seen = [*range(start + i * size, start + (i + 1) * size), start + len(holes) * size + i]
+            columns[each] = seen, seen
+        start += len(holes) * (size + 1)
+    order = [column for which in (0, 1) for each in singular for column in columns[each][which]]
+    return concatenate(parts)[np.array(order)]
+
+
+def _of_corners(corners: Sequence[Corner], point: Smooth) -> Smooth:
+    """φ, w log w, w² log w and w^α of n corners, real parts before imaginary ones: [7 n]."""
+    opened = [_opened([each for each in corners if (each.pole is None) is plain], point) for plain in (True, False)]
+    order = np.argsort([each.pole is not None for each in corners], kind="stable").argsort()
+    x, y = (concatenate([part[k] for part in opened if part is not None])[order] for k in (0, 1))
+    logarithm = 0.5 * log(x * x + y * y + _TINY)
+    angle = 2.0 * arctan(y * reciprocal(exp(logarithm) + x))
+    first = x * logarithm - y * angle, x * angle + y * logarithm
+    second = x * first[0] - y * first[1], x * first[1] + y * first[0]
+    exponents = jnp.asarray([each.exponent or 1.0 for each in corners], point.dtype)
+    size, turned = exp(exponents * logarithm), exponents * angle
+    return concatenate([angle, *first, *second, size * sin(turned + math.pi / 2), size * sin(turned)])
+
+
+def _opened(corners: Sequence[Corner], point: Smooth) -> tuple[Smooth, Smooth] | None:
+    """Real and imaginary part of w at n corners, [n] each, all of them with a pole or none."""
+    if not corners:
+        return None
+    axes, centres = np.array([each.axes for each in corners]).T, np.array([each.centre for each in corners]).T
+    x, y = (point[axis] - jnp.asarray(centre, point.dtype) for axis, centre in zip(axes, centres, strict=True))
+    if corners[0].pole is None:
+        a, b = np.array([each.direction for each in corners]).T
+        a, b = (jnp.asarray(part / (a * a + b * b), point.dtype) for part in (a, b))
+        return x * a + y * b, y * a - x * b
+    poles = np.array([each.pole for each in corners]).T
+    a, b = (point[axis] - jnp.asarray(pole, point.dtype) for axis, pole in zip(axes, poles, strict=True))
+    shrunk = reciprocal(a * a + b * b)
+    return (x * a + y * b) * shrunk, (y * a - x * b) * shrunk
+
+
+def _of_holes(holes: Sequence[Hole], point: Smooth) -> Smooth:
+    """ξ of one hole after the other, then η of all, scaled to [-1, 1]: [n (s + 1)]."""
+    size = len(holes[0].axes)
+    axes, centres = np.array([each.axes for each in holes]).reshape(-1), np.array([each.centre for each in holes]).reshape(-1)
+    radius, reach = np.array([each.radius for each in holes]), np.array([each.reach for each in holes])
+    place = (point[axes] - jnp.asarray(centres, point.dtype)) * jnp.asarray(1 / np.repeat(radius, size), point.dtype)
+    square = (place * place) @ jnp.asarray(np.repeat(np.eye(len(holes)), size, axis=0), point.dtype)
+    if size == 2:
+        level = 1.0 - log(square) * jnp.asarray(1 / np.log(reach / radius), point.dtype)
+    else:
+        level = 2.0 * exp((1 - size / 2) * log(square)) - 1.0
+    return concatenate([place * reciprocal(square)[np.repeat(np.arange(len(holes)), size)], level])

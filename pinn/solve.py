@@ -239,7 +239,7 @@ def _solved(setup: Setup, plan: Plan, clock: Clock, history: History) -> tuple[O
         return first, status
     trained = if_it_fits(partial(_judged, setup, goal, weights))
     if trained is None:
-        status, family = Status.MEMORY, candidates(setup.problem.domain.dimension)[0]
+        status, family = Status.MEMORY, candidates(setup.problem)[0]
         trained = Outcome(goal, weights, family, _JUDGES, unjudged(goal, weights, NO_MEMORY))
     history.add(Record("estimate", len(history), clock.seconds, estimate=trained.estimate.worst))
     return (trained if first is None or trained.better_than(first) else first), status

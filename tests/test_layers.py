@@ -54,6 +54,7 @@ LINE = (
     "plotting",
     "animation",
     "terms",
+    "singularities",
     "problem",
     "exact",
     "timeline",

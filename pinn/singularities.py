@@ -1,0 +1,132 @@
+"""Where the solution of a problem is singular: at which corners, by its domain's shape and by the conditions that meet there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from .algebra import Domain
+from .boundaries import Surface
+from .corners import Opening, corner, holes, moved, opening_at, openings, plane_of
+from .pieces import Array
+from .singular import Singular
+from .terms import Term
+
+_BLUNT = 0.2  # radians from π: the angles of a polygon that stands for a curve are no corners
+_MOST = 16  # corners at most, the sharpest
+_WHOLE = 1e-3  # an exponent as near as this to a whole number is one
+_JUMP = 1e-3  # difference of two values that is a jump, in the largest value that is given at a corner
+_ASIDE = 1e-6  # from a corner to where it is asked which conditions hold beside it, relative to the domain
+_PROBES = 1025  # along a piece of the boundary, for where a condition ends
+
+
+class Side(NamedTuple):
+    """What is given of one field on one side of a corner: the order of its derivatives, and the value where that is known."""
+
+    order: int
+    value: float | None
+
+
+def singularities(domain: Domain, terms: Sequence[Term], extras: Mapping[str, Any]) -> tuple[Singular, ...]:
+    """The corners and holes of a domain, and the points on its boundary where one condition ends and another begins.
+
+    A corner whose exponent is whole is singular too, if weakly, where the data do not fit the equation. `terms` may be empty,
+    where all conditions are alike.
+    """
+    plane = plane_of(domain)
+    if plane is None:
+        return holes(domain)
+    section, axes = plane
+    middle = np.mean(domain.bounds, axis=0)
+
+    def whole(points: Array) -> Array:
+        filled = np.repeat(middle[None], len(points), axis=0)
+        filled[:, list(axes)] = points
+        return filled
+
+    given = [(term, term.place) for term in terms if isinstance(term.place, Surface)]
+    meetings = []
+    for opening in [*openings(section), *_ends(section, [place for _, place in given], whole)]:
+        angles = np.array([opening.start, opening.end])
+        size = _ASIDE * float(np.max(np.subtract(*section.bounds[::-1])))
+        beside = whole(opening.centre + size * np.stack([np.cos(angles), np.sin(angles)], axis=1))
+        meetings.append((opening, _side(given, beside[0], extras), _side(given, beside[1], extras)))
+    values = [abs(side.value or 0.0) for _, *sides in meetings for each in sides for side in each.values()]
+    found = []
+    for opening, one, other in meetings:
+        mixed, jumps = _meeting(one, other, _JUMP * max(values, default=0.0))
+        exponent = np.pi / opening.angle / (2 if mixed else 1)
+        exponent = None if abs(exponent - max(round(exponent), 1)) < _WHOLE else exponent
+        blunt = abs(opening.angle - np.pi) < _BLUNT and not mixed
+        if jumps or not blunt:
+            found.append((jumps, opening.angle, moved(corner(section, opening, None if blunt else exponent, jumps), axes)))
+    sharpest = sorted(found, key=lambda each: (not each[0], -each[1]))[:_MOST]
+    return (*(each for *_, each in sharpest), *holes(domain))
+
+
+def _ends(section: Domain, places: Sequence[Surface], whole: Callable[[Array], Array]) -> list[Opening]:
+    """Where conditions on parts of the boundary end, unless that is at a corner."""
+    parted = [place for place in places if any(patch.where for patch in place.patches)]
+    corners, found = [each.centre for each in openings(section)], []
+    for piece in section.pieces if parted else ():
+
+        def holds(share: np.ndarray, piece=piece) -> np.ndarray:
+            points = whole(piece.sample(share[:, None])[0])
+            return np.stack([_on(place, points) for place in parted])
+
+        share = np.linspace(0, 1, _PROBES)
+        held = holds(share)
+        for k in np.flatnonzero(np.any(held[:, 1:] != held[:, :-1], axis=0)):
+            low, high = share[k], share[k + 1]
+            for _ in range(40):
+                middle = np.array([(low + high) / 2])
+                low, high = (middle[0], high) if np.all(holds(middle)[:, 0] == held[:, k]) else (low, middle[0])
+            centre = piece.sample(np.array([[low]]))[0][0]
+            opening = opening_at(section, centre)
+            near = 1e-9 * float(np.max(np.subtract(*section.bounds[::-1])))
+            if opening is not None and all(np.linalg.norm(centre - other) > near for other in corners):
+                corners.append(centre)
+                found.append(opening)
+    return found
+
+
+def _on(place: Surface, points: Array) -> np.ndarray:
+    return np.any([patch.covers(points) for patch in place.patches], axis=0)
+
+
+def _side(given: Sequence[tuple[Term, Surface]], point: Array, extras: Mapping[str, Any]) -> dict[str, Side]:
+    found: dict[str, Side] = {}
+    for term, place in given:
+        if not _on(place, point[None])[0]:
+            continue
+        for field, orders in term.expression.orders().items():
+            side = Side(max(orders), _value(term, point, extras))
+            if field not in found or side.order < found[field].order:
+                found[field] = side
+    return found
+
+
+def _value(term: Term, point: Array, extras: Mapping[str, Any]) -> float | None:
+    """The value that a condition gives of the one field that it reads; None where it gives none."""
+    expression = term.expression
+    if expression.size != 1 or len(expression.components) != 1 or any(expression.leaves[0].index) or not expression.is_affine:
+        return None
+    known = {name: jnp.asarray(value, float) for name, value in extras.items()} | {"normal": jnp.zeros(len(point))}
+    at_zero, at_one = (float(expression.value(jnp.asarray(point), jnp.full(1, u), known)[0]) for u in (0.0, 1.0))
+    return -at_zero / (at_one - at_zero) if at_one != at_zero else None
+
+
+def _meeting(one: Mapping[str, Side], other: Mapping[str, Side], same: float) -> tuple[bool, bool]:
+    """Whether a value meets a slope, or nothing, at a corner, and whether two values differ there by more than `same`."""
+    mixed = jumps = False
+    for name in {*one, *other}:
+        sides = one.get(name), other.get(name)
+        orders = [9 if side is None else side.order for side in sides]
+        mixed |= (orders[0] == 0) != (orders[1] == 0)
+        if max(orders) == 0:
+            a, b = (None if side is None else side.value for side in sides)
+            jumps |= a is not None and b is not None and abs(a - b) > same
+    return mixed, jumps
