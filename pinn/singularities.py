@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from .algebra import Domain
 from .boundaries import Surface
 from .corners import Opening, corner, holes, moved, opening_at, openings, plane_of
-from .pieces import Array
+from .pieces import Array, fixed_points
 from .singular import Singular
 from .terms import Term
 
 _BLUNT = 0.2  # radians from π: the angles of a polygon that stands for a curve are no corners
 _MOST = 16  # corners at most, the sharpest
 _WHOLE = 1e-3  # an exponent as near as this to a whole number is one
-_JUMP = 1e-3  # difference of two values that is a jump, in the largest value that is given at a corner
+_JUMP = 1e-3  # difference of two values that is a jump, relative to the largest value that is given
 _ASIDE = 1e-6  # from a corner to where it is asked which conditions hold beside it, relative to the domain
+_SAMPLE = 64  # points of a boundary at which the size of what is given there is looked at
 _PROBES = 1025  # along a piece of the boundary, for where a condition ends
 
 
@@ -52,9 +55,10 @@ def singularities(domain: Domain, terms: Sequence[Term], extras: Mapping[str, An
     for opening in [*openings(section), *_ends(section, [place for _, place in given], whole)]:
         angles = np.array([opening.start, opening.end])
         size = _ASIDE * float(np.max(np.subtract(*section.bounds[::-1])))
-        beside = whole(opening.centre + size * np.stack([np.cos(angles), np.sin(angles)], axis=1))
-        meetings.append((opening, _side(given, beside[0], extras), _side(given, beside[1], extras)))
-    values = [abs(side.value or 0.0) for _, *sides in meetings for each in sides for side in each.values()]
+        beside = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        one, other = (whole(opening.centre + np.array([[1], [2]]) * step) for step in size * beside)
+        meetings.append((opening, _side(given, one, extras), _side(given, other, extras)))
+    values = [np.abs(_values(term, _sample(place), extras)).max(initial=0.0) for term, place in given]
     found = []
     for opening, one, other in meetings:
         mixed, jumps = _meeting(one, other, _JUMP * max(values, default=0.0))
@@ -65,6 +69,10 @@ def singularities(domain: Domain, terms: Sequence[Term], extras: Mapping[str, An
             found.append((jumps, opening.angle, moved(corner(section, opening, None if blunt else exponent, jumps), axes)))
     sharpest = sorted(found, key=lambda each: (not each[0], -each[1]))[:_MOST]
     return (*(each for *_, each in sharpest), *holes(domain))
+
+
+def _sample(place: Surface) -> Array:
+    return place.draw(0, fixed_points(_SAMPLE, place.patches[0].piece.parameters))[0]
 
 
 def _ends(section: Domain, places: Sequence[Surface], whole: Callable[[Array], Array]) -> list[Opening]:
@@ -97,26 +105,33 @@ def _on(place: Surface, points: Array) -> np.ndarray:
     return np.any([patch.covers(points) for patch in place.patches], axis=0)
 
 
-def _side(given: Sequence[tuple[Term, Surface]], point: Array, extras: Mapping[str, Any]) -> dict[str, Side]:
+def _side(given: Sequence[tuple[Term, Surface]], points: Array, extras: Mapping[str, Any]) -> dict[str, Side]:
+    """What is given by field on one side of a corner, from two points [2, d] as far from it and twice as far."""
     found: dict[str, Side] = {}
-    for term, place in given:
-        if not _on(place, point[None])[0]:
+    for term, surface in given:
+        if not _on(surface, points).all():
             continue
         for field, orders in term.expression.orders().items():
-            side = Side(max(orders), _value(term, point, extras))
+            value = _values(term, points, extras)
+            side = Side(max(orders), float(2 * value[0] - value[1]) if len(value) else None)
             if field not in found or side.order < found[field].order:
                 found[field] = side
     return found
 
 
-def _value(term: Term, point: Array, extras: Mapping[str, Any]) -> float | None:
-    """The value that a condition gives of the one field that it reads; None where it gives none."""
+def _values(term: Term, points: Array, extras: Mapping[str, Any]) -> np.ndarray:
+    """The values at points [n, d] that a condition gives of the one field that it reads; none at all where it gives none."""
     expression = term.expression
     if expression.size != 1 or len(expression.components) != 1 or any(expression.leaves[0].index) or not expression.is_affine:
-        return None
-    known = {name: jnp.asarray(value, float) for name, value in extras.items()} | {"normal": jnp.zeros(len(point))}
-    at_zero, at_one = (float(expression.value(jnp.asarray(point), jnp.full(1, u), known)[0]) for u in (0.0, 1.0))
-    return -at_zero / (at_one - at_zero) if at_one != at_zero else None
+        return np.empty(0)
+    known = {name: jnp.asarray(value, float) for name, value in extras.items()} | {"normal": jnp.zeros(points.shape[1])}
+
+    def value(point: jax.Array, u: float) -> jax.Array:
+        return expression.value(point, jnp.full(1, u), known)[0]
+
+    at_zero, at_one = (np.asarray(jax.vmap(partial(value, u=u))(jnp.asarray(points))) for u in (0.0, 1.0))
+    slope = at_one - at_zero
+    return -at_zero[slope != 0] / slope[slope != 0]
 
 
 def _meeting(one: Mapping[str, Side], other: Mapping[str, Side], same: float) -> tuple[bool, bool]:
@@ -128,5 +143,5 @@ def _meeting(one: Mapping[str, Side], other: Mapping[str, Side], same: float) ->
         mixed |= (orders[0] == 0) != (orders[1] == 0)
         if max(orders) == 0:
             a, b = (None if side is None else side.value for side in sides)
-            jumps |= a is not None and b is not None and abs(a - b) > same
+            jumps |= a is not None and b is not None and bool(abs(a - b) > same)
     return mixed, jumps
