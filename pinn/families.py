@@ -171,6 +171,7 @@ def feature_ansatz(
         places = tuple(axes.index(steep.axis) for steep in own.steep)
         met = {axes.index(axis) for name in fields for axis in exact.ends.get(name, ()) if axis in axes}
         singular = tuple(each for each in singular if not met.intersection(each.axes))
+        singular = singular if 2 * sum(each.direct for each in singular) <= count else ()
         encoding = Encoding(lower[list(axes)], upper[list(axes)], periodic, family.activation is sin, places, singular)
         kernel, bias = draw_features(encoding, own, count - encoding.direct, [*seed, i])
         network = Features(kernel, bias, len(fields), family.activation, dtype, encoding.direct)
