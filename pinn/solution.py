@@ -29,6 +29,7 @@ from .judging import judge
 from .loss import Objective, Weights, batch_at, draw, expression_values, field_values, objective, physical
 from .problem import Problem
 from .regions import inside
+from .singularities import torn_points
 
 _ERROR_POINTS = 10_000
 
@@ -199,15 +200,18 @@ class Solution:
         return jax.tree.map(lambda v: float(np.mean(v) * domain.measure), values)
 
     def errors(self) -> ErrorReport:
-        """Relative L2 and largest error where the reference is finite, residuals, and the misfit of every condition."""
+        """Relative L2 and largest error where the reference is finite, residuals, and the misfit of every condition.
+
+        Corners where two given values differ are left out: there the solution has every value between.
+        """
         points = sampling.measure_points(self.problem.domain, _ERROR_POINTS)
         found = field_values(self.goal, self.weights, jnp.asarray(points, self.setup.dtype))
         found = np.asarray(_living(self.problem, points, found))
         known = self.problem.reference(points) if self.problem.reference is not None else {}
-        fields = {}
+        torn, fields = torn_points(self.problem.singular(self.problem.domain), points), {}
         for name, reference in known.items():
             values = found[:, self.problem.fields.index(name)]
-            there = np.isfinite(reference) & (np.isfinite(values) if self.problem.regions is not None else True)
+            there = np.isfinite(reference) & (np.isfinite(values) if self.problem.regions is not None else True) & ~torn
             gap = np.where(there, values - reference, 0)
             worst, size = int(np.argmax(np.abs(gap))), float(np.linalg.norm(reference[there]))
             relative = float(np.linalg.norm(gap)) / size if size > 0 else float(np.sqrt(np.mean(gap[there] ** 2)))

@@ -81,6 +81,7 @@ def widen(
     many. Each width continues from the solution before it, and is judged; the best one is kept.
     """
     current, rival, first = explored
+    took: list[tuple[int, float]] = []
     judged = if_it_fits(partial(_judged, setup, current, first, clock, history))
     if judged is None:
         return _unjudged(setup, current, first), Status.MEMORY
@@ -103,9 +104,23 @@ def widen(
         known = latest.estimate.trust is not Trust.UNKNOWN
         if i and known and latest.estimate.worst > 0.5 * last.estimate.worst:
             break
-        if clock.left < 4 * (clock.seconds - began):
+        took.append((width, clock.seconds - began))
+        if clock.left < _next(took):
             return best, Status.REACHED if reached(best.estimate, tol) else Status.TIME
     return best, Status.REACHED if reached(best.estimate, tol) else Status.SETTLED
+
+
+def _next(took: Sequence[tuple[int, float]]) -> float:
+    """Seconds that twice as many features will take at most, from widths and what they took.
+
+    a + b width³, through the last two: what is compiled takes as long for few, and triangles grow at most so fast.
+    """
+    (width, last), *before = took[::-1]
+    if not before:
+        return 4 * last
+    narrower, seconds = before[0]
+    rate = max(last - seconds, 0.0) / (width**3 - narrower**3)
+    return min(max(last + rate * 7 * width**3, 1.5 * last), 8 * last)
 
 
 def _wider(

@@ -62,4 +62,4 @@ def computed(half_width: float, finer: int = 1) -> NDArray[np.complex128]:
     start = np.fft.fft(2 / np.cosh(x), norm="forward")
     kept = _spectral.etdrk4(start, -0.5j * (np.pi * n / half_width) ** 2, focusing, END, steps, SNAPSHOTS)
     ahead, back = kept[:, : count // 2 + 1], np.conj(kept[:, -np.arange(count // 2 + 1)])
-    return np.stack([(ahead + back) / 2, (ahead - back) / 2j])
+    return np.stack([ahead + back, (ahead - back) / 1j]) / 2

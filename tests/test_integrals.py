@@ -218,7 +218,7 @@ def test_a_mean_fixes_what_slopes_leave_free():
     report = gauged(box, [mean]).check()
     assert not report.faults and not report.stability.ill_posed and "Integral of <lambda> = 0.583333" in str(report)
     points = np.random.default_rng(0).uniform(size=(50, 2))
-    found = solved(gauged(box, [mean]), 2.0, 100, points)[:, 0]
+    found = solved(gauged(box, [mean]), 2.0, 150, points)[:, 0]
     np.testing.assert_allclose(found, points[:, 0] ** 3 * points[:, 1] ** 2, atol=1e-5)
 
 

@@ -185,7 +185,7 @@ def test_a_problem_on_a_polygon_with_an_elliptic_hole():
         ],
     )
     setup = Setup(problem, plan_exact(problem, None), (0,), jnp.float64)
-    found = fit(setup, Family(sin, (4.0, 4.0)), 100)
+    found = fit(setup, Family(sin, (4.0, 4.0)), 150)
     points = interior(domain, 500, 0)
     values = field_values(objective(problem, found.approximation, setup.exact), found.weights, jnp.asarray(points))[:, 0]
     x, y = points.T
