@@ -384,6 +384,13 @@ def _reciprocal(z: Array, order: int) -> list[Array]:
     return [(-1) ** k * math.factorial(k) / z ** (k + 1) for k in range(order + 1)]
 
 
+def _root(z: Array, order: int) -> list[Array]:
+    found = [jnp.sqrt(z)]
+    for k in range(order):
+        found.append(found[-1] * (0.5 - k) / z)
+    return found
+
+
 def _arctan(z: Array, order: int) -> list[Array]:
     """atan⁽ᵏ⁾(z) = (-1)^(k-1) (k - 1)! Im (z + i)ᵏ / (z² + 1)ᵏ."""
     found, real, imaginary = [jnp.arctan(z)], jnp.ones_like(z), jnp.zeros_like(z)
@@ -407,7 +414,7 @@ gaussian = Activation("gaussian", _gaussian)
 relu = Activation("relu", _relu)
 
 # No activations, but what coordinates are made of.
-log, exp, reciprocal, arctan = (Activation(each.__name__[1:], each) for each in (_log, _exp, _reciprocal, _arctan))
+log, exp, root, reciprocal, arctan = (Activation(each.__name__[1:], each) for each in (_log, _exp, _root, _reciprocal, _arctan))
 
 ENGINES = (taylor, nested_jvp, nested_grad)
 ACTIVATIONS = {f.name: f for f in (tanh, sigmoid, sin, softplus, silu, gelu, gaussian, relu)}

@@ -29,7 +29,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from .derivatives import Smooth, arctan, concatenate, exp, log, reciprocal, sin
+from .derivatives import Smooth, arctan, concatenate, exp, log, reciprocal, root, sin
 
 _TINY = 1e-280  # keeps the value, though not the derivatives, finite in the corner itself
 
@@ -102,11 +102,12 @@ def functions(singular: Sequence[Singular], point: Smooth) -> Smooth:
     """
     corners = [each for each in singular if isinstance(each, Corner)]
     parts, columns = ([_of_corners(corners, point)] if corners else []), {}
-    n, start = len(corners), 7 * len(corners)
+    n, strong = len(corners), [each for each in corners if each.exponent is not None]
+    start = 5 * n + 2 * len(strong)
     for i, each in enumerate(corners):
-        angle, *rest = ([i + n * block] for block in (0, 1, 2, 3, 4, 5, 6))
-        first, second, power = (rest[k] + rest[k + 1] for k in (0, 2, 4))
-        seen = (angle + first) * each.jumps + power * (each.exponent is not None)
+        angle, first, second = [i], [i + n, i + 2 * n], [i + 3 * n, i + 4 * n]
+        k = 5 * n + strong.index(each) if each in strong else 0
+        seen = (angle + first) * each.jumps + [k, k + len(strong)] * (each in strong)
         columns[each] = seen, seen + (second if each.jumps else first + second)
     for size in sorted({len(each.axes) for each in singular if isinstance(each, Hole)}):
         holes = [each for each in singular if isinstance(each, Hole) and len(each.axes) == size]
@@ -120,17 +121,24 @@ def functions(singular: Sequence[Singular], point: Smooth) -> Smooth:
 
 
 def _of_corners(corners: Sequence[Corner], point: Smooth) -> Smooth:
-    """φ, w log w, w² log w and w^α of n corners, real parts before imaginary ones: [7 n]."""
+    """φ, w log w and w² log w of n corners and w^α of those m that have an exponent: [5 n + 2 m].
+
+    Real parts stand before imaginary ones.
+    """
     opened = [_opened([each for each in corners if (each.pole is None) is plain], point) for plain in (True, False)]
     order = np.argsort([each.pole is not None for each in corners], kind="stable").argsort()
     x, y = (concatenate([part[k] for part in opened if part is not None])[order] for k in (0, 1))
-    logarithm = 0.5 * log(x * x + y * y + _TINY)
-    angle = 2.0 * arctan(y * reciprocal(exp(logarithm) + x))
+    square = x * x + y * y + _TINY
+    logarithm, angle = 0.5 * log(square), 2.0 * arctan(y * reciprocal(root(square) + x))
     first = x * logarithm - y * angle, x * angle + y * logarithm
     second = x * first[0] - y * first[1], x * first[1] + y * first[0]
-    exponents = jnp.asarray([each.exponent or 1.0 for each in corners], point.dtype)
-    size, turned = exp(exponents * logarithm), exponents * angle
-    return concatenate([angle, *first, *second, size * sin(turned + math.pi / 2), size * sin(turned)])
+    parts, strong = [angle, *first, *second], [i for i, each in enumerate(corners) if each.exponent is not None]
+    if strong:  # every transcendental function is compiled once
+        exponents = jnp.asarray([corners[i].exponent for i in strong], point.dtype)
+        size, turned = exp(exponents * logarithm[np.array(strong)]), exponents * angle[np.array(strong)]
+        wave = sin(concatenate([turned + math.pi / 2, turned]))
+        parts.append(wave * concatenate([size, size]))
+    return concatenate(parts)
 
 
 def _opened(corners: Sequence[Corner], point: Smooth) -> tuple[Smooth, Smooth] | None:
