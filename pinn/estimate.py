@@ -31,6 +31,7 @@ from .features import Setup, add_coefficients, coefficient_count, least_squares,
 from .loss import Batch, Objective, Weights, draw, field_values, given_residuals, objective, read_leaves, values_at, with_given
 
 _TRUSTED, _ROUGH = 0.1, 0.5
+_LARGE = 0.05  # an error of a nonlinear problem from which on its linear part says nothing of other solutions
 _POINTS = 4000  # that norms are taken over
 _SENSITIVE = 1e10  # amplification of rounding errors beyond which no solution is fixed
 NO_MEMORY = "memory ran out while its error was estimated"
@@ -133,6 +134,9 @@ def combined(setup: Setup, goal: Objective, weights: Weights, draws: Sequence[Dr
     sensitive = float(np.max(rounding)) > _SENSITIVE * float(jnp.finfo(setup.dtype).eps)
     rho, nl = max(d.rho for d in draws), max(d.nl for d in draws)
     trust, reason = _judge(rho, nl, gap, rounded, sensitive)
+    if not setup.problem.is_linear and np.max(errors) > _LARGE and not rounded:
+        trust = Trust.UNKNOWN
+        reason = f"so far from a solution, another one may be the right one: the equation is nonlinear; {reason}"
     if len(draws) == 1:
         reason = f"there was no time to see whether a second draw of features agrees (ρ = {rho:.1g}, nl = {nl:.1g})"
         trust = Trust.UNKNOWN

@@ -112,6 +112,25 @@ def test_an_estimate_is_as_good_as_its_trust_says(make, exact):
     assert counted
 
 
+@pytest.mark.parametrize("linear", [True, False])
+def test_far_from_a_solution_linearising_is_not_trusted(linear):
+    """u'' - c u (1 ± ε u²) = 0 with its values given: what two features make of it is wrong by a twentieth and more."""
+    line = pinn.Interval(x=(0, 1))
+    problem = pinn.Problem(
+        fields="u",
+        domain=line,
+        residual=lambda u, x: pinn.d(u, x, x) - 400 * u * (1 if linear else 1 + 1e-6 * u**2),
+        conditions=[pinn.Dirichlet(u=1.0, on=line.boundary)],
+    )
+    setup = setup_of(problem)
+    found = fit(setup, Family(sin, (1.0,)), 2)
+    goal = objective(problem, found.approximation, setup.exact)
+    judged = estimate(setup, goal, found.weights, Family(sin, (3.0,)), 100, setup.exact)
+    assert judged.worst > 0.05
+    assert judged.trust is (pinn.Trust.TRUSTED if linear else pinn.Trust.UNKNOWN)
+    assert linear or "another one may be the right one" in judged.reason
+
+
 def test_the_corrected_solution_is_better():
     problem = poisson()
     setup = setup_of(problem)
