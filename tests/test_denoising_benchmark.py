@@ -15,7 +15,7 @@ FAMILIES = {
 }
 
 
-@pytest.fixture(scope="module", params=[pytest.param("process", marks=pytest.mark.slow), "steps"])
+@pytest.fixture(scope="module", params=[pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES])
 def signals(request):
     problem = FAMILIES[request.param]()
     *arrays, sigma = benchmark.drawn(problem, 900, 1)

@@ -50,6 +50,7 @@ def test_a_gaussian_process_is_denoised_as_well_as_bayes_does(denoise, report):
     assert report.relative_l2["f"] == pytest.approx(denoise.error_estimate["f"], rel=0.1)
 
 
+@pytest.mark.slow
 def test_a_solve_that_was_stopped_goes_on_to_the_same_bits(tmp_path):
     file, told = tmp_path / "solve.ck", {"network": SMALL, "method": FEW, "progress": False}
 
