@@ -400,6 +400,13 @@ def _arctan(z: Array, order: int) -> list[Array]:
     return found
 
 
+def _erfc(z: Array, order: int) -> list[Array]:
+    """erfc⁽ᵏ⁾(z) = -2/√π (√2)^(k-1) g⁽ᵏ⁻¹⁾(√2 z), g(z) = exp(-z²/2)."""
+    bell = _gaussian(math.sqrt(2) * z, order - 1) if order else []
+    slopes = [-2 / math.sqrt(math.pi) * 2 ** (k / 2) * part for k, part in enumerate(bell)]
+    return [jax.scipy.special.erfc(z), *slopes]
+
+
 def _relu(z: Array, order: int) -> list[Array]:
     return [jnp.maximum(z, 0), (z > 0).astype(z.dtype)][: order + 1] + [jnp.zeros_like(z)] * (order - 1)
 
@@ -414,7 +421,8 @@ gaussian = Activation("gaussian", _gaussian)
 relu = Activation("relu", _relu)
 
 # No activations, but what coordinates are made of.
-log, exp, root, reciprocal, arctan = (Activation(each.__name__[1:], each) for each in (_log, _exp, _root, _reciprocal, _arctan))
+log, exp, root, reciprocal = (Activation(each.__name__[1:], each) for each in (_log, _exp, _root, _reciprocal))
+arctan, erfc = (Activation(each.__name__[1:], each) for each in (_arctan, _erfc))
 
 ENGINES = (taylor, nested_jvp, nested_grad)
 ACTIVATIONS = {f.name: f for f in (tanh, sigmoid, sin, softplus, silu, gelu, gaussian, relu)}

@@ -23,6 +23,7 @@ from .conditions import Dirichlet, Initial, InitialVelocity, Periodic
 from .derivatives import Smooth, nested_jvp
 from .frames import arguments
 from .problem import Problem
+from .singular import Onset
 from .terms import Term
 from .values import Value, value_at
 
@@ -163,8 +164,10 @@ def plan_exact(problem: Problem, wanted: bool | None) -> Exact:
     kept before at the corners and with the periodic coordinates.
     """
     with jax.enable_x64(True):  # agreement to 1e-9 cannot be seen in float32
-        if wanted is None and any(each.seen for each in problem.singular(problem.domain)):
-            return _plan_exact(problem, wanted, "the solution is singular where it meets another condition")
+        singular = [each for each in problem.singular(problem.domain) if each.seen] if wanted is None else []
+        if singular:
+            begins = any(isinstance(each, Onset) for each in singular)
+            return _plan_exact(problem, wanted, "the solution is singular where it meets another condition", begins)
         exact = _plan_exact(problem, wanted)
         if wanted is None and _clashes(exact, problem):
             return _plan_exact(problem, wanted, "it does not fit the equation where the faces meet")
@@ -197,8 +200,9 @@ def _clashes(exact: Exact, problem: Problem) -> bool:
     return bool(np.any(np.abs(residual[:corners]) > _CORNER * np.max(size, axis=0)))
 
 
-def _plan_exact(problem: Problem, wanted: bool | None, singular: str = "") -> Exact:
-    """The plan; `singular` says why no value is met by construction on a face of a spatial coordinate."""
+def _plan_exact(problem: Problem, wanted: bool | None, singular: str = "", begins: bool = False) -> Exact:
+    """The plan; `singular` says why no value is met by construction on a face of a spatial coordinate, or, if that `begins`
+    with the solution, on any."""
     lower, upper = (tuple(bound.tolist()) for bound in problem.domain.bounds)
     extras = {name: jnp.asarray(value) for name, value in problem.known().items()}
     exact = Exact(problem.domain.coordinates, lower, upper, periodic=(False,) * problem.domain.dimension)
@@ -207,7 +211,7 @@ def _plan_exact(problem: Problem, wanted: bool | None, singular: str = "") -> Ex
     order = [Periodic, Dirichlet, Initial, InitialVelocity]
     terms = sorted(problem.terms[1:], key=lambda term: order.index(type(term.condition)) if type(term.condition) in order else 9)
     for term in terms:
-        candidate, reason = None, _obstacle(problem, term) or (singular if _on_walls(term) else "")
+        candidate, reason = None, _obstacle(problem, term) or (singular if begins or _on_walls(term) else "")
         if not reason:
             candidate = _with(exact, term)
             if candidate is None:

@@ -20,6 +20,7 @@ from .conditions import Condition, Dirichlet, Initial, InitialVelocity, Neumann
 from .corners import along
 from .domains import RESERVED, Domain
 from .errors import ProblemError, WellPosednessWarning, listing
+from .onsets import onsets
 from .pieces import fixed_points
 from .references import Reference
 from .regions import regions_of
@@ -171,8 +172,9 @@ class Problem:
     def singular(self, home: Domain) -> tuple[Singular, ...]:
         """Where a solution in this region of the domain, or in the whole of it, has singular functions."""
         if home not in self._singular:
-            terms, known = (self.terms[1:], self.known()) if self.regions is None else ((), {})
-            self._singular[home] = singularities(home, terms, known)
+            terms, known = (self.terms, self.known()) if self.regions is None else ((), {})
+            begins = onsets(home, terms, known) if not self.parameters else ()
+            self._singular[home] = (*singularities(home, terms[1:], known), *begins)
         return self._singular[home]
 
     def folded(self, points: Any, values: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Singular functions: what lets features resolve corners and holes.
+"""Singular functions: what lets features resolve corners, holes, and walls that do not fit the state at the beginning.
 
 About a corner v of the interior angle ω, with the plane's points as complex numbers z, and φ = Im log w,
 
@@ -11,12 +11,18 @@ hole of radius R in s dimensions, with the centre c and r = |p - c|,
 
     ξ = R (p - c) / r²,   η = log r, or r^(2 - s) for s > 2,
 
-are the inversion at its surface and the potential of a charge in it. A few of these functions stand among the features as they
-are; where a solution is singular, features also *see* w^α, (φ, w log w), or (ξ, η) as coordinates beside the plain ones, in which
-it is smooth whatever the equation.
+are the inversion at its surface and the potential of a charge in it. At a wall at a, where what is given from the time t₀ on
+does not follow from the state at t₀, or at a jump or kink of that state, with s = (x - a) / √(4 ν T), τ = √((t - t₀) / T),
+
+    s_n = τⁿ iⁿerfc(s / τ),   iⁿerfc the n-th integral of erfc,
+
+solve u_t = ν u_xx, are powers of τ at a, and begin as zero where s > 0, as powers of s elsewhere. A few of these functions
+stand among the features as they are; where a solution is singular, features also *see* w^α, (φ, w log w), (ξ, η) or two s_n as
+coordinates beside the plain ones, in which it is smooth whatever the equation.
 
 After the expansions of solutions at corners (Lehman, J. Math. Mech. 8 (1959) 727; Kondrat'ev, Trans. Moscow Math. Soc. 16 (1967)
-227) and at holes (Axler, Amer. Math. Monthly 93 (1986) 246).
+227), at holes (Axler, Amer. Math. Monthly 93 (1986) 246) and at the beginning (Flyer & Fornberg, J. Comput. Phys. 184 (2003)
+526).
 """
 
 from __future__ import annotations
@@ -28,9 +34,11 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from scipy import special
 
-from .derivatives import Smooth, arctan, concatenate, exp, log, reciprocal, root, sin
+from .derivatives import Smooth, arctan, concatenate, erfc, exp, gaussian, log, reciprocal, root, sin
 
+_SERIES = 6  # functions of an onset
 _TINY = 1e-280  # keeps the value, though not the derivatives, finite in the corner itself
 
 
@@ -83,12 +91,45 @@ class Hole:
         return self.seen
 
 
-Singular = Corner | Hole
+@dataclass(frozen=True)
+class Onset:
+    """A wall that the state at the beginning does not fit, or a jump or kink of that state, in two coordinates of a point.
+
+    Attributes:
+        axes: time, and the coordinate across the wall.
+        centre: t₀ and a.
+        reach: √(4 ν T) with the sign that points inwards.
+        duration: T.
+        first: the lowest n; 0 where the value jumps, 1 where its slope does, 2 where the equation does not hold.
+        behind: to what -s the domain reaches; 0 at a wall.
+    """
+
+    axes: tuple[int, int]
+    centre: tuple[float, float]
+    reach: float
+    duration: float
+    first: int
+    behind: float = 0.0
+
+    @property
+    def jumps(self) -> bool:
+        return self.first == 0
+
+    @property
+    def seen(self) -> int:
+        return 2
+
+    @property
+    def direct(self) -> int:
+        return _SERIES
+
+
+Singular = Corner | Hole | Onset
 
 
 def singular_from(parts: Mapping[str, Any]) -> Singular:
     """One from its attributes, and its class as `kind`, as JSON has them."""
-    kinds = {kind.__name__: kind for kind in (Corner, Hole)}
+    kinds = {kind.__name__: kind for kind in (Corner, Hole, Onset)}
     given: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in parts.items() if name != "kind"
     }
@@ -98,7 +139,8 @@ def singular_from(parts: Mapping[str, Any]) -> Singular:
 def functions(singular: Sequence[Singular], point: Smooth) -> Smooth:
     """At a point [d], the coordinates that features see of each in turn, then the functions of each that are features.
 
-    All corners are computed together, and all holes of as many coordinates: what is compiled does not grow with their number.
+    All corners are computed together, so are all onsets, and all holes of as many coordinates: what is compiled does not grow
+    with their number.
     """
     corners = [each for each in singular if isinstance(each, Corner)]
     parts, columns = ([_of_corners(corners, point)] if corners else []), {}
@@ -116,6 +158,12 @@ def functions(singular: Sequence[Singular], point: Smooth) -> Smooth:
             seen = [*range(start + i * size, start + (i + 1) * size), start + len(holes) * size + i]
             columns[each] = seen, seen
         start += len(holes) * (size + 1)
+    onsets = [each for each in singular if isinstance(each, Onset)]
+    if onsets:
+        parts.append(_of_onsets(onsets, point))
+        for i, each in enumerate(onsets):
+            series = [start + n * len(onsets) + i for n in range(each.first, each.first + _SERIES)]
+            columns[each] = series[: each.seen], series
     order = [column for which in (0, 1) for each in singular for column in columns[each][which]]
     return concatenate(parts)[np.array(order)]
 
@@ -169,3 +217,27 @@ def _of_holes(holes: Sequence[Hole], point: Smooth) -> Smooth:
     else:
         level = 2.0 * exp((1 - size / 2) * log(square)) - 1.0
     return concatenate([place * reciprocal(square)[np.repeat(np.arange(len(holes)), size)], level])
+
+
+def _of_onsets(onsets: Sequence[Onset], point: Smooth) -> Smooth:
+    """s_n of m onsets, n from 0 to the highest that any of them needs, divided by its largest value: [m], then the next n.
+
+    s_n = (τ² s_(n-2) / 2 - s s_(n-1)) / n from s_0 = erfc(s / τ) and s_1 = τ exp(-s² / τ²) / √π - s s_0.
+    """
+    axes, centres = np.array([each.axes for each in onsets]).T, np.array([each.centre for each in onsets]).T
+    scales = np.array([(each.duration, each.reach) for each in onsets]).T
+    time, s = (
+        (point[axis] - jnp.asarray(centre, point.dtype)) * jnp.asarray(1 / scale, point.dtype)
+        for axis, centre, scale in zip(axes, centres, scales, strict=True)
+    )
+    square = time + float(jnp.finfo(point.dtype).eps) ** 2  # derivatives stay finite at the beginning
+    tau = root(square)
+    ratio = s * reciprocal(tau)
+    found = [erfc(ratio)]
+    found.append(tau * gaussian(math.sqrt(2) * ratio) * (1 / math.sqrt(math.pi)) - s * found[0])
+    behind = np.array([each.behind for each in onsets])
+    most = [special.erfc(-behind), np.exp(-(behind**2)) / math.sqrt(math.pi) + behind * special.erfc(-behind)]
+    for n in range(2, max(each.first for each in onsets) + _SERIES):
+        found.append((square * found[n - 2] * 0.5 - s * found[n - 1]) * (1 / n))
+        most.append((most[n - 2] * 0.5 + behind * most[n - 1]) / n)
+    return concatenate([part * jnp.asarray(1 / size, point.dtype) for part, size in zip(found, most, strict=True)])

@@ -14,7 +14,7 @@ from .algebra import Domain
 from .boundaries import Surface
 from .corners import Opening, corner, holes, moved, opening_at, openings, plane_of
 from .pieces import Array, fixed_points
-from .singular import Corner, Singular
+from .singular import Hole, Singular
 from .terms import Term
 
 _BLUNT = 0.2  # radians from π: the angles of a polygon that stands for a curve are no corners
@@ -72,10 +72,10 @@ def singularities(domain: Domain, terms: Sequence[Term], extras: Mapping[str, An
 
 
 def torn_points(singular: Sequence[Singular], points: Array) -> np.ndarray:
-    """Which of points [n, d] are corners where two given values differ: the solution has no value there."""
+    """Which of points [n, d] are where two given values differ, and the solution has none."""
     torn = np.zeros(len(points), bool)
     for each in singular:
-        if isinstance(each, Corner) and each.jumps:
+        if not isinstance(each, Hole) and each.jumps:
             away = np.linalg.norm(points[:, list(each.axes)] - np.array(each.centre), axis=1)
             torn |= away < 1e-9 * float(np.ptp(points, axis=0).max())
     return torn

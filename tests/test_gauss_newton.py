@@ -271,7 +271,7 @@ def test_smaller_damping_means_longer_steps():
 # --- wrong use
 
 
-@pytest.mark.parametrize("entries", [40 * 100, 2000])
+@pytest.mark.parametrize("entries", [pytest.param(40 * 100, marks=pytest.mark.slow), 2000])
 def test_a_jacobian_beyond_memory_is_brought_to_a_triangle_in_parts(entries, monkeypatch):
     """The same AᵀA as that of the whole, in parts that divide neither the points nor each other."""
     goal, weights = random_network(exam_ode.problem(), partial(pinn.MLP, width=4, depth=1))

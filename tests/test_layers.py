@@ -55,6 +55,7 @@ LINE = (
     "animation",
     "terms",
     "singularities",
+    "onsets",
     "problem",
     "exact",
     "timeline",

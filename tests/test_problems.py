@@ -283,7 +283,10 @@ def test_it_builds_under_its_name(name):
     assert set(problem.reference(problem.terms[0].sample(problem.domain, 5, (0,))[0])) == set(problem.fields)
 
 
-@pytest.mark.parametrize("name", [name for name in COMPUTED if name not in ROUGH])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name == "ginzburg_landau")) for name in COMPUTED if name not in ROUGH],
+)
 def test_a_computed_reference_satisfies_equation_and_conditions(name):
     check(built(name), name)
 

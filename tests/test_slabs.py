@@ -215,7 +215,8 @@ class Reads(Watch):
         return self.times.pop(0) if len(self.times) > 1 else self.times[0]
 
 
-@pytest.mark.parametrize("width", [6, *(pytest.param(width, marks=pytest.mark.slow) for width in (8, 10))])
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [6, 8, 10])
 def test_the_error_is_carried_too(width):
     """With few features the error of the first slabs is most of that of the last; the estimate follows it."""
     problem = swing()

@@ -26,7 +26,7 @@ def of_layer(width, at=0.0, periodic=False):
 
 
 @pytest.mark.parametrize("periodic", [False, True])
-@pytest.mark.parametrize("raw", [False, True])
+@pytest.mark.parametrize("raw", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_derivatives_agree_with_those_of_jax(periodic, raw):
     steep = of_layer(0.1, 0.2, periodic)
     encoding = Encoding(np.array([0.0, -1.0]), np.array([1.0, 3.0]), (False, periodic), raw, (1,))
