@@ -240,7 +240,7 @@ def gallery(rows: list[dict[str, Any]], folder: Path, docs: Path) -> None:
     lines = [
         "# Gallery",
         "",
-        "Every problem of the catalogue as plain `pinn.solve(problem)` solves it; `problems/NAME.py` states it.",
+        "Problems of the catalogue as plain `pinn.solve(problem)` solves it; `problems/NAME.py` states it.",
     ]
     for row in rows:
         name = row["problem"]
