@@ -166,6 +166,7 @@ def test_curl_in_other_dimensions_is_refused():
 # --- a problem on them
 
 
+@pytest.mark.slow
 def test_a_problem_on_a_polygon_with_an_elliptic_hole():
     """u = eˣ sin y is harmonic; its slope is given on the hole and on one edge, its value on the others."""
     domain = ARROW - WING

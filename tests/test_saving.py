@@ -220,7 +220,8 @@ def test_networks_come_back_bit_for_bit(make, tmp_path):
     assert np.abs(pinn.load(tmp_path / "it")(t=t) - solution(t=t)).max() <= 1e-14
 
 
-@pytest.mark.parametrize("dtype", [jnp.float64, pytest.param(jnp.float32, marks=pytest.mark.slow)], ids=["float64", "float32"])
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [jnp.float64, jnp.float32], ids=["float64", "float32"])
 def test_a_corrected_system_comes_back_bit_for_bit(dtype, tmp_path):
     solution = corrected(untrained(mixed(), dtype=dtype))
     solution.save(tmp_path / "it")
