@@ -95,7 +95,7 @@ def _start_of_wall(given: Given, coordinate: str, place: float) -> np.ndarray:
 
 def _at_wall(given: Given, term: Term, axis: int, points: np.ndarray) -> list[Onset]:
     """The onset of each field that a condition reads, if it does not fit the beginning."""
-    lower, upper = (bound.tolist() for bound in given.domain.bounds)
+    lower = given.domain.bounds[0]
     orders, inwards = term.expression.orders(), 1.0 if points[0, axis] == lower[axis] else -1.0
     if any(order[given.time] for order in orders.values()):
         return []
@@ -114,16 +114,21 @@ def _at_wall(given: Given, term: Term, axis: int, points: np.ndarray) -> list[On
             first = 2
         else:
             continue
-        duration = upper[given.time] - lower[given.time]
-        reach = inwards * float(np.sqrt(4 * rate * duration))
-        found.append(Onset((given.time, axis), (lower[given.time], float(points[0, axis])), reach, duration, first))
+        found.append(_onset(given, axis, float(points[0, axis]), rate, first, inwards))
     return found
+
+
+def _onset(given: Given, axis: int, place: float, rate: float, first: int, inwards: float = 1.0, behind: float = 0.0) -> Onset:
+    """The onset at a place of a coordinate, `behind` which the domain reaches so far, from the diffusivity there."""
+    start, end = (float(bound[given.time]) for bound in given.domain.bounds)
+    size = float(np.sqrt(4 * rate * (end - start)))
+    return Onset((given.time, axis), (start, place), inwards * size, end - start, first, behind / size)
 
 
 def _breaks(given: Given, axis: int) -> list[Onset]:
     """Where the initial state of a field jumps or has a kink, at one place of a coordinate whatever the others are."""
     lower, upper = given.domain.bounds
-    lines = _start_of_wall(given, given.domain.coordinates[axis], lower[axis])[:_LINES]
+    lines = np.unique(_start_of_wall(given, given.domain.coordinates[axis], lower[axis]), axis=0)[:_LINES]
     found = []
     for name in given.initial:
         wanted: list[MultiIndex] = [tuple(k * (i == axis) for i in range(len(lower))) for k in (0, 1)]
@@ -131,7 +136,7 @@ def _breaks(given: Given, axis: int) -> list[Onset]:
         @jax.jit
         @jax.vmap
         def state(p: jax.Array, name=name, wanted=wanted) -> jax.Array:
-            values = nested_jvp(partial(_initial, given, name), p, wanted)
+            values = nested_jvp(partial(_value, given, given.initial[name]), p, wanted)
             return jnp.stack([values[index] for index in wanted])
 
         def along(places: np.ndarray, line: np.ndarray, state=state) -> np.ndarray:
@@ -147,10 +152,7 @@ def _breaks(given: Given, axis: int) -> list[Onset]:
             diffusion = _diffusion(given, name, axis, there)
             everywhere = all(any(abs(place - other) < near and order == k for other, k in each) for each in broken)
             if everywhere and diffusion is not None:
-                duration = float(upper[given.time] - lower[given.time])
-                reach = float(np.sqrt(4 * diffusion[0] * duration))
-                behind = (place - float(lower[axis])) / reach
-                found.append(Onset((given.time, axis), (float(lower[given.time]), place), reach, duration, order, behind))
+                found.append(_onset(given, axis, place, diffusion[0], order, behind=place - float(lower[axis])))
     return found
 
 
@@ -163,36 +165,32 @@ def _broken(along: Callable[[np.ndarray], np.ndarray], lower: float, upper: floa
         steps = np.abs(np.diff(values[:, order]))
         for k in np.argsort(-steps)[:_MOST]:
             ends = places[k : k + 2]
+            jump, least = steps[k], _BREAK * sizes[order]
             for _ in range(40):
+                if jump <= least:
+                    break
                 three = np.array([ends[0], np.mean(ends), ends[1]])
-                half = int(np.argmax(np.abs(np.diff(along(three)[:, order]))))
-                ends = three[half : half + 2]
-            jump, place = abs(float(np.diff(along(ends)[:, order])[0])), float(np.mean(ends))
+                changes = np.abs(np.diff(along(three)[:, order]))
+                half = int(np.argmax(changes))
+                jump, ends = changes[half], three[half : half + 2]
+            place = float(np.mean(ends))
             inside = np.all(np.abs(place - np.array([lower, upper])) > _EDGE * (upper - lower))
-            if jump > _BREAK * sizes[order] and inside and all(abs(place - other) > 1e-9 for other, _ in found):
+            if jump > least and inside and all(abs(place - other) > 1e-9 for other, _ in found):
                 found.append((place, order))
     return found
 
 
-def _initial(given: Given, name: str, p: jax.Array) -> jax.Array:
+def _value(given: Given, value: Any, p: jax.Array) -> jax.Array:
     inputs = dict(zip(given.domain.coordinates, p, strict=True)) | dict(given.extras)
-    return jnp.asarray(value_at(given.initial[name], inputs), p.dtype)
+    return jnp.asarray(value_at(value, inputs), p.dtype)
 
 
 def _leaves(given: Given, expression: Expression, point: jax.Array, walls: Mapping[str, Any]) -> jax.Array:
     """What an expression reads of the initial state, and its rate in time of the values on a wall."""
-    inputs = given.domain.coordinates
-
-    def value(values: Mapping[str, Any], name: str, indices: set[MultiIndex]) -> dict[MultiIndex, jax.Array]:
-        def at(p: jax.Array) -> jax.Array:
-            return jnp.asarray(value_at(values[name], dict(zip(inputs, p, strict=True)) | dict(given.extras)), p.dtype)
-
-        return nested_jvp(at, point, indices)
-
     found = []
     for leaf in expression.leaves:
         source = walls if leaf.index[given.time] and leaf.field in walls else given.initial
-        found.append(value(source, leaf.field, {leaf.index})[leaf.index])
+        found.append(nested_jvp(partial(_value, given, source[leaf.field]), point, {leaf.index})[leaf.index])
     return jnp.stack(found)
 
 
