@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -23,8 +24,9 @@ from .learner import layout_of
 from .problem import LEARNED_FROM, OperatorProblem
 
 _MOST_FUNCTIONS = 257  # in the trunk of a ridge
-_VALUES = 2**15  # at sensors, that the samples of one step have at most
-_MANY = 256  # sensors above which more steps are needed
+_VALUES, _FAST_VALUES = 2**15, 2**20  # at sensors, that the samples of one step have at most: on a CPU, and elsewhere
+_MANY = 256  # sensors from which on more steps are needed
+_STEPS, _MANY_STEPS, _TIMED_STEPS = 6000, 20_000, 200_000  # at most; the last where many sensors have a time limit
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def recommend_operator(
     check_positive("tol", tol)
     check_positive("time_limit", time_limit)
     limit = DEFAULT_LIMIT if time_limit is None and tol is None else time_limit
-    stages, reasons = _given(problem, network) if network is not None else _chosen(problem)
+    stages, reasons = _given(problem, network, time_limit) if network is not None else _chosen(problem)
     stages = tuple(_sized(stage, len(problem.sensors)) for stage in stages)
     phases = _phases(method)
     if phases:
@@ -136,14 +138,16 @@ def _chosen(problem: OperatorProblem) -> tuple[tuple[Stage, ...], list[Choice]]:
 
 def _sized(stage: Stage, sensors: int) -> Stage:
     """Fewer samples in a step where each has many values, and more points, since what encodes them costs more."""
-    batch = int(np.clip(_VALUES // sensors, 16, stage.batch))
+    values = _VALUES if jax.default_backend() == "cpu" else _FAST_VALUES
+    batch = int(np.clip(values // sensors, 16, stage.batch))
     return replace(stage, batch=batch, queries=int(np.clip(sensors // 2, stage.queries, 1024)))
 
 
-def _given(problem: OperatorProblem, network: Callable) -> tuple[tuple[Stage, ...], list[Choice]]:
+def _given(problem: OperatorProblem, network: Callable, time_limit: float | None) -> tuple[tuple[Stage, ...], list[Choice]]:
     check_maker(network)
     name = getattr(network, "__name__", None) or getattr(getattr(network, "func", network), "__name__", "network")
-    steps = 6000 if len(problem.sensors) <= _MANY else 20_000
+    many = _MANY_STEPS if time_limit is None else _TIMED_STEPS
+    steps = _STEPS if len(problem.sensors) < _MANY else many
     return (Stage("network", network, steps, 64, 1e-3, share=0.95),), [Choice("network", name, "given")]
 
 
