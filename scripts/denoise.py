@@ -7,9 +7,8 @@
     python scripts/denoise.py camera --noise 25          so is it with a test picture: camera, barbara, monarch, kodim23
 
 Writes IMAGE.denoised.png, and IMAGE.compared.png with the noisy, the denoised and, where it is known, the clean picture, into
-the folder of --output. The network is that of --model FOLDER, by default runs/images/cnn, which scripts/train_images.py makes
-in an hour. Colours are denoised as brightness and two colour differences. Needs pip install
-'pinn[denoising]'.
+the folder of --output. The network is the one that ships, or that of --model FOLDER, such as scripts/train_images.py makes.
+Colours are denoised as brightness and two colour differences. Needs pip install 'pinn[denoising]'.
 """
 
 from __future__ import annotations
@@ -29,8 +28,6 @@ import pinn
 from pinn.errors import SolutionError
 from problems.denoising import images
 
-MODEL = Path("runs/images/cnn")
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 2 where the command, the picture or the network cannot be used."""
@@ -40,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     known = parser.add_mutually_exclusive_group()
     known.add_argument("--noise", type=float, metavar="SIGMA", help="add noise of this level first")
     known.add_argument("--clean", type=Path, metavar="FILE", help="the picture without noise")
-    parser.add_argument("--model", type=Path, default=MODEL, metavar="FOLDER", help="of a learned operator")
+    parser.add_argument("--model", type=Path, default=images.TRAINED, metavar="FOLDER", help="of another learned operator")
     parser.add_argument("--key", type=int, default=0, help="seed of the noise that is added")
     parser.add_argument("--output", type=Path, default=Path(), metavar="FOLDER", help="the current one by default")
     options = parser.parse_args(argv)

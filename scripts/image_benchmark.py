@@ -1,6 +1,6 @@
 """Learned and classical denoisers of photographs on the four test crops: PSNR and SSIM, a table and a picture.
 
-    python scripts/image_benchmark.py                          the networks in runs/images, made by scripts/train_images.py
+    python scripts/image_benchmark.py                          the network that ships, or those of scripts/train_images.py
     python scripts/image_benchmark.py --sigma 15 25 50         at more noise levels
 
 The crops are the central 256 × 256 pixels of camera, barbara, monarch and kodim23, grey; none was trained on. All methods are
@@ -120,11 +120,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=Path("runs/images"), metavar="FOLDER")
     options = parser.parse_args(argv)
     methods: dict[str, Method] = {"wavelets": wavelets, "TV, best weight": total_variation, "non-local means": nonlocal_means}
+    made = {name: options.models / name for name in ("fc", "cnn")}
+    if not made["cnn"].exists():
+        made["cnn"] = images.TRAINED
     for name, label in {"fc": "pinn, dense branch", "cnn": "pinn, convolutions"}.items():
-        if (options.models / name).exists():
-            methods[label] = learned(options.models / name)
+        if made[name].exists():
+            methods[label] = learned(made[name])
         else:
-            print(f"{options.models / name} is not there: python scripts/train_images.py {name} makes it", file=sys.stderr)
+            print(f"{made[name]} is not there: python scripts/train_images.py {name} makes it", file=sys.stderr)
     options.output.mkdir(parents=True, exist_ok=True)
     lines, kept = [], {}
     for level in options.sigma:

@@ -175,3 +175,13 @@ def test_the_table_is_in_the_order_of_quality():
     assert [line.split("|")[1].strip() for line in lines[2:4]] == ["bad", "good"]
     assert lines[3] == "| good | 29.00 | 29.00 | 0.800 |"
     assert "30.35" in lines[4]
+
+
+@pytest.mark.parametrize(("sigma", "gain"), [(10, 9.0), (25, 12.0), (50, 15.0)])
+def test_the_network_that_ships_denoises_what_no_photograph_shows(sigma, gain):
+    """Discs and ramps of 96 × 80 pixels: a signal-to-noise ratio that a bug in saving, tiling or the noise level would spoil."""
+    down, across = np.meshgrid(np.arange(96), np.arange(80), indexing="ij")
+    clean = 0.2 + 0.004 * across + 0.4 * (np.hypot(down - 40, across - 30) < 22) - 0.15 * (np.hypot(down - 70, across - 55) < 18)
+    noisy = clean + sigma / 255 * np.random.default_rng(sigma).normal(size=clean.shape)
+    found = _pictures.denoiser(pinn.load(images.TRAINED))(noisy, sigma / 255)
+    assert 10 * np.log10(np.mean((noisy - clean) ** 2) / np.mean((found - clean) ** 2)) > gain
