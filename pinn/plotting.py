@@ -24,6 +24,7 @@ from .conditions import Periodic
 from .domains import Domain
 from .errors import PinnError, ProblemError, SolutionError
 from .pieces import Array, Mask, fixed_points, positions
+from .singularities import torn_points
 from .values import Points, reading
 
 if TYPE_CHECKING:
@@ -133,7 +134,10 @@ def _values(solution: Any, points: Array) -> tuple[Fields, Fields, Fields, Field
     with suppress(SolutionError):  # it was loaded without its problem
         residual = at_points(solution.residual, problem, problem.equations, points)
     known = problem.reference(points) if problem.reference is not None else {}
-    return found, {name: np.where(np.isfinite(value), value, np.nan) for name, value in known.items()}, corrected, residual
+    if known:
+        torn = torn_points(problem.singular(problem.domain), points)
+        known = {name: np.where(np.isfinite(value) & ~torn, value, np.nan) for name, value in known.items()}
+    return found, known, corrected, residual
 
 
 def at_points(function: Callable[..., Any], problem: Any, labels: Sequence[str], points: Array) -> Fields:
