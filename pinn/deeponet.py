@@ -56,8 +56,11 @@ class OperatorNetwork(nnx.Module):
         """The functions [p] that outputs are sums of; None where they depend on the observation."""
         return None
 
-    def begin(self, seen: Seen) -> None:
-        """Start from observations [N, n] before training; most networks start at random."""
+    def begin(self, seen: Seen, law: tuple[Array, Array] | None = None) -> None:
+        """Start from observations [N, n] before training; most networks start at random.
+
+        `law` are the basis at points of the domain, [m, p], and linear equations of its coefficients, [k, p], if there are any.
+        """
 
     def description(self) -> dict[str, Any] | None:
         """What `rebuild` needs to make the network again, for JSON; None for a network that is not of this package."""
@@ -193,9 +196,10 @@ class DeepONet(OperatorNetwork):
     def basis(self, x: Smooth) -> Smooth:
         return self.trunk(x)
 
-    def begin(self, seen: Seen) -> None:
+    def begin(self, seen: Seen, law: tuple[Array, Array] | None = None) -> None:
         if isinstance(self.branch, RidgeBranch) and isinstance(self.trunk, Harmonics):
-            self.branch.begin(seen, self.trunk.frequencies)
+            basis, rows = (None, None) if law is None else map(np.asarray, law)
+            self.branch.begin(seen, self.trunk.frequencies, basis, rows)
 
     def description(self) -> dict[str, Any] | None:
         trunk: dict[str, Any] | None = describe_trunk(self.trunk)
@@ -358,9 +362,9 @@ class LocalDeepONet(OperatorNetwork):
     def basis(self, x: Smooth) -> Smooth | None:
         return self.base.basis(x) if self.base is not None else None
 
-    def begin(self, seen: Seen) -> None:
+    def begin(self, seen: Seen, law: tuple[Array, Array] | None = None) -> None:
         if self.base is not None:
-            self.base.begin(seen)
+            self.base.begin(seen, law)
 
     def description(self) -> dict[str, Any] | None:
         base = self.base.description() if self.base is not None else None

@@ -9,6 +9,10 @@ only the priors are learned. No noise gives interpolation, infinite noise gives 
 of a Gaussian process; several come as near to a family of them as the mixture does. One eigendecomposition for each prior
 serves all observations with the same sensors, so that each of them costs products of matrices and vectors alone.
 
+Where the output satisfies linear, homogeneous equations, one prior lives on their solutions alone, found in the trunk's
+functions by a singular value decomposition of the residual, and the others have no say: a projection on the solutions, shrunk
+as their observed moments and the noise ask for. It needs no clean function and no step of training.
+
 Prior art: function encoders (Ingebrand et al.), RINO (arXiv 2407.13010), Bayesian last layers, empirical Bayes.
 """
 
@@ -26,6 +30,8 @@ from .networks import Frozen
 
 _FLOOR = 1e-5  # of the noise level, in units of the signal: keeps interpolation well posed
 _MOMENTS = 1e-7  # of the smooth interpolant that carries moments from sensors to coefficients
+_SEEN, _LAWFUL = 1e-12, 3e-4  # eigenvalues of smooth functions that count, and residuals, of the median, that count as none
+_UNLAWFUL = -1e3  # logarithm of the odds of priors that know no equation: none, where there is one
 
 
 def solve_shifted(matrices: Array, values: Array, shifts: Array) -> tuple[Array, Array]:
@@ -91,8 +97,12 @@ class RidgeBranch(Branch):
         self.levels = Frozen(jnp.asarray(np.geomspace(0.01, 2.0, levels), dtype))
         self.options = described("RidgeBranch", spectra=spectra, factors=factors, levels=levels)
 
-    def begin(self, seen: Seen, frequencies: np.ndarray) -> None:
-        """Start from observations [N, n] with noise [N] at common sensors: variances by frequency, moments, noise levels."""
+    def begin(self, seen: Seen, frequencies: np.ndarray, basis: np.ndarray | None = None, rows: np.ndarray | None = None) -> None:
+        """Start from observations [N, n] with noise [N] at common sensors: variances by frequency, moments, noise levels.
+
+        With `rows` [k, p], linear equations of the coefficients, and the trunk's functions at points of the domain, `basis`
+        [m, p], the moments are those of the observations' projection on the functions that satisfy them, where there are any.
+        """
         values, sigma = np.asarray(seen.values, float), np.asarray(seen.sigma if seen.sigma is not None else 0.0, float)
         dtype, count = self.spectra[...].dtype, self.spectra[...].shape[0]
         top = frequencies.max()
@@ -100,7 +110,15 @@ class RidgeBranch(Branch):
         power = -0.5 * (frequencies[None] * lengths[:, None]) ** 2
         power = np.maximum(power - np.log(np.exp(power).sum(axis=1, keepdims=True)), -18.0)
         self.spectra[...] = jnp.asarray(power, dtype)
-        factor = _moments(values, float(np.mean(sigma**2)), np.asarray(seen.basis, float), frequencies)
+        at_sensors, noise = np.asarray(seen.basis, float), float(np.mean(sigma**2))
+        lawful = _solutions(basis, rows, frequencies) if basis is not None and rows is not None else np.zeros((0, 0))
+        if lawful.size:
+            frame, sizes, turned = np.linalg.svd(at_sensors @ lawful, full_matrices=False)
+            kept = sizes > 1e-6 * sizes[0]
+            factor = _moments(values @ frame[:, kept], noise, lawful @ turned[kept].T / sizes[kept])
+            self.logits[...] = self.logits[...].at[:-1].set(_UNLAWFUL)
+        else:
+            factor = _moments(values, noise, _carried(at_sensors, frequencies))
         width = self.factor[...].shape[1]
         self.factor[...] = jnp.asarray(np.pad(factor[:, :width], ((0, 0), (0, max(0, width - factor.shape[1])))), dtype)
         if np.all(sigma > 0):
@@ -126,17 +144,36 @@ class RidgeBranch(Branch):
         return jnp.einsum("knp,kn->p", scaled, mean) + self.factor[...] @ (low.T @ mean[-1])
 
 
-def _moments(values: np.ndarray, noise: float, basis: np.ndarray, frequencies: np.ndarray) -> np.ndarray:
+def _moments(values: np.ndarray, noise: float, carry: np.ndarray) -> np.ndarray:
     """A factor of the signal's second moments, [p, r]: those of the observations less the noise's, beyond their sampling error.
 
-    Coefficients follow from values at the sensors by the smoothest interpolation in the trunk's functions.
+    Observations [N, k] are in an orthonormal frame, from which `carry` [p, k] leads to coefficients.
     """
-    count, sensors = values.shape
-    spectrum, vectors = np.linalg.eigh(values.T @ values / count - noise * np.eye(sensors))
-    chance = noise * 2 * np.sqrt(sensors / count) + 1e-9 * spectrum[-1]
+    count, size = values.shape
+    spectrum, vectors = np.linalg.eigh(values.T @ values / count - noise * np.eye(size))
+    chance = noise * 2 * np.sqrt(size / count) + 1e-9 * spectrum[-1]
     kept = spectrum > chance
-    at_sensors = vectors[:, kept][:, ::-1] * np.sqrt(spectrum[kept][::-1])[None]
-    smooth = 1 / (1 + (frequencies / 4) ** 2) ** 3
-    weighed = basis * smooth[None]
+    return carry @ (vectors[:, kept][:, ::-1] * np.sqrt(spectrum[kept][::-1])[None])
+
+
+def _smoothness(frequencies: np.ndarray) -> np.ndarray:
+    return 1 / (1 + (frequencies / 4) ** 2) ** 3
+
+
+def _carried(basis: np.ndarray, frequencies: np.ndarray) -> np.ndarray:
+    """From values at the sensors to the coefficients of their smoothest interpolation, [p, n]."""
+    weighed = basis * _smoothness(frequencies)[None]
     kernel = weighed @ basis.T
-    return weighed.T @ np.linalg.solve(kernel + _MOMENTS * np.trace(kernel) / sensors * np.eye(sensors), at_sensors)
+    return np.linalg.solve(kernel + _MOMENTS * np.trace(kernel) / len(basis) * np.eye(len(basis)), weighed).T
+
+
+def _solutions(basis: np.ndarray, rows: np.ndarray, frequencies: np.ndarray) -> np.ndarray:
+    """Coefficients [p, r] of the functions that satisfy linear equations, orthonormal at the points of `basis`."""
+    rounding = 10 * float(np.finfo(basis.dtype).eps)
+    basis, rows = basis.astype(float), rows.astype(float)
+    weighed = basis * _smoothness(frequencies)[None]
+    spectrum, vectors = np.linalg.eigh(weighed @ basis.T)
+    kept = spectrum > max(_SEEN, rounding) * spectrum[-1]
+    smooth = weighed.T @ (vectors[:, kept] / spectrum[kept])
+    _, sizes, turned = np.linalg.svd(rows @ smooth, full_matrices=False)
+    return smooth @ turned[sizes < _LAWFUL * np.median(sizes)].T

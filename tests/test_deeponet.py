@@ -12,7 +12,7 @@ import pinn
 from pinn.deeponet import rebuild
 from pinn.derivatives import nested_grad, taylor
 from pinn.errors import NetworkError
-from pinn.ridge import solve_shifted
+from pinn.ridge import _solutions, solve_shifted
 
 LINE = pinn.Layout(np.linspace(-1, 1, 12)[:, None], noise=True)
 SMALL = partial(pinn.MLP, width=8, depth=2, fourier=4)
@@ -78,6 +78,21 @@ def test_a_ridge_with_one_prior_is_the_posterior_mean_of_its_gaussian_process():
     kernel = phi * np.asarray(spectrum) @ phi.T
     expected = np.asarray(spectrum)[:, None] * phi.T @ np.linalg.solve(kernel + 0.01 * np.eye(7), VALUES[:7, None])
     np.testing.assert_allclose(network.encode(seen(VALUES[:7], network, places)), expected, rtol=1e-9)
+
+
+def test_linear_equations_leave_their_solutions():
+    """Of y'' + y' + y = 0 for x from 0 to 10, on [-1, 1], with derivatives of sin(a s + b) by hand; of y = 0 nothing is left."""
+    trunk, s = pinn.Harmonics(1, 129, rngs=nnx.Rngs(0)), np.linspace(-1, 1, 256)
+    a, angle = np.asarray(trunk.angles.kernel[...])[0], np.asarray(jax.vmap(trunk.angles)(jnp.asarray(s[:, None])))
+    basis = np.sin(angle)
+    rows = (1 - (a / 5) ** 2) * basis + a / 5 * np.cos(angle)
+    found = basis @ _solutions(basis, rows, trunk.frequencies)
+    assert found.shape == (256, 2)
+    np.testing.assert_allclose(found.T @ found, np.eye(2), atol=1e-6)
+    x = 5 * (s + 1)
+    motions = np.exp(-x / 2)[:, None] * np.stack([np.cos(np.sqrt(3) / 2 * x), np.sin(np.sqrt(3) / 2 * x)], axis=1)
+    np.testing.assert_allclose(found @ (found.T @ motions), motions, atol=1e-3)
+    assert _solutions(basis, basis, trunk.frequencies).size == 0
 
 
 def test_shifted_solves_have_the_right_derivatives_where_eigenvalues_meet():

@@ -152,11 +152,10 @@ def test_a_dense_branch_learns_a_linear_operator_by_its_last_layer():
 def test_noise_alone_and_the_equation_are_enough():
     problem = exam_ode.problem(sigma=0.1, sensors=24)
     assert problem.learns_from == "sigma"
-    ridge = partial(pinn.DeepONet, rank=31, branch=partial(pinn.RidgeBranch, spectra=4, factors=6), trunk=pinn.Harmonics)
-    solution = pinn.solve(problem, network=ridge, method=pinn.Phase(optax.adam(1e-2), steps=60), time_limit=60, progress=False)
+    solution = pinn.solve(problem, method=pinn.Phase(optax.adam(1e-6), steps=1), time_limit=60, progress=False)
     report = solution.errors()
     assert report.gain <= report.limit + 0.02
-    assert report.gap < 1.0
+    assert report.gap < 0.02, "what satisfies the equation is known before training"
     assert solution.trust is pinn.Trust.ROUGH
 
 

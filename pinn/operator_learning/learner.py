@@ -22,7 +22,7 @@ from jax import Array
 from .. import devices
 from ..approximation import read_values
 from ..branches import Layout, Seen
-from ..deeponet import OperatorNetwork
+from ..deeponet import DeepONet, OperatorNetwork
 from ..derivatives import Smooth, nested_jvp, taylor
 from ..expression import Expression
 from ..networks import Encoding
@@ -30,6 +30,7 @@ from ..terms import Term
 from .problem import Drawn, OperatorProblem
 
 State = dict[str, Any]  # {"train": ..., "frozen": ...}
+_LAW_POINTS = 256  # where equations are taken to find the functions that satisfy them
 
 
 @dataclass(frozen=True)
@@ -172,6 +173,31 @@ def physics_losses(learner: Learner, state: State, code: Any, points: Points, ch
         values = jax.vmap(value)(places[rows], {name: c[rows] for name, c in columns.items()})
         sums.append(jnp.mean(jnp.sum(values**2, axis=1)))
     return jnp.stack(sums)
+
+
+def law(learner: Learner, network: OperatorNetwork, points: Points) -> tuple[Array, Array] | None:
+    """A trunk's functions at points, [m, p], and the equations and conditions as rows for their coefficients, [k, p].
+
+    None without equations, or where one is not linear and homogeneous in the output.
+    """
+    few = points.queries[:_LAW_POINTS]
+    if not points.terms or not isinstance(network, DeepONet) or len(learner.problem.fields) > 1:
+        return None
+    basis, rows = jax.vmap(lambda p: network.basis(learner.encoding(p)))(few), []
+    zero = jnp.zeros((basis.shape[1], 1), learner.dtype)
+    for term, places, columns in points.terms:
+        expression = term.expression
+        if not expression.is_affine:
+            return None
+
+        def value(code: Array, point: Array, column: dict, expression: Expression = expression) -> Array:
+            return expression.value(point, learner.leaves(network, code, expression, point, column), column)
+
+        at = jax.tree.map(lambda a: a[:_LAW_POINTS], (places, columns))
+        if bool(jnp.any(jax.vmap(partial(value, zero))(*at) != 0)):
+            return None
+        rows.append(jax.vmap(jax.jacfwd(value), (None, 0, 0))(zero, *at).reshape(-1, basis.shape[1]))
+    return basis, jnp.concatenate(rows)
 
 
 def batch_loss(

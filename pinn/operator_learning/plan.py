@@ -192,4 +192,5 @@ def _physics(problem: OperatorProblem) -> list[Choice]:
     if problem.physics is None:
         return []
     count = len(problem.physics.terms)
-    return [Choice("equations", f"{count} penalty term{'s' * (count > 1)}", "through the derivatives of the trunk, weighed once")]
+    how = "through the derivatives of the trunk, weighed once; a ridge begins in the solutions of linear ones"
+    return [Choice("equations", f"{count} penalty term{'s' * (count > 1)}", how)]

@@ -21,7 +21,7 @@ from ..estimate import Trust
 from ..history import Clock, Record, Status
 from ..journal import Journal
 from ..progress import Progress
-from .learner import Learner, data_loss, layout_of, make_state, measure_units
+from .learner import Learner, Points, data_loss, law, layout_of, make_state, measure_units
 from .linear import affordable, draw_many
 from .plan import OperatorPlan, Stage, recommend_operator
 from .problem import OperatorProblem
@@ -86,7 +86,7 @@ def _learned(
         if start is None:
             made = _make(stage, layout, problem, plan, (*seed, i))
             learner = Learner(problem, nnx.split(made)[0], units, plan.dtype)
-            _begin(learner, made, first, best if stage.corrects else None)
+            _begin(learner, made, first, points, best if stage.corrects else None)
             graph, state = make_state(made)
             learner = replace(learner, graph=graph)
         else:
@@ -110,12 +110,13 @@ def _make(stage: Stage, layout: Layout, problem: OperatorProblem, plan: Operator
     return made
 
 
-def _begin(learner: Learner, made: OperatorNetwork, first: Any, before: Trained | None) -> None:
-    """What a network takes from observations before it is trained: the moments, or all of the network that it corrects."""
+def _begin(learner: Learner, made: OperatorNetwork, first: Any, points: Points, before: Trained | None) -> None:
+    """What a network takes from observations and equations before it is trained, or all of the network that it corrects."""
     if before is not None and isinstance(made, LocalDeepONet) and made.base is not None:
         nnx.update(made.base, nnx.state(before.learner.network(before.state)))
         return
-    made.begin(learner.seen(made, first.noisy, jnp.asarray(learner.problem.sensors, learner.dtype), first.sigma))
+    seen = learner.seen(made, first.noisy, jnp.asarray(learner.problem.sensors, learner.dtype), first.sigma)
+    made.begin(seen, law(learner, made, points))
 
 
 def _judged(
