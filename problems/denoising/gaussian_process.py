@@ -28,10 +28,10 @@ LENGTHS = 40  # that stand for a range
 def problem(
     length_scale: float | Sequence[float] = 0.1,
     sigma: float | Sequence[float] = 0.25,
-    sensors: int = 64,
+    sensors: int | Sequence[float] = 64,
     learn_from: str = "clean",
 ) -> pinn.OperatorProblem:
-    """Denoising at regular sensors; a pair of length-scales or noise levels is a range, log-uniform.
+    """Denoising at so many regular sensors, or at those given; a pair of length-scales or noise levels is a range, log-uniform.
 
     Raises:
         ProblemError: a length-scale outside [0.01, 0.5], or an unknown `learn_from`.
@@ -39,7 +39,7 @@ def problem(
     low, high = (length_scale, length_scale) if isinstance(length_scale, int | float) else tuple(length_scale)
     if not 0.01 <= low <= high <= 0.5:
         raise ProblemError(f"gaussian_process: length_scale must lie in [0.01, 0.5], lowest first; got {length_scale!r}.")
-    places = np.linspace(0, 1, sensors)
+    places = np.linspace(0, 1, sensors) if isinstance(sensors, int) else np.asarray(sensors, float)
     count = int(np.ceil(6.5 / low * PERIOD / (2 * np.pi)))
     lengths = np.array([low]) if low == high else np.geomspace(low, high, LENGTHS)
 
