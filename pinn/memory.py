@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 import jax
@@ -11,6 +12,7 @@ import jax
 from .errors import ResourceError
 
 _PIECES = (1, 4, 16)  # how many times smaller the pieces are, from one trial to the next
+_MAPS, _MOST_MAPS = Path("/proc/self/maps"), Path("/proc/sys/vm/max_map_count")  # on Linux: the memory maps of this process
 
 Tree = TypeVar("Tree")
 
@@ -57,6 +59,21 @@ def if_it_fits(compute: Callable[[], Tree]) -> Tree | None:
         if not exhausted(error):
             raise
         return None
+
+
+def forget_if_many() -> bool:
+    """Let go of what JAX has compiled where it takes up half of the memory maps that a process may have; says whether.
+
+    A solve compiles a hundred pieces and more, which JAX keeps, and each takes a few maps: without this, a loop over some
+    dozens of problems ends with LLVM's "Cannot allocate memory". What is still needed is compiled again.
+    """
+    try:
+        used, most = _MAPS.read_bytes().count(b"\n"), int(_MOST_MAPS.read_text())
+    except (OSError, ValueError):  # no Linux, or it is not told
+        return False
+    if used > most // 2:
+        jax.clear_caches()
+    return used > most // 2
 
 
 @contextmanager

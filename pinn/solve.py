@@ -31,7 +31,7 @@ from .interrupts import Interrupts
 from .journal import NOTHING, Journal
 from .loss import Objective, Weights, draw, field_values, objective
 from .marching import march_through
-from .memory import if_it_fits, told
+from .memory import forget_if_many, if_it_fits, told
 from .networks import Encoding
 from .operator_learning import OperatorProblem, OperatorSolution, recommend_operator, solve_operator
 from .phases import Phase, run_phases
@@ -155,6 +155,7 @@ def solve(
     """
     used = chosen(devices)
     warn_if_emulated(used, dtype)
+    forget_if_many()
     if isinstance(problem, OperatorProblem):
         given = {"points": points, "exact_conditions": exact_conditions, "engine": engine, "start": start}
         refuse_for_operators(**given)

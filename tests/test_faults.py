@@ -11,7 +11,7 @@ import pytest
 from helpers import random_network
 
 import pinn
-from pinn import checkpoint, d, features, marching, slabs, training
+from pinn import checkpoint, d, features, marching, memory, slabs, training
 from pinn.errors import CheckpointError, ResidualError, ResourceError
 from pinn.exact import plan_exact
 from pinn.faults import fault
@@ -245,3 +245,18 @@ def test_what_did_not_fit_is_not_tried_again_on_resuming(monkeypatch, tmp_path):
         assert marched(monkeypatch, 11, journal=journal)[0] is None
     outcome, _, retried = marched(monkeypatch, 12, journal=Journal(path, found=checkpoint.latest(path)))
     assert retried[0] == 12 and outcome.edges[-1] == 6
+
+
+@pytest.mark.parametrize(("most", "forgotten"), [(7, True), (8, False)])
+def test_compiled_pieces_are_let_go_where_a_process_has_many_memory_maps(most, forgotten, tmp_path, monkeypatch):
+    maps, limit = tmp_path / "maps", tmp_path / "limit"
+    maps.write_text("one\n" * 4)
+    limit.write_text(f"{most}\n")
+    monkeypatch.setattr(memory, "_MAPS", maps)
+    monkeypatch.setattr(memory, "_MOST_MAPS", limit)
+    square = jax.jit(lambda x: x**2)
+    square(1.0)
+    assert memory.forget_if_many() is forgotten
+    assert square._cache_size() == (not forgotten)
+    monkeypatch.setattr(memory, "_MAPS", tmp_path / "nowhere")
+    assert not memory.forget_if_many()
