@@ -198,8 +198,7 @@ class DeepONet(OperatorNetwork):
 
     def begin(self, seen: Seen, law: tuple[Array, Array] | None = None) -> None:
         if isinstance(self.branch, RidgeBranch) and isinstance(self.trunk, Harmonics):
-            basis, rows = (None, None) if law is None else map(np.asarray, law)
-            self.branch.begin(seen, self.trunk.frequencies, basis, rows)
+            self.branch.begin(seen, self.trunk.frequencies, law)
 
     def description(self) -> dict[str, Any] | None:
         trunk: dict[str, Any] | None = describe_trunk(self.trunk)

@@ -71,9 +71,10 @@ def forget_if_many() -> bool:
         used, most = _MAPS.read_bytes().count(b"\n"), int(_MOST_MAPS.read_text())
     except (OSError, ValueError):  # no Linux, or it is not told
         return False
-    if used > most // 2:
+    many = used > most // 2
+    if many:
         jax.clear_caches()
-    return used > most // 2
+    return many
 
 
 @contextmanager

@@ -97,11 +97,11 @@ class RidgeBranch(Branch):
         self.levels = Frozen(jnp.asarray(np.geomspace(0.01, 2.0, levels), dtype))
         self.options = described("RidgeBranch", spectra=spectra, factors=factors, levels=levels)
 
-    def begin(self, seen: Seen, frequencies: np.ndarray, basis: np.ndarray | None = None, rows: np.ndarray | None = None) -> None:
+    def begin(self, seen: Seen, frequencies: np.ndarray, law: tuple[Array, Array] | None = None) -> None:
         """Start from observations [N, n] with noise [N] at common sensors: variances by frequency, moments, noise levels.
 
-        With `rows` [k, p], linear equations of the coefficients, and the trunk's functions at points of the domain, `basis`
-        [m, p], the moments are those of the observations' projection on the functions that satisfy them, where there are any.
+        With a `law`, the trunk's functions at points of the domain, [m, p], and linear equations of their coefficients, [k, p],
+        the moments are those of the observations' projection on the functions that satisfy it, where there are any.
         """
         values, sigma = np.asarray(seen.values, float), np.asarray(seen.sigma if seen.sigma is not None else 0.0, float)
         dtype, count = self.spectra[...].dtype, self.spectra[...].shape[0]
@@ -111,7 +111,7 @@ class RidgeBranch(Branch):
         power = np.maximum(power - np.log(np.exp(power).sum(axis=1, keepdims=True)), -18.0)
         self.spectra[...] = jnp.asarray(power, dtype)
         at_sensors, noise = np.asarray(seen.basis, float), float(np.mean(sigma**2))
-        lawful = _solutions(basis, rows, frequencies) if basis is not None and rows is not None else np.zeros((0, 0))
+        lawful = _solutions(np.asarray(law[0]), np.asarray(law[1]), frequencies) if law is not None else np.zeros(0)
         if lawful.size:
             frame, sizes, turned = np.linalg.svd(at_sensors @ lawful, full_matrices=False)
             kept = sizes > 1e-6 * sizes[0]

@@ -26,6 +26,7 @@ from ..deeponet import DeepONet, OperatorNetwork
 from ..derivatives import Smooth, nested_jvp, taylor
 from ..expression import Expression
 from ..networks import Encoding
+from ..ridge import RidgeBranch
 from ..terms import Term
 from .problem import Drawn, OperatorProblem
 
@@ -178,12 +179,11 @@ def physics_losses(learner: Learner, state: State, code: Any, points: Points, ch
 def law(learner: Learner, network: OperatorNetwork, points: Points) -> tuple[Array, Array] | None:
     """A trunk's functions at points, [m, p], and the equations and conditions as rows for their coefficients, [k, p].
 
-    None without equations, or where one is not linear and homogeneous in the output.
+    None where nothing begins with them: no ridge, no equations, or one that is not linear and homogeneous in the output.
     """
-    few = points.queries[:_LAW_POINTS]
-    if not points.terms or not isinstance(network, DeepONet) or len(learner.problem.fields) > 1:
+    if not points.terms or not isinstance(network, DeepONet) or not isinstance(network.branch, RidgeBranch):
         return None
-    basis, rows = jax.vmap(lambda p: network.basis(learner.encoding(p)))(few), []
+    basis, rows = jax.vmap(lambda p: network.basis(learner.encoding(p)))(points.queries[:_LAW_POINTS]), []
     zero = jnp.zeros((basis.shape[1], 1), learner.dtype)
     for term, places, columns in points.terms:
         expression = term.expression
