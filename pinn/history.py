@@ -7,7 +7,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
+
+import jax
 
 
 class Status(Enum):
@@ -78,23 +82,43 @@ class History:
                 writer.writerow([r.phase, r.step, f"{r.seconds:.3f}", r.loss, r.held_out, r.estimate, *values, r.note])
 
 
+class Reading(NamedTuple):
+    """Wall seconds since a solve began, and how many of them JAX compiled in."""
+
+    seconds: float
+    compiling: float
+
+
 class Watch:
-    """What tells a clock the time: wall seconds since it was made."""
+    """What tells a clock the time, since it was made."""
 
     def __init__(self) -> None:
-        self._start = time.monotonic()
+        self.set(Reading(0.0, 0.0))
 
-    def set(self, seconds: float) -> None:
+    def set(self, reading: Reading) -> None:
         """Go on from another time."""
-        self._start = time.monotonic() - seconds
+        self._start, self._compiled = time.monotonic() - reading.seconds, sum(_compilations()) - reading.compiling
 
-    def read(self) -> float:
-        """Seconds so far."""
-        return time.monotonic() - self._start
+    def read(self) -> Reading:
+        """The time now."""
+        return Reading(time.monotonic() - self._start, sum(_compilations()) - self._compiled)
 
     def interrupted(self) -> bool:
         """Whether somebody asks to end now."""
         return False
+
+
+@cache
+def _compilations() -> list[float]:
+    """Seconds of every compilation of this process since this was first asked for."""
+    took: list[float] = []
+
+    def listen(event: str, seconds: float, **_: str | int) -> None:
+        if event.endswith(("jaxpr_to_mlir_module_duration", "backend_compile_duration")):
+            took.append(seconds)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    return took
 
 
 class Clock:
@@ -104,8 +128,12 @@ class Clock:
         self.limit, self._watch = limit, watch or Watch()
 
     @property
-    def seconds(self) -> float:
+    def reading(self) -> Reading:
         return self._watch.read()
+
+    @property
+    def seconds(self) -> float:
+        return self.reading.seconds
 
     @property
     def left(self) -> float:

@@ -21,7 +21,7 @@ import numpy as np
 
 from . import checkpoint, devices
 from .errors import CheckpointError, CheckpointWarning
-from .history import History, Record, Watch
+from .history import History, Reading, Record, Watch
 from .interrupts import Interrupts
 from .memory import exhausted
 
@@ -62,7 +62,7 @@ class Journal(Watch):
         self.history = History()
         self.stopped = False  # whether it was interrupted: what is decided from then on is not kept
         self._path, self._identity, self._interrupts = path, dict(identity or {}), interrupts
-        self._readings: list[float] = []
+        self._readings: list[Reading] = []
         self._entries: list[Entry] = []
         self._records: list[Record] = []
         if found is not None:
@@ -73,15 +73,18 @@ class Journal(Watch):
 
     # --- time
 
-    def read(self) -> float:
+    def read(self) -> Reading:
         """Seconds of work so far, those of earlier runs included."""
         if self._path is None:
-            return devices.agreed(super().read())
+            return self._now()
         if self._read == len(self._readings):
             self._go_live()
-            self._readings.append(devices.agreed(super().read()))
+            self._readings.append(self._now())
         self._read += 1
         return self._readings[self._read - 1]
+
+    def _now(self) -> Reading:
+        return Reading(*map(devices.agreed, super().read()))
 
     def interrupted(self) -> bool:
         """Whether to end now. What was done up to here is saved; what is decided because of it is not."""
@@ -98,7 +101,7 @@ class Journal(Watch):
     @property
     def seconds(self) -> float:
         """Of work in the earlier run."""
-        return max(self._readings, default=0.0)
+        return self._readings[-1].seconds if self._readings else 0.0
 
     # --- work
 
@@ -170,7 +173,7 @@ class Journal(Watch):
         if not self._live:
             del self._entries[self._done :]
             del self._readings[self._read :]
-            self.set(self._readings[-1] if self._readings else 0.0)
+            self.set(self._readings[-1] if self._readings else Reading(0.0, 0.0))
             self._live = True
 
     # --- the file
@@ -215,7 +218,7 @@ class Journal(Watch):
             for key, count, records, size in head["entries"]:
                 self._entries.append(Entry(key, count, records, tuple(rest[:size])))
                 rest = rest[size:]
-            self._readings = readings.tolist()
+            self._readings = [Reading(*each) for each in readings.tolist()]
             self._records = [Record(**record) for record in head["records"]]
             while self._entries and self._entries[-1].key.startswith(_UNFIT):
                 self._entries.pop()  # what ended there is tried again: the memory may be another one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,13 +12,14 @@ from typing import NamedTuple
 from .estimate import NO_MEMORY, Estimate, Trust, unjudged
 from .families import GOOD, RICHER, UNRESOLVED, Drawn, Family, candidates, search
 from .features import Fit, Setup
-from .history import Clock, History, Record, Status
+from .history import Clock, History, Reading, Record, Status
 from .inverse import Identified, fitted, is_inverse, noise_bound
 from .loss import Objective, Weights, objective
 from .memory import if_it_fits
 from .uncertainty import assess
 
 _HOPELESS = 1e3  # a rival activation with a held-out residual so many times as large is given up
+_MUCH = 0.3  # held-out residual, in that of fewer features, that counts where the estimate means nothing
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,19 @@ class Outcome:
 
 def _rank(judged: Estimate) -> tuple[bool, float]:
     return judged.trust is Trust.UNKNOWN, judged.worst
+
+
+class _Took(NamedTuple):
+    """Seconds that were compiled in, and the others, for so many features."""
+
+    width: int
+    compiling: float
+    running: float
+
+    @classmethod
+    def since(cls, began: Reading, now: Reading, width: int) -> _Took:
+        compiling = now.compiling - began.compiling
+        return cls(width, compiling, now.seconds - began.seconds - compiling)
 
 
 class Explored(NamedTuple):
@@ -81,11 +96,12 @@ def widen(
     many. Each width continues from the solution before it, and is judged; the best one is kept.
     """
     current, rival, first = explored
-    took: list[tuple[int, float]] = []
+    took: list[_Took] = []
     judged = if_it_fits(partial(_judged, setup, current, first, clock, history))
     if judged is None:
         return _unjudged(setup, current, first), Status.MEMORY
     best = latest = judged
+    held_out = current.held_out
     for i, (before, width) in enumerate(pairwise((first, *widths))):
         if reached(latest.estimate, tol):
             return latest, Status.REACHED
@@ -93,34 +109,40 @@ def widen(
             return best, Status.SETTLED
         if clock.left < 0:
             return best, Status.TIME
-        began = clock.seconds
+        began = clock.reading
         make = partial(_fitted, setup, clock, history, width=width, index=i + 1)
         wider = if_it_fits(partial(_wider, setup, current, rival, (width / before) ** 0.25, make, clock))
         judged = wider and if_it_fits(partial(_judged, setup, wider[0], width, clock, history))
         if wider is None or judged is None:
             return best, Status.MEMORY
         (current, rival), latest, last = wider, judged, latest
-        best = latest if latest.better_than(best) else best
+        if _improves(latest, current.held_out, best, held_out):
+            best, held_out = latest, current.held_out
         known = latest.estimate.trust is not Trust.UNKNOWN
         if i and known and latest.estimate.worst > 0.5 * last.estimate.worst:
             break
-        took.append((width, clock.seconds - began))
+        took.append(_Took.since(began, clock.reading, width))
         if clock.left < _next(took):
             return best, Status.REACHED if reached(best.estimate, tol) else Status.TIME
     return best, Status.REACHED if reached(best.estimate, tol) else Status.SETTLED
 
 
-def _next(took: Sequence[tuple[int, float]]) -> float:
-    """Seconds that twice as many features will take at most, from widths and what they took.
+def _improves(new: Outcome, residual: float, best: Outcome, smallest: float) -> bool:
+    """Whether more features gained: by an estimate that means something, or by a much smaller residual at held-out points."""
+    return new.better_than(best) or (new.estimate.worst < best.estimate.worst and residual < _MUCH * smallest)
 
-    a + b width³, through the last two: what is compiled takes as long for few, and triangles grow at most so fast.
+
+def _next(took: Sequence[_Took]) -> float:
+    """Seconds that twice as many features will take at most, from what fewer took.
+
+    What is compiled takes as long for few. The rest grows like a power of the width, as it did so far; at most by the third,
+    as triangles do.
     """
-    (width, last), *before = took[::-1]
-    if not before:
-        return 4 * last
-    narrower, seconds = before[0]
-    rate = max(last - seconds, 0.0) / (width**3 - narrower**3)
-    return min(max(last + rate * 7 * width**3, 1.5 * last), 8 * last)
+    last, *before = took[::-1]
+    power = 3.0
+    if before and min(last.running, before[0].running) > 0:
+        power = math.log(last.running / before[0].running) / math.log(last.width / before[0].width)
+    return last.compiling + last.running * 2 ** min(max(power, 1.0), 3.0)
 
 
 def _wider(

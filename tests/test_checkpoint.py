@@ -22,7 +22,7 @@ from pinn import checkpoint, d
 from pinn.errors import CheckpointError
 from pinn.exact import plan_exact
 from pinn.features import Setup
-from pinn.history import Clock, Record
+from pinn.history import Clock, Reading, Record
 from pinn.interrupts import Interrupts
 from pinn.journal import Journal
 from pinn.loss import objective
@@ -76,11 +76,11 @@ def test_every_damage_is_noticed():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"format": 2, "head": {}, "arrays": []}', "has format 2, and this version of pinn reads 1"),
-        ('{"format": 1, "head": {}, "arrays": [["object", [1]]]}', "no checkpoint"),
-        ('{"format": 1, "head": {}, "arrays": [["float64", [1000000000000]]]}', "no checkpoint"),
-        ('{"format": 1, "head": {}, "arrays": [["float64", [-1]]]}', "no checkpoint"),
-        ('{"format": 1, "head": [1], "arrays": []}', "no checkpoint"),
+        ('{"format": 3, "head": {}, "arrays": []}', "has format 3, and this version of pinn reads 2"),
+        ('{"format": 2, "head": {}, "arrays": [["object", [1]]]}', "no checkpoint"),
+        ('{"format": 2, "head": {}, "arrays": [["float64", [1000000000000]]]}', "no checkpoint"),
+        ('{"format": 2, "head": {}, "arrays": [["float64", [-1]]]}', "no checkpoint"),
+        ('{"format": 2, "head": [1], "arrays": []}', "no checkpoint"),
         ("[]", "no checkpoint"),
         ("{", "no checkpoint"),
     ],
@@ -203,7 +203,7 @@ def test_what_is_decided_otherwise_is_done_anew(tmp_path, saves):
 def test_a_clock_goes_on_from_where_it_was(tmp_path):
     path = tmp_path / "a.ck"
     journal = Journal(path)
-    journal.set(1000.0)
+    journal.set(Reading(1000.0, 10.0))
     assert 1000 <= Clock(None, journal).seconds < 1001
     journal.save()
     resumed = Clock(1001.0, Journal(path, found=checkpoint.latest(path)))

@@ -16,7 +16,7 @@ from pinn.estimate import shaken
 from pinn.exact import plan_exact
 from pinn.families import Drawn, Family
 from pinn.features import Setup
-from pinn.history import Clock, History, Watch
+from pinn.history import Clock, History, Reading, Watch
 from pinn.judging import _further, _share, judge
 from pinn.loss import draw, read_leaves
 from pinn.marching import Marcher, march_through
@@ -212,7 +212,7 @@ class Reads(Watch):
         self.times = list(times)
 
     def read(self):
-        return self.times.pop(0) if len(self.times) > 1 else self.times[0]
+        return Reading(self.times.pop(0) if len(self.times) > 1 else self.times[0], 0.0)
 
 
 @pytest.mark.slow
