@@ -1,4 +1,4 @@
-"""Adam's steps per second beside those of a loop written by hand: `python scripts/speed.py`."""
+"""Training steps per second beside those of loops written by hand: `python scripts/speed.py`."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ import optax
 
 import pinn
 from pinn import d
+from problems.denoising import gaussian_process
 
 _STEPS = 1000
 
@@ -138,11 +139,115 @@ def of_package(case: Case) -> tuple[Callable[[int], None], np.ndarray]:
     return run, np.asarray(batches[0].points)
 
 
+SIGNALS, QUERIES, RANK, WIDTH = 64, 64, 64, 128  # of a step of the operator
+
+
+def operator_of_package(problem: pinn.OperatorProblem) -> Callable[[int], None]:
+    """The package's own steps of a DeepONet, fresh signals in each."""
+    from pinn.operator_learning.learner import Learner, layout_of, make_state, measure_units
+    from pinn.operator_learning.linear import draw_many
+    from pinn.operator_learning.plan import recommend_operator
+    from pinn.operator_learning.solve import _make
+    from pinn.operator_learning.training import _advance, _divided, make_points
+
+    network = partial(pinn.DeepONet, rank=RANK, branch=partial(pinn.DenseBranch, width=WIDTH))
+    plan = recommend_operator(problem, network=network, method=pinn.Phase(optax.adam(1e-3), steps=_STEPS), dtype="float32")
+    stage, points = plan.stages[0], make_points(problem, plan.dtype, (0,))
+    units = measure_units(problem, draw_many(problem, jax.random.key(0), points.queries[:64], 1000))
+    graph, state = make_state(_make(stage, layout_of(problem, plan.dtype), problem, plan, (0,)))
+    learner, (arrays, terms) = Learner(problem, graph, units, plan.dtype), _divided(points)
+    assert (stage.batch, stage.queries) == (SIGNALS, QUERIES)
+    assert stage.method is not None
+    carry = state["train"], state["train"], stage.method.init(state["train"])
+    done = 0
+
+    def run(count: int) -> None:
+        nonlocal carry, done
+        numbers = (jnp.asarray(done), jnp.asarray(count), jnp.asarray(1e6))
+        carry, _ = _advance(
+            learner, arrays, terms, stage, carry, state["frozen"], jnp.zeros(0, plan.dtype), jax.random.key(1), *numbers
+        )
+        done += count
+        jax.block_until_ready(carry)
+
+    return run
+
+
+def operator_by_hand(problem: pinn.OperatorProblem) -> Callable[[int], None]:
+    """The same DeepONet, signals and loss as a person would write them in JAX."""
+    rng, optimiser = np.random.default_rng(0), optax.adam(1e-3)
+    places, angles = jnp.linspace(0, 1, 4096, dtype="float32"), jnp.asarray(2 * rng.normal(size=(1, 32)), "float32")
+
+    def layers(*sizes: int) -> list:
+        return [
+            (jnp.asarray(rng.normal(size=(a, b)) * np.sqrt(2 / (a + b)), "float32"), jnp.zeros(b, "float32"))
+            for a, b in pairwise(sizes)
+        ]
+
+    inputs = len(problem.sensors)
+    branch, last = layers(inputs, WIDTH, WIDTH), layers(WIDTH + inputs, RANK)
+    weights = branch, last, layers(64, 64, 64, 64), layers(64, RANK), jnp.zeros((), "float32")
+
+    def loss(weights: tuple, key: Any) -> Any:
+        branch, [(kernel, offset)], hidden, [(across, shift)], bias = weights
+        which, what = jax.random.split(key)
+        x = places[jax.random.randint(which, (QUERIES,), 0, len(places))]
+
+        def trunk(x: Any) -> Any:
+            h = (2 * x[None] - 1) @ angles
+            h = jnp.concatenate([jnp.sin(h), jnp.cos(h)])
+            for a, b in hidden:
+                h = jnp.tanh(h @ a + b)
+            return h @ across + shift
+
+        functions = jax.vmap(trunk)(x)
+
+        def one(key: Any) -> Any:
+            signal = problem.sample(key)
+            h = noisy = jnp.asarray(signal.noisy, "float32")
+            for a, b in branch:
+                h = jax.nn.gelu(h @ a + b)
+            code = jnp.concatenate([h, noisy]) @ kernel + offset
+            clean: Any = signal.clean
+            return jnp.mean((functions @ code + bias - jax.vmap(clean)(x)) ** 2)
+
+        return jnp.mean(jax.vmap(one)(jax.random.split(what, SIGNALS)))
+
+    @jax.jit
+    def steps(carry: tuple, key: Any, count: Any) -> tuple:
+        def step(i: Any, carry: tuple) -> tuple:
+            weights, state = carry
+            updates, state = optimiser.update(jax.grad(loss)(weights, jax.random.fold_in(key, i)), state)
+            return optax.apply_updates(weights, updates), state
+
+        return jax.lax.fori_loop(0, count, step, carry)
+
+    carry = (weights, optimiser.init(weights))
+
+    def run(count: int) -> None:
+        nonlocal carry
+        carry = steps(carry, jax.random.key(1), jnp.asarray(count))
+        jax.block_until_ready(carry)
+
+    return run
+
+
+def compare_operators(repeats: int = 5) -> dict[str, Any]:
+    """The same for a DeepONet that learns to denoise: signals are drawn inside of both compiled loops."""
+    problem = gaussian_process.problem()
+    rates = _in_turn(operator_of_package(problem), operator_by_hand(problem), 200, repeats)
+    return {"case": "denoising, DeepONet", "dtype": "float32", "points": SIGNALS * QUERIES} | rates
+
+
 def compare(case: Case, repeats: int = 5) -> dict[str, Any]:
-    """Steps per second of both, taken in turn so that a busy machine slows both alike; the median of the repeats."""
+    """Steps per second of both."""
     ours, points = of_package(case)
-    theirs = hand_written(case, points)
-    count = 1000 if case.points < 5000 else 100
+    rates = _in_turn(ours, hand_written(case, points), 1000 if case.points < 5000 else 100, repeats)
+    return {"case": case.name, "dtype": case.dtype, "points": case.points} | rates
+
+
+def _in_turn(ours: Callable[[int], None], theirs: Callable[[int], None], count: int, repeats: int) -> dict[str, float]:
+    """Steps per second of both, taken in turn so that a busy machine slows both alike; the median of the repeats."""
     seconds: dict[str, list[float]] = {"ours": [], "theirs": []}
     ours(100)
     theirs(100)
@@ -152,14 +257,7 @@ def compare(case: Case, repeats: int = 5) -> dict[str, Any]:
             run(count)
             seconds[name].append((time.perf_counter() - began) / count)
     mine, other = (1 / float(np.median(seconds[name])) for name in ("ours", "theirs"))
-    return {
-        "case": case.name,
-        "dtype": case.dtype,
-        "points": case.points,
-        "steps/s": mine,
-        "by hand": other,
-        "ratio": mine / other,
-    }
+    return {"steps/s": mine, "by hand": other, "ratio": mine / other}
 
 
 def speed(output: Path) -> None:
@@ -168,6 +266,8 @@ def speed(output: Path) -> None:
     for case in (exam_ode(), burgers()):
         with jax.enable_x64(case.dtype == "float64"):
             rows.append(compare(case))
+    with jax.enable_x64(False):
+        rows.append(compare_operators())
     print("| case | precision | points | steps/s | by hand | ratio |\n|---|---|--:|--:|--:|--:|")
     for row in rows:
         print("| {case} | {dtype} | {points} | {steps/s:.0f} | {by hand:.0f} | {ratio:.2f} |".format(**row))
