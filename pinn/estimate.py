@@ -193,7 +193,8 @@ def _defect(setup: Setup, goal: Objective, weights: Weights, family: Family, wid
         known = read(weights.state, batches)
         systems = linearised(own, begun, basis, empty, known)
         scales = row_scales(systems, own.terms)
-        exactly, shifted = (given_residuals(own, each) for each in (known, read(shaken(weights, seed).state, batches)))
+        rounded = read(shaken(weights, seed).state, batches)
+        exactly, shifted = (given_residuals(own, each, weights.unknown) for each in (known, rounded))
         pairs = zip(systems, shifted, exactly, strict=True)
         targets = [np.stack([-np.asarray(rows.residual), np.subtract(a, b)], axis=2) for rows, a, b in pairs]
         coefficients, noise = least_squares([rows.matrix for rows in systems], targets, scales)[0].T

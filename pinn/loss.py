@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial, reduce
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -263,9 +264,12 @@ def _is_weight(path: tuple) -> bool:
     return any(getattr(key, "key", None) in _WEIGHTS for key in path)
 
 
-def given_residuals(goal: Objective, batches: Sequence[Batch]) -> tuple[Array, ...]:
-    """The residuals of every term where the given leaves are all there is, each [n, K]."""
-    return tuple(_expression_values(goal, term.expression, {}, batch) for term, batch in zip(goal.terms, batches, strict=True))
+def given_residuals(
+    goal: Objective, batches: Sequence[Batch], unknown: Mapping[str, Array] = MappingProxyType({})
+) -> tuple[Array, ...]:
+    """The residuals of every term where the given leaves are all there is, each [n, K]; `unknown` parameters as in `Weights`."""
+    pairs = zip(goal.terms, batches, strict=True)
+    return tuple(_expression_values(goal, term.expression, dict(unknown), batch) for term, batch in pairs)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))

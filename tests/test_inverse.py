@@ -1,7 +1,10 @@
 """Inverse problems: parameters to their true values from clean readings, and within their intervals from noisy ones."""
 
+from functools import partial
+
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import pinn
@@ -49,6 +52,17 @@ def test_clean_readings_give_the_parameters():
     assert abs(np.exp(float(found.weights.unknown["c"])) - 0.3) < 1e-6
     assert judged.intervals["k"][0] <= 2.0 <= judged.intervals["k"][1]
     assert not judged.undetermined
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pinn.PinnWarning")
+def test_a_network_finds_parameters_too():
+    """And its error is estimated with the parameters that it found."""
+    method = pinn.Phase(optax.adam(1e-3), steps=3)
+    network = partial(pinn.MLP, width=6, depth=1)
+    found = pinn.solve(oscillator(swing()), method=method, network=network, points=20, progress=False)
+    assert set(found.parameters) == {"k", "c"}
+    assert np.isfinite(found.error_estimate["y"]) and found.error_estimate["y"] > 1e-3
 
 
 def covered(draws, **options):
