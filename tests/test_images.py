@@ -128,7 +128,7 @@ def test_the_script_denoises_a_picture_and_writes_what_it_made(solution, tmp_pat
 
 @pytest.mark.slow
 def test_what_is_learned_takes_noise_away_and_is_saved(squares, tmp_path):
-    method = pinn.Phase(optax.adam(1e-2), steps=200)
+    method = pinn.Phase(optax.adam(1e-2), steps=600)
     learned = pinn.solve(squares, network=NETWORK, method=method, dtype="float32", progress=False)
     report = learned.errors()
     assert report.gain > 5
