@@ -45,9 +45,10 @@ from .wellposed import warn_if_ill_posed
 
 _LESS = 'Give fewer points=, a smaller network=, dtype="float32", or a device that has more.'
 _SHORTEST = 10.0  # seconds left that a network is worth beginning with
-_EXCELLENT = 1e-10  # and one that slabs are not tried after
 _JUDGES = 450  # features for the error of a network
 _GOOD_ENOUGH = 1e-4  # an estimate that least squares alone is content with, where no tolerance is given
+_EXCELLENT = 1e-10  # and one that slabs are not tried after
+_BEFORE_SLABS = 0.5  # of the time left, that more features over the whole interval may take where slabs may follow
 
 
 @overload
@@ -260,7 +261,8 @@ def _without_gradients(setup: Setup, plan: Plan, clock: Clock, history: History)
         marched, ended = march_through(setup, plan.time, plan.slabs, plan.tol, clock, history)
         if marched is not None:
             return marched, ended
-    first, status = widen(setup, explored, more, plan.tol, clock, history)
+    share = _BEFORE_SLABS if plan.time is not None and not early else 1.0
+    first, status = widen(setup, explored, more, plan.tol, clock, history, share)
     if plan.time is not None and not early and not _content(first, plan, _EXCELLENT):
         marched, ended = march_through(setup, plan.time, plan.slabs, plan.tol, clock, history)
         if marched is not None and marched.better_than(first):

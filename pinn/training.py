@@ -88,12 +88,19 @@ def explore(setup: Setup, width: int, tol: float | None, clock: Clock, history: 
 
 
 def widen(
-    setup: Setup, explored: Explored, widths: Sequence[int], tol: float | None, clock: Clock, history: History
+    setup: Setup,
+    explored: Explored,
+    widths: Sequence[int],
+    tol: float | None,
+    clock: Clock,
+    history: History,
+    share: float = 1.0,
 ) -> tuple[Outcome, Status]:
     """Judge what was explored, then more features until the estimated error is small enough or settles.
 
     The best family of the other activation is tried again at the next widths: what is best for few features need not be for
-    many. Each width continues from the solution before it, and is judged; the best one is kept.
+    many. Each width continues from the solution before it, and is judged; the best one is kept. None begins that may take more
+    than a `share` of the time left.
     """
     current, rival, first = explored
     took: list[_Took] = []
@@ -122,7 +129,7 @@ def widen(
         if i and known and latest.estimate.worst > 0.5 * last.estimate.worst:
             break
         took.append(_Took.since(began, clock.reading, width))
-        if clock.left < _next(took):
+        if share * clock.left < _next(took):
             return best, Status.REACHED if reached(best.estimate, tol) else Status.TIME
     return best, Status.REACHED if reached(best.estimate, tol) else Status.SETTLED
 
