@@ -1,5 +1,7 @@
 """What the least-squares procedure decides: which answer is kept, and whether there is time for more features."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,8 +16,9 @@ from pinn.training import Outcome, _improves, _next, _Took
 
 
 def outcome(worst, trust):
-    judged = Estimate({"y": worst}, trust, "", False, None, None)
-    return Outcome(None, None, Family(tanh, (1.0,)), 10, judged)
+    nothing: Any = None
+    judged = Estimate({"y": worst}, trust, "", False, nothing, nothing)
+    return Outcome(nothing, nothing, Family(tanh, (1.0,)), 10, judged)
 
 
 ROUGH, UNKNOWN = pinn.Trust.ROUGH, pinn.Trust.UNKNOWN
