@@ -113,9 +113,9 @@ def _compilations() -> list[float]:
     """Seconds of every compilation of this process since this was first asked for."""
     took: list[float] = []
 
-    def listen(event: str, seconds: float, **_: str | int) -> None:
+    def listen(event: str, duration_secs: float, **_: str | int) -> None:
         if event.endswith(("jaxpr_to_mlir_module_duration", "backend_compile_duration")):
-            took.append(seconds)
+            took.append(duration_secs)
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     return took
