@@ -97,11 +97,11 @@ class Watch:
 
     def set(self, reading: Reading) -> None:
         """Go on from another time."""
-        self._start, self._compiled = time.monotonic() - reading.seconds, sum(_compilations()) - reading.compiling
+        self._start, self._compiled = time.monotonic() - reading.seconds, _compiled()["seconds"] - reading.compiling
 
     def read(self) -> Reading:
         """The time now."""
-        return Reading(time.monotonic() - self._start, sum(_compilations()) - self._compiled)
+        return Reading(time.monotonic() - self._start, _compiled()["seconds"] - self._compiled)
 
     def interrupted(self) -> bool:
         """Whether somebody asks to end now."""
@@ -109,16 +109,16 @@ class Watch:
 
 
 @cache
-def _compilations() -> list[float]:
-    """Seconds of every compilation of this process since this was first asked for."""
-    took: list[float] = []
+def _compiled() -> dict[str, float]:
+    """How many seconds this process has compiled in since this was first asked for, kept up to date."""
+    total = {"seconds": 0.0}
 
     def listen(event: str, duration_secs: float, **_: str | int) -> None:
         if event.endswith(("jaxpr_to_mlir_module_duration", "backend_compile_duration")):
-            took.append(duration_secs)
+            total["seconds"] += duration_secs
 
     jax.monitoring.register_event_duration_secs_listener(listen)
-    return took
+    return total
 
 
 class Clock:

@@ -261,10 +261,11 @@ def _without_gradients(setup: Setup, plan: Plan, clock: Clock, history: History)
         marched, ended = march_through(setup, plan.time, plan.slabs, plan.tol, clock, history)
         if marched is not None:
             return marched, ended
-    share = _BEFORE_SLABS if plan.time is not None and not early else 1.0
+    later = None if early else plan.time
+    share = 1.0 if later is None else _BEFORE_SLABS
     first, status = widen(setup, explored, more, plan.tol, clock, history, share)
-    if plan.time is not None and not early and not _content(first, plan, _EXCELLENT):
-        marched, ended = march_through(setup, plan.time, plan.slabs, plan.tol, clock, history)
+    if later is not None and not _content(first, plan, _EXCELLENT):
+        marched, ended = march_through(setup, later, plan.slabs, plan.tol, clock, history)
         if marched is not None and marched.better_than(first):
             return marched, ended
     return first, ended if ended is Status.MEMORY else status

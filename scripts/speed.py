@@ -6,7 +6,7 @@ import argparse
 import json
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -70,15 +70,17 @@ def burgers() -> Case:
     )
 
 
+def layers(rng: np.random.Generator, sizes: Sequence[int], dtype: str) -> list[tuple[Any, Any]]:
+    """Kernels and biases of a network by hand."""
+    return [(jnp.asarray(rng.normal(size=(a, b)) * np.sqrt(2 / (a + b)), dtype), jnp.zeros(b, dtype)) for a, b in pairwise(sizes)]
+
+
 def hand_written(case: Case, points: np.ndarray) -> Callable[[int], None]:
     """Adam on the same network, points and loss, as a person would write it in JAX: derivatives by jax.grad of jax.grad."""
     lower, upper = case.problem.domain.bounds
     sizes = [len(lower)] + [case.width] * case.depth + [1]
     rng = np.random.default_rng(0)
-    weights = [
-        (jnp.asarray(rng.normal(size=(a, b)) * np.sqrt(2 / (a + b)), case.dtype), jnp.zeros(b, case.dtype))
-        for a, b in pairwise(sizes)
-    ]
+    weights = layers(rng, sizes, case.dtype)
     x = jnp.asarray(points, case.dtype)
     centre, half = (jnp.asarray(v, case.dtype) for v in ((lower + upper) / 2, (upper - lower) / 2))
     optimiser = optax.adam(1e-3)
@@ -178,15 +180,9 @@ def operator_by_hand(problem: pinn.OperatorProblem) -> Callable[[int], None]:
     rng, optimiser = np.random.default_rng(0), optax.adam(1e-3)
     places, angles = jnp.linspace(0, 1, 4096, dtype="float32"), jnp.asarray(2 * rng.normal(size=(1, 32)), "float32")
 
-    def layers(*sizes: int) -> list:
-        return [
-            (jnp.asarray(rng.normal(size=(a, b)) * np.sqrt(2 / (a + b)), "float32"), jnp.zeros(b, "float32"))
-            for a, b in pairwise(sizes)
-        ]
-
     inputs = len(problem.sensors)
-    branch, last = layers(inputs, WIDTH, WIDTH), layers(WIDTH + inputs, RANK)
-    weights = branch, last, layers(64, 64, 64, 64), layers(64, RANK), jnp.zeros((), "float32")
+    sizes = [inputs, WIDTH, WIDTH], [WIDTH + inputs, RANK], [64, 64, 64, 64], [64, RANK]
+    weights = *(layers(rng, each, "float32") for each in sizes), jnp.zeros((), "float32")
 
     def loss(weights: tuple, key: Any) -> Any:
         branch, [(kernel, offset)], hidden, [(across, shift)], bias = weights
