@@ -82,11 +82,15 @@ def test_a_second_solve_of_the_same_shapes_does_not_compile():
     problem = heat()
     pinn.solve(problem, tol=1e-4, progress=False)
     compiled = []
-    jax.monitoring.register_event_duration_secs_listener(lambda name, *_, **__: compiled.append(name))
+
+    def listen(name: str, duration_secs: float, **_: str | int) -> None:
+        compiled.append(name)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
     try:
         pinn.solve(problem, tol=1e-4, key=0, progress=False)
     finally:
-        jax.monitoring.clear_event_listeners()
+        jax.monitoring.unregister_event_duration_listener(listen)
     assert not [name for name in compiled if "backend_compile" in name]
 
 
