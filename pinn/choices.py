@@ -11,6 +11,7 @@ import numpy as np
 
 from .errors import ProblemError
 
+PRECISIONS = {"float64": "float64", "float32": "float32", "mixed": "float64"}  # what numbers are, by the name of the precision
 DEFAULT_LIMIT = 120.0  # seconds, where neither tol nor time_limit is given
 
 
@@ -47,11 +48,12 @@ def check_positive(name: str, value: float | None) -> None:
 
 
 def precision(name: str) -> Any:
-    """The dtype of that name; raises `ProblemError` for one that cannot be computed in."""
-    if name not in ("float64", "float32"):
-        raise ProblemError(f"dtype must be 'float64' or 'float32'; got {name!r}.")
-    if jnp.zeros(0, name).dtype != name:
+    """What numbers are of that precision; raises `ProblemError` for one that cannot be computed in."""
+    if name not in PRECISIONS:
+        raise ProblemError(f"dtype must be 'float64', 'float32' or 'mixed'; got {name!r}.")
+    found = PRECISIONS[name]
+    if jnp.zeros(0, found).dtype != found:
         raise ProblemError(
-            "dtype='float64' needs 64-bit JAX, which JAX_ENABLE_X64=0 turns off. Unset it, or pass dtype='float32'."
+            f"dtype={name!r} needs 64-bit JAX, which JAX_ENABLE_X64=0 turns off. Unset it, or pass dtype='float32'."
         )
-    return jnp.dtype(name)
+    return jnp.dtype(found)

@@ -22,6 +22,11 @@ from .problem import Problem
 from .starting import start_choices, start_from
 from .timeline import Timeline, timeline
 
+_PRECISION = {
+    "float64": "second derivatives of a float32 network carry 1e-6 of rounding",
+    "mixed": "given: matrices factored in float32, refined with residuals in float64",
+}
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -38,6 +43,8 @@ class Plan:
         network: makes the network of those phases.
         points: collocation points inside and on each condition, for those phases.
         engine: how derivatives are taken; None for the automatic choice.
+        dtype: of numbers.
+        mixed: whether matrices are factored in float32 all the same.
         start: the earlier solution that it begins from.
     """
 
@@ -53,6 +60,7 @@ class Plan:
     tol: float | None
     limit: float | None
     dtype: Any
+    mixed: bool = False
     start: Start | None = None
 
     def __str__(self) -> str:
@@ -140,16 +148,13 @@ def recommend(
         _network_choice(phases, widths, network),
         Choice("points", _shown(counts), "given" if points is not None else "six or more for each weight of the default network"),
         _engine_choice(problem, engine, network),
-        Choice(
-            "precision",
-            dtype,
-            "second derivatives of a float32 network carry 1e-6 of rounding" if dtype == "float64" else "given",
-        ),
+        Choice("precision", dtype, _PRECISION.get(dtype, "given")),
         _stop_choice(tol, time_limit, limit, phases),
     ]
     phases = phases or (Phase(gauss_newton(), steps=400, name="gauss-newton"),)
     made = network or MLP
-    return Plan(tuple(choices), exact, widths, slabs, time, phases, made, counts, engine, tol, limit, precision(dtype), begun)
+    kind = precision(dtype), dtype == "mixed"
+    return Plan(tuple(choices), exact, widths, slabs, time, phases, made, counts, engine, tol, limit, *kind, begun)
 
 
 def refuse_for_operators(**arguments: Any) -> None:

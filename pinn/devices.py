@@ -56,7 +56,7 @@ def warn_if_emulated(devices: Sequence[Any], dtype: str) -> None:
         ProblemWarning: a TPU, which emulates float64.
     """
     found = next((device for device in devices if device.platform == "tpu"), None)
-    if found is not None and dtype == "float64":
+    if found is not None and dtype != "float32":
         warnings.warn(
             f"{found.device_kind} has no float64 and emulates it, many times slower to compile and to run. "
             'Give dtype="float32", or devices=jax.devices("cpu") for float64 on the host.',
@@ -135,6 +135,29 @@ def reduced(blocks: Sequence[Array]) -> Array:
 
     specs = tuple(P(_AXIS) for _ in filled)
     return jnp.linalg.qr(jax.shard_map(own, in_specs=specs, out_specs=P(), check_vma=False)(*filled), mode="r")
+
+
+def orthogonal(matrix: Array) -> tuple[Array, Array]:
+    """A = QR of rows [n, m]: Q [n, m], its rows divided by the devices, and the triangle R [m, m] (TSQR).
+
+    Example:
+        >>> q, r = orthogonal(jnp.array([[3.0], [4.0]]))
+        >>> bool(jnp.allclose(q @ r, jnp.array([[3.0], [4.0]])))
+        True
+    """
+    parts = count()
+    if parts == 1:
+        return jnp.linalg.qr(matrix)
+
+    def own(rows: Array) -> tuple[Array, Array]:
+        frame, triangle = jnp.linalg.qr(rows)
+        turned, whole = jnp.linalg.qr(jax.lax.all_gather(triangle, _AXIS, tiled=True))
+        mine = jax.lax.dynamic_slice_in_dim(turned, jax.lax.axis_index(_AXIS) * len(triangle), len(triangle))
+        return frame @ mine, whole
+
+    filled = jnp.pad(matrix, [(0, -len(matrix) % parts), (0, 0)])
+    frame, triangle = jax.shard_map(own, in_specs=P(_AXIS), out_specs=(P(_AXIS), P()), check_vma=False)(filled)
+    return frame[: len(matrix)], triangle
 
 
 def agreed(value: float) -> float:

@@ -29,6 +29,7 @@ from .frames import Leaf
 from .journal import NOTHING, Journal
 from .loss import Batch, Objective, Weights, draw, field_values, objective, start_unknown, trainable, with_trained
 from .memory import in_pieces
+from .mixed import is_mixed, refined_least_squares
 from .problem import Problem
 from .terms import Term
 
@@ -116,12 +117,18 @@ def _change(expression: Expression, basis: Together, state: tuple, slopes: Array
     return jnp.concatenate([blocks.get(name, zero[name]) for name in basis.fields], axis=1)
 
 
-@jax.jit
-def least_squares(matrices: Sequence[Array], targets: Sequence[Array], scales: Sequence[Array]) -> tuple[Array, Array]:
+def least_squares(matrices: Sequence[Array], targets: Sequence[Any], scales: Sequence[Any]) -> tuple[Array, Array]:
     """Coefficients [P, R] that minimise Σ ‖scale (matrix c - target)‖² over terms, and that least sum of squares, [R].
 
     The matrices are [n, K, P], the targets [n, K, R], the scales [K].
     """
+    if is_mixed():
+        return refined_least_squares(_scaled_rows(matrices, targets, scales), matrices[0].shape[2])
+    return _by_triangle(matrices, targets, scales)
+
+
+@jax.jit
+def _by_triangle(matrices: Sequence[Array], targets: Sequence[Array], scales: Sequence[Array]) -> tuple[Array, Array]:
     upper, norms = triangle(matrices, targets, scales)
     width = norms.shape[0]
     solved = jax.scipy.linalg.solve_triangular(upper[:width, :width], upper[:width, width:])
@@ -134,17 +141,23 @@ def triangle(matrices: Sequence[Array], targets: Sequence[Array], scales: Sequen
 
     QR of the rows with a small Tikhonov tail: the normal equations would lose half of the digits.
     """
-    blocks = []
-    for matrix, target, scale in zip(matrices, targets, scales, strict=True):
-        both = jnp.concatenate([matrix, target], axis=2) * scale[None, :, None]
-        blocks.append(both.reshape(-1, both.shape[-1]))
-    stacked = devices.reduced(blocks)
+    stacked = devices.reduced(_scaled_rows(matrices, targets, scales))
     width = matrices[0].shape[2]
     norms = jnp.sqrt(jnp.sum(stacked[:, :width] ** 2, axis=0))
     norms = jnp.concatenate([jnp.where(norms > 0, norms, 1), jnp.ones(stacked.shape[1] - width, stacked.dtype)])
     ridge = _RIDGE if stacked.dtype == jnp.float64 else 1e-7
     tail = ridge * jnp.sqrt(width * 1.0) * jnp.eye(width, stacked.shape[1], dtype=stacked.dtype)
     return jnp.linalg.qr(jnp.concatenate([stacked / norms[None, :], tail]), mode="r"), norms[:width]
+
+
+@jax.jit
+def _scaled_rows(matrices: Sequence[Array], targets: Sequence[Array], scales: Sequence[Array]) -> list[Array]:
+    """The matrix and the targets of each term side by side, scaled: [n K, P + R]."""
+    blocks = []
+    for matrix, target, scale in zip(matrices, targets, scales, strict=True):
+        both = jnp.concatenate([matrix, target], axis=2) * scale[None, :, None]
+        blocks.append(both.reshape(-1, both.shape[-1]))
+    return blocks
 
 
 def row_scales(systems: Sequence[Rows], terms: Sequence[Term]) -> list[np.ndarray]:

@@ -21,6 +21,7 @@ from .history import Clock, History, Record, Status
 from .loss import Batch, Objective, Weights, draw, mean_squares, residuals, rows, trainable, with_trained
 from .memory import in_pieces
 from .methods.gauss_newton import HostDriven, with_rows
+from .mixed import coarse, is_mixed
 
 _POINTS = 256  # differentiated at a time
 _ENTRIES = 2**26  # of a Jacobian that are held at a time, 512 MiB in float64; what has more is brought to a triangle in parts
@@ -91,24 +92,32 @@ def _rows(goal: Objective, trained: dict, weights: Weights, batches: Sequence[Ba
     return rows(residuals(goal, with_trained(weights, trained), batches), balance)
 
 
-@partial(jax.jit, static_argnums=(0, 5))
+@partial(jax.jit, static_argnums=(0, 5, 6))
 def jacobian(
-    goal: Objective, trained: dict, weights: Weights, batches: Sequence[Batch], balance: Array, smaller: int = 1
+    goal: Objective,
+    trained: dict,
+    weights: Weights,
+    batches: Sequence[Batch],
+    balance: Array,
+    smaller: int = 1,
+    rough: bool = False,
 ) -> tuple[Array, Array]:
     """The rows [N] and their Jacobian [N, P], in chunks of points, parameters in the order of `ravel_pytree`.
 
-    On several devices, these turned so that J is a triangle and r ends after P + 1 rows: any ‖r + J p‖ is the same.
+    On several devices, these turned so that J is a triangle and r ends after P + 1 rows: any ‖r + J p‖ is the same. A `rough`
+    Jacobian is computed in float32, the rows are not.
     """
     found = []
     for term, batch, weight in zip(goal.terms, batches, balance, strict=True):
 
         def one(row: Batch, term=term) -> tuple[Array, Array]:
-            def value(trained: dict) -> Array:
+            def value(trained: dict, weights: Weights, row: Batch) -> Array:
                 return goal.residual(term, with_trained(weights, trained), row)
 
-            tree = jax.jacrev(value)(trained)
+            given = trained, weights, row
+            tree = jax.jacrev(value)(*coarse(given) if rough else given)
             flat = [leaf.reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(tree)]
-            return value(trained), jnp.concatenate(flat, axis=1)
+            return value(*given), jnp.concatenate(flat, axis=1)
 
         values, slopes = devices.over_rows(one, batch, _POINTS // smaller)
         scale = jnp.sqrt(weight / batch.points.shape[0])
@@ -128,7 +137,7 @@ def system(
     counts = [batch.points.shape[0] for batch in batches]
     lengths = [len(term.expression.components) for term in goal.terms]
     if np.dot(counts, lengths) * width <= max(_ENTRIES // smaller, width**2):
-        return jacobian(goal, trained, weights, batches, balance, smaller)
+        return jacobian(goal, trained, weights, batches, balance, smaller, is_mixed())
     upper = np.zeros((width, width), order="F")
     for term, batch, weight, count, length in zip(goal.terms, batches, balance, counts, lengths, strict=True):
         alone = replace(goal, terms=(term,))
@@ -136,7 +145,7 @@ def system(
         for place in np.array_split(np.arange(count), parts):
             part = jax.tree.map(lambda column, own=slice(place[0], place[-1] + 1): column[own], batch)
             share = weight[None] * (len(place) / count)
-            upper = with_rows(upper, *jacobian(alone, trained, weights, (part,), share, smaller))
+            upper = with_rows(upper, *jacobian(alone, trained, weights, (part,), share, smaller, is_mixed()))
     return upper[:, -1], upper[:, :-1]
 
 

@@ -32,6 +32,7 @@ from .journal import NOTHING, Journal
 from .loss import Objective, Weights, draw, field_values, objective
 from .marching import march_through
 from .memory import forget_if_many, if_it_fits, told
+from .mixed import mixed
 from .networks import Encoding
 from .operator_learning import OperatorProblem, OperatorSolution, recommend_operator, solve_operator
 from .phases import Phase, run_phases
@@ -122,7 +123,8 @@ def solve(
         start: an earlier solution, of the same fields and coordinates, to begin from: a sweep of a parameter, a branch that is
             followed. Newton's method begins at its fields, the search for features with its own.
         key: seed or JAX key; the same key gives the same solution.
-        dtype: "float64" or "float32".
+        dtype: "float64", "float32", or "mixed": numbers and residuals in float64, matrices factored in float32 and what they
+            solve for refined, for a device on which float64 is slow.
         devices: that points are divided by: all there are (None), so many, or a list; parameters are on each of them.
         checkpoint: a file in which to keep what was done so far, at least every minute; the same call goes on from it, to the
             same bits on the same device, and with a smaller `tol` or more time from where that makes a difference.
@@ -183,7 +185,7 @@ def solve(
     setup = Setup(problem, plan.exact, seed_of(key), plan.dtype, start=plan.start)
     with Interrupts() as interrupts:
         journal = resume(checkpoint, setup, plan, interrupts)
-        with told(_LESS), spread(used):
+        with told(_LESS), spread(used), mixed(plan.mixed):
             solution = _solve(replace(setup, journal=journal), plan, journal, progress, callback)
     solution = _at_home(solution) if len(used) > 1 else solution
     _warn(solution, plan)

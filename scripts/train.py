@@ -75,7 +75,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, help=f"of the method; by default {STEPS}")
     parser.add_argument("--learning-rate", type=float, help="of adam, 1e-3 by default")
     parser.add_argument("--key", type=int, default=0, help="seed of all random numbers")
-    parser.add_argument("--dtype", choices=["float64", "float32"], default="float64")
+    parser.add_argument("--dtype", choices=["float64", "float32", "mixed"], default="float64")
     parser.add_argument("--device", choices=["cpu", "gpu", "tpu"], help="default: the fastest kind that JAX finds")
     parser.add_argument(
         "--distributed",

@@ -27,6 +27,7 @@ from pinn.families import Family
 from pinn.features import Setup, fit
 from pinn.history import Clock, History
 from pinn.loss import field_values, objective
+from pinn.mixed import mixed
 from pinn.operator_learning.plan import recommend_operator
 from pinn.operator_learning.solve import _learned
 from pinn.phases import Phase, run_phases
@@ -63,6 +64,12 @@ def features(problem):
     return field_values(goal, found.weights, POINTS)
 
 
+def refined():
+    """The same where matrices are factored in float32."""
+    with mixed():
+        return features(exam_ode.problem())
+
+
 def operator():
     """Eleven steps of a DeepONet, and its last layer."""
     dense = partial(pinn.DeepONet, rank=8, branch=partial(pinn.DenseBranch, width=8), trunk=partial(pinn.MLP, width=8, depth=1))
@@ -86,6 +93,7 @@ METHODS = {name: partial(phase, name) for name in STEPS} | {
     "rows": rows,
     "features": lambda: features(exam_ode.problem()),
     "newton": lambda: features(bratu.problem()),
+    "refined": refined,
     "operator": operator,
 }
 

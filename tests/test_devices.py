@@ -28,7 +28,7 @@ from problems import exam_ode
 from problems.denoising import antiderivative
 
 HERE = Path(__file__).parent
-METHODS = ("adam", "lbfgs", "gauss-newton", "features", "newton", "operator")
+METHODS = ("adam", "lbfgs", "gauss-newton", "features", "newton", "refined", "operator")
 
 
 def started(methods, counts, devices, *processes):

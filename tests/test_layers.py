@@ -34,6 +34,7 @@ LINE = (
     "diagnosis",
     "methods",
     "devices",
+    "mixed",
     "checkpoint",
     "journal",
     "frames",

@@ -131,6 +131,7 @@ def solves(dtype):
     solve(delayed(), tol=1e-2)
     solve(inverse_diffusion.problem(), time_limit=15)
     solve(burgers.problem(nu=0.1), time_limit=60)
+    solve(exam_ode.problem(), dtype="mixed", tol=1e-2)
     few = pinn.Phase(optax.adam(1e-3), steps=11)
     solve(gaussian_process.problem(sensors=12), network=RIDGE, method=few, time_limit=15)
     solve(antiderivative.problem(sensors=12), network=DENSE, method=few, time_limit=15)(np.ones(12), x=0.5)

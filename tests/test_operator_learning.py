@@ -167,6 +167,8 @@ def test_the_plan_names_its_choices_with_reasons():
     assert "dense branch" in str(pinn.recommend(integrals()))
     with pytest.raises(ProblemError, match=r"points= is for a pinn\.Problem"):
         pinn.recommend(integrals(), points=5)
+    with pytest.raises(ProblemError, match=r'dtype="mixed" is for a pinn.Problem; operators are learned in "float64" or'):
+        pinn.recommend(integrals(), dtype="mixed")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from flax import nnx
 from ..branches import DenseBranch
 from ..choices import DEFAULT_LIMIT, Choice, check_positive, precision, table
 from ..deeponet import DeepONet, Harmonics, LocalDeepONet
-from ..errors import MethodError, NetworkError
+from ..errors import MethodError, NetworkError, ProblemError
 from ..phases import Phase
 from ..ridge import RidgeBranch
 from .learner import layout_of
@@ -90,6 +90,8 @@ def recommend_operator(
     """
     check_positive("tol", tol)
     check_positive("time_limit", time_limit)
+    if dtype == "mixed":
+        raise ProblemError('dtype="mixed" is for a pinn.Problem; operators are learned in "float64" or "float32".')
     limit = DEFAULT_LIMIT if time_limit is None and tol is None else time_limit
     stages, reasons = _given(problem, network, time_limit) if network is not None else _chosen(problem)
     stages = tuple(_sized(stage, len(problem.sensors)) for stage in stages)
