@@ -224,9 +224,13 @@ def relative_residual(
     Equations are compared with Σ |∂F/∂u_α u_α|; conditions with the fields' own size, and weighted like their rows. `systems`
     are the terms linearised there; `sizes` are the fields', where the objective does not know the whole of them.
     """
+    return residual_against(objective, systems, term_sizes(objective, weights, batches, systems, sizes))
+
+
+def residual_against(objective: Objective, systems: Sequence[Rows], sizes: Sequence[np.ndarray]) -> float:
+    """The same relative to given sizes of the terms, [K] each."""
     total = 0.0
-    size = term_sizes(objective, weights, batches, systems, sizes)
-    for term, rows, against in zip(objective.terms, systems, size, strict=True):
+    for term, rows, against in zip(objective.terms, systems, sizes, strict=True):
         residual = np.sqrt(np.mean(np.square(rows.residual), axis=0))
         against = against if term.place is None else against / _EMPHASIS
         total += float(np.sum((residual / np.maximum(against, 1e-300)) ** 2))

@@ -7,8 +7,9 @@ compilation serves all slabs of the same shapes. How long they are, and with whi
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -26,7 +27,8 @@ from .features import (
     field_sizes,
     linearised,
     newton,
-    relative_residual,
+    residual_against,
+    term_sizes,
 )
 from .loss import (
     Batch,
@@ -57,6 +59,7 @@ class March(NamedTuple):
         drawn: the features of each slab so far.
         held_out: the largest held-out residual of any slab.
         features: of the last run.
+        sizes: of each term, by name, were nothing in it to cancel: [K], summed over the time so far.
     """
 
     goal: Objective
@@ -66,6 +69,7 @@ class March(NamedTuple):
     drawn: tuple[Drawn, ...]
     held_out: float
     features: Drawn | None = None
+    sizes: Mapping[str, NDArray] = MappingProxyType({})
 
     @property
     def weights(self) -> Weights:
@@ -215,7 +219,8 @@ def next_slab(march: March, time: Timeline, end: float) -> Next:
 def solve_slab(setup: Setup, march: March, time: Timeline, end: float, near: tuple[Steep, ...] = ()) -> Slab:
     """Solve the next slab, to `end`, with the features of the active run, on points that `near` draws to layers.
 
-    What is carried over is known at the points: the slab's own features are all that the solve sees.
+    What is carried over is known at the points: the slab's own features are all that the solve sees. Its residual is relative to
+    the size of its terms, or to their mean over the time so far where that is larger: a wave may pass through zero.
     """
     slab = next_slab(march, time, end)
     assert march.features is not None
@@ -231,16 +236,23 @@ def solve_slab(setup: Setup, march: March, time: Timeline, end: float, near: tup
         share_ = jnp.asarray(share, coefficients.dtype)
         return weights._replace(state=add_coefficients(slab.basis, weights.state, coefficients, share_))
 
-    def solved() -> tuple[dict[str, Any], float]:
+    def solved() -> tuple[dict[str, Any], float, list[NDArray]]:
         weights = newton(goal, begun, slab.basis, slab.state, points(2), setup.steps, add)
         fresh, ahead = points(7), slab.solved(weights.state).march
         penalties = any(term.place is not None for term in goal.terms)
         sizes = field_sizes(march.first.problem, values_at_end(ahead, fresh[0].points)) if penalties else None
         checks = linearised(goal, weights, slab.basis, slab.state, fresh)
-        return trainable(weights), relative_residual(goal, weights, fresh, checks, sizes)
+        own = [(end - start) * size for size in term_sizes(goal, weights, fresh, checks, sizes)]
+        summed = [size + march.sizes.get(term.name, 0.0) for size, term in zip(own, goal.terms, strict=True)]
+        against = [np.maximum(a / (end - start), b / (end - time.start)) for a, b in zip(own, summed, strict=True)]
+        return trainable(weights), residual_against(goal, checks, against), summed
 
-    trained, held_out = setup.journal.piece(("slab", march.features, k, end, near), solved, (trainable(begun), 0.0))
-    return slab.solved(with_trained(begun, trained).state, held_out)
+    start, counts = march.edges[-1], [len(term.expression.components) for term in goal.terms]
+    like = trainable(begun), 0.0, [np.zeros(count) for count in counts]
+    trained, held_out, summed = setup.journal.piece(("slab", march.features, k, end, near), solved, like)
+    new = slab.solved(with_trained(begun, trained).state, held_out)
+    sizes = {term.name: size for term, size in zip(goal.terms, summed, strict=True)}
+    return new._replace(march=new.march._replace(sizes=sizes))
 
 
 def take(slab: Slab, time: Timeline) -> March:
