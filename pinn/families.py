@@ -260,8 +260,11 @@ def search(
         best = new if new.held_out < best.held_out else best
     axes = list(range(len(best.family.bandwidth)))
     few = len(best.family.plain) <= 3
-    if best.held_out > UNRESOLVED and few:
-        best = min([best, *map(attempt, elongated(best.family))], key=lambda found: found.held_out)
+    for family in elongated(best.family) if best.held_out > UNRESOLVED and few else ():
+        if enough():
+            return best
+        new = attempt(family)
+        best = new if new.held_out < best.held_out else best
     for factor in (2.0, 2.0, 2**0.5, 2**0.5):
         before = best
         for axis, step in itertools.product(axes if few else [None], (factor, 1 / factor)):

@@ -15,7 +15,7 @@ equations would not (generalised profiling; Ramsay et al., J. R. Stat. Soc. B 69
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -228,10 +228,17 @@ def leverages(upper: Array, norms: Array, rows: Rows, scale: np.ndarray) -> np.n
 # --- fits ------------------------------------------------------------------------------------------------------------
 
 
-def fitted(setup: Setup, family: Family, width: int, index: int = 0, start: Fit | Identified | None = None):
+def fitted(
+    setup: Setup,
+    family: Family,
+    width: int,
+    index: int = 0,
+    start: Fit | Identified | None = None,
+    late: Callable[[], bool] = lambda: False,
+) -> Fit | Identified:
     """Features of one family, solved for: the fields alone, or fields and parameters where the problem is inverse.
 
-    `start` is an earlier fit to begin from, of any family.
+    `start` is an earlier fit to begin from, of any family. Where parameters lead nowhere, others are tried until it is `late`.
     """
     if not is_inverse(setup.problem):
         return fit(setup, family, width, index, start if isinstance(start, Fit) else None)
@@ -239,6 +246,8 @@ def fitted(setup: Setup, family: Family, width: int, index: int = 0, start: Fit 
     found = _identified(setup, family, width, index, known, setup.unknown())
     if known is None and not _likely(found.balance):
         for unknown in _other_starts(setup):
+            if late():
+                break
             new = _identified(setup, family, width, index, None, unknown)
             found = new if new.held_out < found.held_out else found
             if _likely(found.balance):

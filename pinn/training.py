@@ -177,7 +177,7 @@ def _wider(
 def _fitted(
     setup: Setup, clock: Clock, history: History, family: Family, width: int, index: int, start: Fit | Identified | None
 ) -> Fit | Identified:
-    found = fitted(setup, family, width, index, start)
+    found = fitted(setup, family, width, index, start, lambda: clock.left < 0.5 * (clock.limit or 0))
     history.add(Record("features", len(history), clock.seconds, held_out=found.held_out, note=str(found.family)))
     return found
 
