@@ -23,8 +23,9 @@ import pinn
 from pinn.derivatives import tanh
 from pinn.exact import plan_exact
 from pinn.families import Family, feature_ansatz
-from pinn.features import least_squares, row_scales, term_rows
+from pinn.features import _by_triangle, row_scales, term_rows
 from pinn.loss import Weights, draw, objective, residuals, trainable, values_at
+from pinn.mixed import refined_least_squares
 from pinn.operators import at, d
 from pinn.phases import _rows, _steps, jacobian
 from problems import burgers, exam_ode, inverse_diffusion, reaction
@@ -66,6 +67,15 @@ def test_rows_of_gauss_newton():
         lower(jacobian, goal, trainable(weights), weights, batches, balance)
 
 
+def test_mixed_precision():
+    """With float64 numbers: factors and Jacobian in float32."""
+    problem = exam_ode.problem()
+    goal, weights = random_network(problem)
+    batches = draw(goal, {"equation": 8, "condition": 1}, (0,), jnp.float64)
+    lower(jacobian, goal, trainable(weights), weights, batches, jnp.ones(len(goal.terms)), 1, True)
+    lower(refined_least_squares, [jnp.ones((8, 4)), jnp.ones((2, 4))], 3)
+
+
 @pytest.mark.slow
 def test_features():
     problem = exam_ode.problem()
@@ -79,7 +89,7 @@ def test_features():
         for term, batch in zip(goal.terms, batches, strict=True):
             lower(term_rows, goal, term, basis, weights, state, batch)
             rows = term_rows(goal, term, basis, weights, state, batch)
-            lower(least_squares, [rows.matrix], [rows.residual[:, :, None]], [row_scales(rows, term)])
+            lower(_by_triangle, [rows.matrix], [rows.residual[:, :, None]], row_scales([rows], [term]))
 
 
 # --- every piece, in whole solves ------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ def test_closed_forms_are_reached_without_an_argument(make, bound):
 
 def test_the_scale_of_a_problem_does_not_matter():
     for size in (1e-8, 1e8):
-        assert worst(pinn.solve(poisson(size), progress=False, tol=1e-8)) < 1e-8
+        assert worst(pinn.solve(poisson(size), progress=False, tol=1e-4)) < 1e-4
 
 
 @pytest.mark.slow
@@ -143,7 +143,7 @@ def test_engines_train_alike(engine):
 
 
 def test_float32_on_request_stays_float32():
-    solution = pinn.solve(exam_ode.problem(), dtype="float32", progress=False)
+    solution = pinn.solve(exam_ode.problem(), dtype="float32", tol=1e-4, progress=False)
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(solution.weights))
     assert worst(solution) < 1e-4
 
