@@ -28,6 +28,7 @@ from problems import exam_ode
 from problems.denoising import antiderivative
 
 HERE = Path(__file__).parent
+ALLOWED = {"refined": 1e-8}  # where factors are of float32, results agree as far as refinement goes; else to 1e-10
 METHODS = ("adam", "lbfgs", "gauss-newton", "features", "newton", "refined", "operator")
 
 
@@ -54,10 +55,8 @@ def own(out):
 
 def agree(found, name, counts):
     for count in counts:
-        size = np.max(np.abs(found[name, 1]))
-        np.testing.assert_allclose(
-            found[name, count], found[name, 1], rtol=0, atol=1e-10 * size, err_msg=f"{name}, {count} devices"
-        )
+        allowed = ALLOWED.get(name, 1e-10) * np.max(np.abs(found[name, 1]))
+        np.testing.assert_allclose(found[name, count], found[name, 1], rtol=0, atol=allowed, err_msg=f"{name}, {count} devices")
 
 
 def test_two_devices_add_up_to_what_one_does():
