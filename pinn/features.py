@@ -122,9 +122,12 @@ def least_squares(matrices: Sequence[Array], targets: Sequence[Any], scales: Seq
 
     The matrices are [n, K, P], the targets [n, K, R], the scales [K].
     """
-    if is_mixed():
-        return refined_least_squares(_scaled_rows(matrices, targets, scales), matrices[0].shape[2])
-    return _by_triangle(matrices, targets, scales)
+    return (_refined if is_mixed() else _by_triangle)(matrices, targets, scales)
+
+
+@jax.jit
+def _refined(matrices: Sequence[Array], targets: Sequence[Array], scales: Sequence[Array]) -> tuple[Array, Array]:
+    return refined_least_squares(_scaled_rows(matrices, targets, scales), matrices[0].shape[2])
 
 
 @jax.jit
@@ -150,7 +153,6 @@ def triangle(matrices: Sequence[Array], targets: Sequence[Array], scales: Sequen
     return jnp.linalg.qr(jnp.concatenate([stacked / norms[None, :], tail]), mode="r"), norms[:width]
 
 
-@jax.jit
 def _scaled_rows(matrices: Sequence[Array], targets: Sequence[Array], scales: Sequence[Array]) -> list[Array]:
     """The matrix and the targets of each term side by side, scaled: [n K, P + R]."""
     blocks = []

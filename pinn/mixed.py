@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import partial
 from typing import Any
 
 import jax
@@ -53,7 +52,6 @@ def coarse(tree: Any) -> Any:
     return jax.tree.map(lambda a: a.astype(jnp.float32) if a.dtype == jnp.float64 else a, tree)
 
 
-@partial(jax.jit, static_argnums=1)
 def refined_least_squares(blocks: Sequence[Array], width: int) -> tuple[Array, Array]:
     """Coefficients [P, R] that minimise ‖A c - b‖² for rows [A b], [n, P + R] in blocks, and that sum of squares, [R].
 

@@ -224,7 +224,7 @@ def solve_slab(setup: Setup, march: March, time: Timeline, end: float, near: tup
     """
     slab = next_slab(march, time, end)
     assert march.features is not None
-    goal, k, width = slab.goal, len(march.edges) - 1, march.features.width
+    goal, k, width, start = slab.goal, len(march.edges) - 1, march.features.width, march.edges[-1]
     begun = Weights(slab.state, {})
 
     def points(index: int) -> tuple[Batch, ...]:
@@ -242,13 +242,12 @@ def solve_slab(setup: Setup, march: March, time: Timeline, end: float, near: tup
         penalties = any(term.place is not None for term in goal.terms)
         sizes = field_sizes(march.first.problem, values_at_end(ahead, fresh[0].points)) if penalties else None
         checks = linearised(goal, weights, slab.basis, slab.state, fresh)
-        own = [(end - start) * size for size in term_sizes(goal, weights, fresh, checks, sizes)]
-        summed = [size + march.sizes.get(term.name, 0.0) for size, term in zip(own, goal.terms, strict=True)]
-        against = [np.maximum(a / (end - start), b / (end - time.start)) for a, b in zip(own, summed, strict=True)]
+        own = term_sizes(goal, weights, fresh, checks, sizes)
+        summed = [march.sizes.get(t.name, 0.0) + (end - start) * size for t, size in zip(goal.terms, own, strict=True)]
+        against = [np.maximum(size, total / (end - time.start)) for size, total in zip(own, summed, strict=True)]
         return trainable(weights), residual_against(goal, checks, against), summed
 
-    start, counts = march.edges[-1], [len(term.expression.components) for term in goal.terms]
-    like = trainable(begun), 0.0, [np.zeros(count) for count in counts]
+    like = trainable(begun), 0.0, [np.zeros(len(term.expression.components)) for term in goal.terms]
     trained, held_out, summed = setup.journal.piece(("slab", march.features, k, end, near), solved, like)
     new = slab.solved(with_trained(begun, trained).state, held_out)
     sizes = {term.name: size for term, size in zip(goal.terms, summed, strict=True)}

@@ -164,7 +164,7 @@ def _wider(
     start = None if setup.problem.is_linear else current
     if current.held_out > UNRESOLVED:
         again = partial(make, start=current if is_inverse(setup.problem) else None)
-        current = search(_starts(setup), again, lambda: clock.left < 0.5 * (clock.limit or 0), most=20)
+        current = search(_starts(setup), again, partial(_late, clock), most=20)
     else:
         current = make(current.family.scaled(sharper), start=start)
     if rival is None:
@@ -177,9 +177,14 @@ def _wider(
 def _fitted(
     setup: Setup, clock: Clock, history: History, family: Family, width: int, index: int, start: Fit | Identified | None
 ) -> Fit | Identified:
-    found = fitted(setup, family, width, index, start, lambda: clock.left < 0.5 * (clock.limit or 0))
+    found = fitted(setup, family, width, index, start, partial(_late, clock))
     history.add(Record("features", len(history), clock.seconds, held_out=found.held_out, note=str(found.family)))
     return found
+
+
+def _late(clock: Clock) -> bool:
+    """Whether half of the time is used up."""
+    return clock.left < 0.5 * (clock.limit or 0)
 
 
 def _starts(setup: Setup) -> list[Family]:

@@ -32,6 +32,7 @@ import optax
 
 import pinn
 import problems
+from pinn.choices import PRECISIONS
 from pinn.errors import CheckpointError, MethodError, ProblemError, listing, suggestion
 
 _AGAIN = "Start it again: with --checkpoint FILE it goes on from there, on any number of processes."
@@ -75,7 +76,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, help=f"of the method; by default {STEPS}")
     parser.add_argument("--learning-rate", type=float, help="of adam, 1e-3 by default")
     parser.add_argument("--key", type=int, default=0, help="seed of all random numbers")
-    parser.add_argument("--dtype", choices=["float64", "float32", "mixed"], default="float64")
+    parser.add_argument("--dtype", choices=list(PRECISIONS), default="float64")
     parser.add_argument("--device", choices=["cpu", "gpu", "tpu"], help="default: the fastest kind that JAX finds")
     parser.add_argument(
         "--distributed",

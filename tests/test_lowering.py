@@ -23,9 +23,8 @@ import pinn
 from pinn.derivatives import tanh
 from pinn.exact import plan_exact
 from pinn.families import Family, feature_ansatz
-from pinn.features import _by_triangle, row_scales, term_rows
+from pinn.features import _by_triangle, _refined, row_scales, term_rows
 from pinn.loss import Weights, draw, objective, residuals, trainable, values_at
-from pinn.mixed import refined_least_squares
 from pinn.operators import at, d
 from pinn.phases import _rows, _steps, jacobian
 from problems import burgers, exam_ode, inverse_diffusion, reaction
@@ -73,7 +72,7 @@ def test_mixed_precision():
     goal, weights = random_network(problem)
     batches = draw(goal, {"equation": 8, "condition": 1}, (0,), jnp.float64)
     lower(jacobian, goal, trainable(weights), weights, batches, jnp.ones(len(goal.terms)), 1, True)
-    lower(refined_least_squares, [jnp.ones((8, 4)), jnp.ones((2, 4))], 3)
+    lower(_refined, [jnp.ones((8, 1, 3))], [jnp.ones((8, 1, 1))], [jnp.ones(1)])
 
 
 @pytest.mark.slow
