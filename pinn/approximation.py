@@ -24,7 +24,6 @@ from .derivatives import Engine, Jet, Smooth, concatenate, nested_jvp, taylor
 from .exact import Exact
 from .expression import Expression, everywhere
 from .frames import Leaf
-from .networks import Features
 
 State = Any
 
@@ -89,29 +88,23 @@ class Sum:
 
 @dataclass(frozen=True)
 class Slabs:
-    """Slabs of time, one after the other; each begins with the state in which the one before it ended.
+    """Slabs of time, one after the other, each a sum of its own features: in slab k, from t_k on,
 
-    With D = u - G, the part that is learned, in slab k from t_k on
+        u(t, x) = G(t, x) + φ(t, x) s N_k(τ, x),   τ in [0, 1] from its start to its end
 
-        D(t, x) = Σ_{i<m} (t - t_k)ⁱ/i! ∂ᵗⁱD(t_k, x) + φ_k(t, x) s N_k(t, x)
+    that begins, as nearly as these features can, with what the slab before it ended with (see `handover`). All slabs of one run
+    have the same features, and those of the other runs have coefficients of zero there.
 
-    where φ_k vanishes at t_k with m - 1 derivatives, so that D is carried over exactly. All slabs of one run use the same
-    features h(τ, x) of the time τ in [0, 1] within the slab: what is carried is then a combination of h(1, x) and its slopes in
-    τ, and costs no more for the hundredth slab than for the second.
-
-    The state is a tuple, for each run {"train": {"coefficients": [K, M + 1, F], "carried": [K, m, m, M + 1, F]}, "frozen",
-    "edges": [K + 1], "box": [2, d], "steps": [L, 2, J]}, K slabs of M features for F fields;
-    ∂ᵗⁱD(t_k, x) = Σ_l carried[k, i, l] ∂^l h/∂τ^l (1, x).
+    The state is a tuple, for each run {"train": {"coefficients": [K, M + 1, F]}, "frozen", "edges": [K + 1], "box": [2, d],
+    "steps": [L, 2, J]}, K slabs of M features for F fields.
 
     Attributes:
         runs: an ansatz for each, of random features, in order.
         axis: of time.
-        carry: m, the most derivatives that any field hands over.
     """
 
     runs: tuple[Ansatz, ...]
     axis: int
-    carry: int
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -128,81 +121,13 @@ class Slabs:
     def _of_run(self, ansatz: Ansatz, run: State, now: Array, point: Smooth) -> Smooth:
         edges = run["edges"]
         k = jnp.clip(jnp.sum(now > edges) - 1, 0, edges.shape[0] - 2)
-        return OneSlab(ansatz, self.axis, self.carry).values(one_slab(run, self.axis, k), point)
+        return ansatz.values(slab_state(run, self.axis, k), point)
 
 
-@dataclass(frozen=True)
-class OneSlab:
-    """One slab of a run, at any time: what is handed over to it and its own functions.
-
-    The state is that of its ansatz, with "carried": [m, m, M + 1, F]; the attributes are those of `Slabs`.
-    """
-
-    run: Ansatz
-    axis: int
-    carry: int
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        return self.run.fields
-
-    @property
-    def engine(self) -> Engine:
-        return taylor
-
-    def values(self, state: State, point: Smooth) -> Smooth:
-        new = self.run.values(state, point)
-        return Carried(self.run, self.axis, self.carry).values(state, point) + new if self.carry else new
-
-
-@dataclass(frozen=True)
-class Carried:
-    """What a slab is handed over of the features of a run, its own functions left out; attributes and state as of `OneSlab`.
-
-    It is all that there is of a run that ended before the slab.
-    """
-
-    run: Ansatz
-    axis: int
-    carry: int
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        return self.run.fields
-
-    @property
-    def engine(self) -> Engine:
-        return taylor
-
-    def values(self, state: State, point: Smooth) -> Smooth:
-        ansatz, carried = self.run, state["carried"]
-        features = ansatz.network(state)
-        assert isinstance(features, Features)
-        encoded, column = ansatz.encoded(state, point), ansatz.encoding.column(self.axis)
-        end = jnp.ones(1, encoded.dtype)
-        there = concatenate([encoded[:column], end, encoded[column + 1 :]])
-        rate = 2 * state["frozen"]["layer"]["kernel"][column]
-        rate = jnp.concatenate([rate, jnp.zeros(features.direct, rate.dtype)])  # what is direct does not depend on time
-        since = point[self.axis : self.axis + 1] - state["box"][0, self.axis]
-        terms, power = [], None
-        for i in range(self.carry):
-            power = None if not i else since if power is None else since * power / i
-            for order in range(self.carry):
-                slopes = features.slopes(there, features.activation.slope(order)) * rate**order
-                part = slopes @ carried[i, order, :-1] + (carried[i, order, -1] if not order else 0.0)
-                terms.append(part if power is None else part * power)
-        total = reduce(add, terms)
-        factors = [ansatz.factor(name, state, point, besides=self.axis) for name in self.fields]
-        return concatenate([total[i : i + 1] * factor for i, factor in enumerate(factors)])
-
-
-def empty_run(state: State, slabs: int, width: int, carry: int, edges: Sequence[float]) -> State:
+def empty_run(state: State, slabs: int, width: int, edges: Sequence[float]) -> State:
     """The state of a run of slabs whose coefficients are zero, in NumPy arrays; `state` is that of its ansatz."""
-    size, fields, dtype = width + 1, state["scale"].shape[0], state["scale"].dtype
-    tables = {
-        "coefficients": np.zeros((slabs, size, fields), dtype),
-        "carried": np.zeros((slabs, carry, carry, size, fields), dtype),
-    }
+    dtype = state["scale"].dtype
+    tables = {"coefficients": np.zeros((slabs, width + 1, state["scale"].shape[0]), dtype)}
     rest = jax.tree.map(np.asarray, {name: state[name] for name in ("frozen", "box", "steps")})
     return {"train": tables, "edges": np.asarray(edges, dtype), **rest}
 
@@ -216,11 +141,6 @@ def slab_state(run: State, axis: int, k: Any) -> State:
     output = {"kernel": coefficients[:-1], "bias": coefficients[-1]}
     scale = np.ones(coefficients.shape[1], coefficients.dtype)
     return {"train": {"output": output}, "frozen": run["frozen"], "scale": scale, "box": box, "steps": run["steps"]}
-
-
-def one_slab(run: State, axis: int, k: Any) -> State:
-    """The state of one slab, with what is carried over to it."""
-    return {**slab_state(run, axis, k), "carried": run["train"]["carried"][k]}
 
 
 def summands(approximation: Approximation, state: State) -> list[tuple[Approximation, State]]:

@@ -75,20 +75,13 @@ class Exact:
         zero = jnp.zeros((), point.dtype)
         return jnp.stack([self._lift(name, extras)(point) if self.lifts(name) else zero for name in names])
 
-    def started(self, axis: int, orders: Mapping[str, int], met: Sequence[str]) -> Exact:
-        """The same for a later slab of time: φ vanishes at its start with as many derivatives as carry over, G is unchanged.
+    def started(self, axis: int, met: Sequence[str]) -> Exact:
+        """The same for a later slab of time: nothing is met where it starts, and G is unchanged.
 
-        `orders` says how many, by field; `met` names the initial conditions, which a later slab does not have.
+        `met` names the initial conditions, which a later slab does not have.
         """
-        marks = {0: None, 1: Ends(lower=0.0), 2: Ends(lower=0.0, velocity=0.0)}
-        ends = {name: dict(given) for name, given in self.ends.items()}
-        for name, order in orders.items():
-            mark = marks[order]
-            if mark is not None:
-                ends.setdefault(name, {})[axis] = mark
-        later = replace(self, ends={name: dict(sorted(e.items())) for name, e in ends.items()}, lifting=self)
-        same = all(later.pattern(name) == self.pattern(name) for name in orders) and set(met) <= set(self.met)
-        return self if same else replace(later, met=(*self.met, *(name for name in met if name not in self.met)))
+        ends = {name: {i: each for i, each in given.items() if i != axis} for name, given in self.ends.items()}
+        return replace(self, ends=ends, lifting=self, met=(*self.met, *(name for name in met if name not in self.met)))
 
     def pattern(self, name: str) -> tuple:
         """Which ends are given of a field: fields with one pattern share φ."""

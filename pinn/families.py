@@ -22,6 +22,7 @@ from .steep import Steep, tables
 _BESIDE = 2.0  # most bandwidth of a coordinate that has a steep one beside it
 _LOOK = 0.5  # bandwidth, of the coordinates of corners and holes, to begin a search with
 _ALONE = 0.25  # share of the features of a corner or hole that see no other coordinate: log r is a function of r
+_SLOW = 0.25  # bandwidth in time, of the features of a slab, to begin a search with
 RICHER = 1.1  # bandwidth of the features for an error, in those of the solution
 UNRESOLVED = 0.1  # held-out residual of features that show nothing of a solution
 GOOD = 1e-14  # and of features that cannot be better
@@ -194,6 +195,11 @@ def candidates(problem: Problem) -> list[Family]:
     if not any(each.seen for group in problem.groups() for each in group.singular):
         return plain
     return [replace(family, bandwidth=(*family.bandwidth, _LOOK), singular=True) for family in plain] + plain
+
+
+def slow_candidates(problem: Problem, axis: int) -> list[Family]:
+    """The same for a slab of time, the coordinate `axis`, which may be as short as its features are slow."""
+    return [family.scaled(_SLOW / family.bandwidth[axis], axis) for family in candidates(problem)]
 
 
 def elongated(family: Family) -> list[Family]:

@@ -27,7 +27,7 @@ from .expression import Expression, everywhere
 from .families import Drawn, Family, feature_ansatz
 from .frames import Leaf
 from .journal import NOTHING, Journal
-from .loss import Batch, Objective, Weights, draw, field_values, objective, start_unknown, trainable, with_trained
+from .loss import Batch, Objective, Weights, draw, field_values, objective, start_unknown, trainable, with_given, with_trained
 from .memory import in_pieces
 from .mixed import is_mixed, refined_least_squares
 from .problem import Problem
@@ -370,12 +370,15 @@ def _nearest(
 ) -> Weights:
     """The features v that solve J(u) (v - u) = -F(u) best, from the terms linearised about u."""
     scales = scales or row_scales(systems, goal.terms)
-    targets = [
-        (jnp.einsum("nkl,nl->nk", rows.slopes, rows.leaves - batch.given) - rows.residual)[:, :, None]
-        for rows, batch in zip(systems, batches, strict=True)
-    ]
+    pairs = zip(systems, batches, strict=True)
+    targets = [-_about(rows, rows.leaves - batch.given).residual[:, :, None] for rows, batch in pairs]
     coefficients = least_squares([rows.matrix for rows in systems], targets, scales)[0][:, 0]
     return weights._replace(state=add_coefficients(basis, weights.state, coefficients, jnp.ones((), coefficients.dtype)))
+
+
+def _about(rows: Rows, leaves: Any) -> Rows:
+    """The linear model of a term about a function with these leaves, as one of the coefficients alone."""
+    return rows._replace(residual=rows.residual - jnp.einsum("nkl,nl->nk", rows.slopes, leaves))
 
 
 def newton(
@@ -386,13 +389,17 @@ def newton(
     batches: Sequence[Batch],
     steps: int,
     add: Callable[[Weights, Array, float], Weights],
+    near: Sequence[Any] = (),
 ) -> Weights:
     """Newton on the linear layer: one solve where the problem is linear, else steps halved while the residual does not fall.
 
     `add(weights, coefficients, share)` gives the weights with `share` of new coefficients [P] added; the rows of `basis` with
-    its `state` do not depend on the coefficients.
+    its `state` do not depend on the coefficients. The first step is from a function that is no sum of the features to the best
+    sum of them, where its leaves, [n, L] by term, are given as `near`.
     """
-    systems = linearised(goal, weights, basis, state, batches)
+    systems = linearised(goal, weights, basis, state, with_given(batches, near) if near else batches)
+    if near:
+        systems = [_about(rows, leaves) for rows, leaves in zip(systems, near, strict=True)]
     scales = row_scales(systems, goal.terms)
     coefficients, least = correction(systems, scales)
     if goal.problem.is_linear or not steps:
@@ -401,7 +408,7 @@ def newton(
     def size(systems: Sequence[Rows]) -> float:
         return sum(float(np.sum(np.square(np.asarray(rows.residual) * s))) for rows, s in zip(systems, scales, strict=True))
 
-    now = size(systems)
+    now = np.inf if near else size(systems)
     for _ in range(steps):
         for share in (1.0, 0.5, 0.25, 0.1, 0.02):
             trial = add(weights, coefficients, share)

@@ -16,14 +16,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from numpy.typing import NDArray
 
 from .approximation import Approximation
 from .estimate import ROUNDING, Draw, Estimate, combined, error_points, finite, residual_norm, root_mean_squares, shaken
 from .families import RICHER, Family
 from .features import Setup, add_coefficients, coefficient_count, least_squares, linearised, row_scales
+from .handover import is_handover
 from .history import Clock
-from .loss import Batch, Objective, Weights, draw, given_residuals, summed_values, values_at, with_given
-from .slabs import March, Slab, begin, must_change, next_slab, slab_leaves, take, trimmed, with_run
+from .loss import Batch, Objective, Weights, given_residuals, summed_values, values_at, with_given
+from .slabs import March, Slab, begin, handed_over, must_change, next_slab, slab_leaves, slab_points, take, trimmed, with_run
 from .timeline import Timeline, timeline
 from .uncertainty import assess
 
@@ -64,7 +66,7 @@ def _error_march(
     """The error equation J(u) e = -F(u) solved slab by slab, the error at the end of one carried to the next, and its end.
 
     So is what rounding of the weights causes, in a march of its own: early errors may grow. The march ends where no time is
-    `left`; from there on the error is carried on as it is.
+    `left`; from there on the error counts as it is there.
     """
     setup = replace(setup, seed=(*setup.seed, 900 + index))
     state, moved = jax.tree.map(np.asarray, (weights.state, shaken(weights, setup.seed).state))
@@ -80,15 +82,16 @@ def _error_march(
         new = _error_slab(setup, march, shaking, judged, time, end)
         free = free + new.unresolved**2
         spread = spread + free * (end - march.edges[-1]) / (time.end - time.start)
-        march, shaking, norms = take(new.error, time), take(new.rounding, time), np.hypot(norms, new.norms)
+        march, shaking, norms = take(new.error), take(new.rounding), np.hypot(norms, new.norms)
     end = march.edges[-1]
+    now = points.at[:, time.axis].min(end)
     if end < time.end:
         spread = spread + free * (time.end - end) / (time.end - time.start)
-        march, shaking = (_carried_on(each, time) for each in (march, shaking))
+        march, shaking = (_rest(each, time) for each in (march, shaking))
     march, shaking = trimmed(march), trimmed(shaking)
     whole, rest, full, floor = norms
     rho, nl = (finite(each / max(whole, 1e-300)) for each in (rest, full))
-    values, rounding = (np.asarray(summed_values(each.slabs, each.runs, points)) for each in (march, shaking))
+    values, rounding = (np.asarray(summed_values(each.slabs, each.runs, now)) for each in (march, shaking))
     unresolved, noise = np.sqrt(spread)
     unresolved = np.hypot(unresolved, _further(rest, whole, floor) * root_mean_squares(values))
     noise = np.hypot(noise, root_mean_squares(rounding))
@@ -100,7 +103,7 @@ class _Judged(NamedTuple):
 
     Attributes:
         error, rounding: the slabs.
-        norms: of the residual before, linearised after, in full after, and of what rounding makes of it, [4].
+        norms: of what is asked, of what of it is left, linearised and in full, and of what rounding makes of it, [4].
         unresolved: root mean square of what was found of both but not taken, since new points do not agree, [2, F].
     """
 
@@ -110,8 +113,8 @@ class _Judged(NamedTuple):
     unresolved: np.ndarray
 
 
-def _carried_on(march: March, time: Timeline) -> March:
-    """The march with one more slab, to the end, in which nothing is added to what is handed over."""
+def _rest(march: March, time: Timeline) -> March:
+    """The march with one more slab, to the end, in which it is zero."""
     rest = next_slab(march, time, time.end)
     return rest.solved(rest.state).march
 
@@ -119,48 +122,53 @@ def _carried_on(march: March, time: Timeline) -> March:
 def _error_slab(
     setup: Setup, march: March, noise: March, judged: tuple[Approximation, Any, Any], time: Timeline, end: float
 ) -> _Judged:
-    """Solve for one slab of the error, and of rounding.
+    """Solve for one slab of the error, and of rounding: what the residual there makes, beside what is handed over.
 
     `judged` is the solution, its state, and that state with every weight changed by a rounding error.
     """
     slab, shaking = next_slab(march, time, end), next_slab(noise, time, end)
     assert march.features is not None
-    goal, width, near = slab.goal, march.features.width, march.features.family.steep
+    goal, near, marches = slab.goal, march.features.family.steep, (slab.march.runs, shaking.march.runs)
     solution, state, moved = judged
     weights, k = Weights(slab.state, {}), len(march.edges) - 1
 
-    def read(seed: int) -> tuple[tuple[Batch, ...], list[Array], list[np.ndarray]]:
-        """Points, what the solution's residuals are there alone, and by how much rounding changes them."""
-        batches = draw(goal, setup.counts(width), (*setup.seed, seed), setup.dtype, slab.place, near)
-        found, rounded = slab_leaves(goal, solution, (state, moved), k, batches)
-        carried, noisy = slab_leaves(goal, march.slabs, (slab.march.runs, shaking.march.runs), k, batches)
-        alone = given_residuals(goal, with_given(batches, *found))
-        after = given_residuals(goal, with_given(batches, *rounded))
-        before = given_residuals(goal, with_given(batches, *found, *noisy))
-        return with_given(batches, *found, *carried), list(alone), [np.subtract(a, b) for a, b in zip(after, before, strict=True)]
+    def read(seed: int) -> tuple[tuple[Batch, ...], list[NDArray], list[NDArray]]:
+        """Points, what is asked of e and of rounding there, and by how much rounding changes the residuals.
+
+        What is asked is [n, K, 4] by term: of e by the residual, then by what is handed over; the same of rounding.
+        """
+        batches = slab_points(setup, slab, seed, near)
+        leaves = slab_leaves(goal, solution, (state, moved), k, batches)
+        residuals, after = (given_residuals(goal, with_given(batches, each)) for each in leaves)
+        changes = [np.subtract(a, b) for a, b in zip(after, residuals, strict=True)]
+        wanted = [np.stack([-np.asarray(r), 0 * c, c, 0 * c], axis=2) for r, c in zip(residuals, changes, strict=True)]
+        for term, batch, asked in zip(goal.terms, batches, wanted, strict=True):
+            if is_handover(term):
+                asked[:, :, 1], asked[:, :, 3] = handed_over(goal, term, batch, march.slabs, marches, k)
+        return with_given(batches, leaves[0]), wanted, changes
 
     def solved() -> tuple[Array, Array, Array, Array]:
-        batches, _, changes = read(2)
+        batches, wanted, _ = read(2)
         systems = linearised(goal, weights, slab.basis, slab.state, batches)
         scales = row_scales(systems, goal.terms)
-        targets = [np.stack([-np.asarray(rows.residual), c], axis=2) for rows, c in zip(systems, changes, strict=True)]
-        found = least_squares([rows.matrix for rows in systems], targets, scales)[0].T
+        found = least_squares([rows.matrix for rows in systems], wanted, scales)[0].T
         points = batches[0].points
-        sizes = np.array([root_mean_squares(np.asarray(values_at(slab.basis, with_added(c), points))) for c in found])
+        sizes = np.array([root_mean_squares(np.asarray(values_at(slab.basis, with_added(c), points))) for c in found[::2]])
 
-        fresh, alone, changes = read(3)
+        fresh, wanted, changes = read(3)
         checks = linearised(goal, weights, slab.basis, slab.state, fresh)
-        residuals = [rows.residual for rows in checks]
-        wanted = [-np.asarray(residual) for residual in residuals], changes
-        steps = [[rows.matrix @ c for rows in checks] for c in found]
-        shares = np.array([_share(w, s, scales) for w, s in zip(wanted, steps, strict=True)])
-        whole = np.hypot(residual_norm(residuals, scales), residual_norm(alone, scales))
-        left = full = residual_norm([r + shares[0] * s for r, s in zip(residuals, steps[0], strict=True)], scales)
+        steps = [np.stack([rows.matrix @ c for c in found], axis=2) for rows in checks]
+        shares = np.array([_share([w[:, :, i] for w in wanted], [s[:, :, i] for s in steps], scales) for i in (0, 2)])
+        error, rounding = (shares[i] * found[2 * i] + found[2 * i + 1] for i in (0, 1))
+        asked = [w[:, :, 0] + w[:, :, 1] for w in wanted]
+        whole = residual_norm(asked, scales)
+        given = [shares[0] * s[:, :, 0] + s[:, :, 1] for s in steps]
+        left = full = residual_norm([w - s for w, s in zip(asked, given, strict=True)], scales)
         if not setup.problem.is_linear:
-            ahead = linearised(goal, Weights(with_added(shares[0] * found[0]), {}), slab.basis, slab.state, fresh)
-            full = residual_norm([rows.residual for rows in ahead], scales)
+            ahead = linearised(goal, Weights(with_added(error), {}), None, (), fresh)
+            full = residual_norm([rows.residual - w[:, :, 1] for rows, w in zip(ahead, wanted, strict=True)], scales)
         norms = jnp.array([whole, left, full, ROUNDING * residual_norm(changes, scales)])
-        return *(shares[:, None] * found), norms, jnp.asarray((1 - shares)[:, None] * sizes)
+        return error, rounding, norms, jnp.asarray((1 - shares)[:, None] * sizes)
 
     def with_added(coefficients: Array) -> tuple:
         return add_coefficients(slab.basis, slab.state, coefficients, jnp.ones((), coefficients.dtype))

@@ -290,7 +290,7 @@ def _solution(card: Mapping[str, Any], arrays: Mapping[str, np.ndarray], problem
             f"the conditions {listing(card['met'])} are built into it; now these would be: {listing(exact.met)}"
         )
     time = timeline(problem, exact)
-    later = exact if time is None else exact.started(time.axis, time.orders, time.initial)
+    later = exact if time is None else exact.started(time.axis, time.initial)
     builder = _Builder(problem.unknowns, exact, later, dtype, network)
     approximation, state = builder.approximation(card["approximation"])
     weights = filled("weights", Weights(state, start_unknown(problem, dtype)), arrays)
@@ -347,12 +347,12 @@ class _Builder:
         return together(self.fields, ansatze), states
 
     def _slabs(self, parts: Mapping[str, Any]) -> tuple[Approximation, Any]:
-        carry, edges, runs, states = parts["carry"], parts["edges"], [], []
+        edges, runs, states = parts["edges"], [], []
         for part, later in zip(parts["slabs"], parts["later"], strict=True):
             ansatz, state = self._ansatz(part, self.later if later else self.exact)
             runs.append(ansatz)
-            states.append(empty_run(state, len(edges) - 1, part["network"]["width"], carry, edges))
-        return Slabs(tuple(runs), parts["axis"], carry), tuple(states)
+            states.append(empty_run(state, len(edges) - 1, part["network"]["width"], edges))
+        return Slabs(tuple(runs), parts["axis"]), tuple(states)
 
     def _ansatz(self, part: Mapping[str, Any], exact: Exact | None = None) -> tuple[Any, Any]:
         encoding = Encoding(

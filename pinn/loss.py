@@ -30,7 +30,7 @@ from .steep import Steep
 from .terms import Term
 
 _CHUNK = 256  # rows
-_WEIGHTS = "train", "carried"  # the parts of a state that belong to linear layers
+_WEIGHTS = "train"  # the part of a state that belongs to linear layers
 _NEAR = 0.7  # share of the points that steep coordinates draw to them
 
 
@@ -261,7 +261,7 @@ def read_each(
 
 
 def _is_weight(path: tuple) -> bool:
-    return any(getattr(key, "key", None) in _WEIGHTS for key in path)
+    return any(getattr(key, "key", None) == _WEIGHTS for key in path)
 
 
 def given_residuals(
@@ -300,7 +300,7 @@ def _expression_values(goal: Objective, expression: Expression, unknown: dict[st
     return by_chunks(lambda row: row.weight * expression.value(row.points, row.given, extras | row.columns), batch)
 
 
-def with_given(batches: Sequence[Batch], *leaves: Sequence[Array]) -> tuple[Batch, ...]:
+def with_given(batches: Sequence[Batch], *leaves: Sequence[Any]) -> tuple[Batch, ...]:
     """The batches with more leaves given."""
     return tuple(batch._replace(given=batch.given + sum(more)) for batch, *more in zip(batches, *leaves, strict=True))
 

@@ -40,7 +40,7 @@ from .history import History, Record, Status
 from .networks import describe
 from .plane import Ellipse, Polygon
 
-FORMAT = 1  # of the folder; a newer one is refused
+FORMAT = 2  # of the folder; another one is refused
 CARD, ARRAYS, VALUES, SUMS = "solution.json", "arrays.npz", "values.stablehlo", "SHA256SUMS"
 
 
@@ -274,9 +274,10 @@ def account(card: Mapping[str, Any]) -> dict[str, Any]:
 def card_of(files: Mapping[str, bytes]) -> dict[str, Any]:
     """The card among the files of a folder, in a format and a precision that can be read here."""
     card = json.loads(files[CARD])
-    if card["format"] > FORMAT:
+    if card["format"] != FORMAT:
         writer = card["versions"]["pinn"]
-        raise CheckpointError(f"format {card['format']}, written by pinn {writer}; this pinn reads up to {FORMAT}. Update it")
+        todo = "Update it" if card["format"] > FORMAT else "Solve again, or load it with the pinn that wrote it"
+        raise CheckpointError(f"format {card['format']}, written by pinn {writer}; this pinn reads {FORMAT}. {todo}")
     dtype = jnp.dtype(card["dtype"])
     if jnp.zeros(0, dtype).dtype != dtype:
         raise CheckpointError(f"saved in {dtype}, and JAX_ENABLE_X64=0 turns 64-bit numbers off. Unset it")
@@ -320,7 +321,7 @@ def approximation_parts(approximation: Any, state: Any) -> dict[str, Any] | None
         edges = state[0]["edges"].tolist()
         runs = [_ansatz_parts(part, first) for part, first in zip(approximation.runs, firsts, strict=True)]
         later = [part.exact.lifting is not None for part in approximation.runs]
-        return {"slabs": runs, "later": later, "axis": approximation.axis, "carry": approximation.carry, "edges": edges}
+        return {"slabs": runs, "later": later, "axis": approximation.axis, "edges": edges}
     if not isinstance(approximation, Together):
         return None
     return {"together": [_ansatz_parts(part, weights) for part, weights in zip(approximation.parts, state, strict=True)]}

@@ -1,13 +1,13 @@
 """Slabs of time, one after the other, each solved by least squares from where the one before it ended.
 
-What is carried over is exact, and known at the points of the next slab, whose own features are all that its solve sees: one
-compilation serves all slabs of the same shapes. How long they are, and with which features, `marching` decides.
+What a slab begins with is handed over as values at points: one compilation serves all slabs of the same shapes. How long they
+are, and with which features, `marching` decides.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import reduce
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -18,8 +18,7 @@ import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
-from .approximation import Approximation, Carried, Slabs, Together, empty_run, one_slab, slab_state, summands, together
-from .exact import Exact
+from .approximation import Approximation, Slabs, Together, empty_run, slab_state, summands, together
 from .families import Drawn, Family, feature_ansatz
 from .features import (
     Setup,
@@ -30,11 +29,14 @@ from .features import (
     residual_against,
     term_sizes,
 )
+from .handover import is_handover, later_slabs
 from .loss import (
     Batch,
     Objective,
     Weights,
+    batch_at,
     draw,
+    given_residuals,
     given_values,
     objective,
     read_each,
@@ -44,6 +46,7 @@ from .loss import (
     with_trained,
 )
 from .steep import Steep
+from .terms import Term
 from .timeline import Timeline
 
 _ROOM = 64  # slabs that arrays have room for; twice as many, and a compilation more, where that is not enough
@@ -84,9 +87,8 @@ class March(NamedTuple):
 
 def begin(setup: Setup, time: Timeline) -> March:
     """No slab yet."""
-    later = setup.exact.started(time.axis, time.orders, time.initial)
-    nothing = Slabs((), time.axis, time.carry)
-    goal, first = (objective(setup.problem, nothing, exact) for exact in (later, setup.exact))
+    goal = later_slabs(setup.problem, setup.exact)
+    first = objective(setup.problem, goal.approximation, setup.exact)
     return March(goal, first, (), (time.start,), (), 0.0)
 
 
@@ -98,9 +100,9 @@ def with_run(setup: Setup, march: March, time: Timeline, features: Drawn) -> Mar
     made, (state,) = feature_ansatz(setup.problem, exact, *features, (*setup.seed, 50, len(runs)), setup.dtype)
     room = runs[0]["edges"].shape[0] - 1 if runs else _ROOM
     edges = [*march.edges, *[np.inf] * (room + 1 - len(march.edges))]
-    run = empty_run(state, room, features.width, time.carry, edges)
-    slabs = Slabs((*kept, made.parts[0]), time.axis, time.carry)
-    goal, begun = (replace_approximation(g, slabs) for g in (march.goal, march.first))
+    run = empty_run(state, room, features.width, edges)
+    slabs = Slabs((*kept, made.parts[0]), time.axis)
+    goal, begun = (replace(g, approximation=slabs) for g in (march.goal, march.first))
     return march._replace(goal=goal, first=begun, runs=(*runs, run), features=features)
 
 
@@ -115,31 +117,55 @@ def trimmed(march: March) -> March:
 
 
 def within_slab(approximation: Approximation, states: Sequence[Any], k: int) -> list[tuple[Approximation, list[Any]]]:
-    """The summands of an approximation that are not zero in slab k, each with its state for each of the states.
-
-    A run of slabs has two: what is handed over of its features, and new functions where the slab is one of its own.
-    """
+    """The summands of an approximation that are not zero in slab k, each with its state for each of the states."""
     found = []
     for each in zip(*(summands(approximation, state) for state in states), strict=True):
         part, own = each[0][0], [state for _, state in each]
         if not isinstance(part, Slabs):
             found.append((part, own))
-            continue
-        runs = [run for (run,) in own]
-        tables = {name: any(np.any(np.asarray(run["train"][name][k])) for run in runs) for name in runs[0]["train"]}
-        if tables["carried"]:
-            found.append((Carried(part.runs[0], part.axis, part.carry), [one_slab(run, part.axis, k) for run in runs]))
-        if tables["coefficients"]:
-            found.append((part.runs[0], [slab_state(run, part.axis, k) for run in runs]))
+        elif any(np.any(np.asarray(run["train"]["coefficients"][k])) for (run,) in own):
+            found.append((part.runs[0], [slab_state(run, part.axis, k) for (run,) in own]))
     return found
 
 
 def slab_leaves(
-    goal: Objective, approximation: Approximation, states: Sequence[Any], k: int, batches: tuple[Batch, ...]
-) -> list[list[Any]]:
-    """What the terms read of an approximation in slab k with each state, summand by summand, in NumPy arrays."""
-    read = [read_each(goal, part, own, batches) for part, own in within_slab(approximation, states, k)]
-    return [[jax.tree.map(np.asarray, each[i]) for each in read] for i in range(len(states))]
+    goal: Objective, approximation: Approximation, states: Sequence[Any], k: int, batches: Sequence[Batch]
+) -> list[list[NDArray]]:
+    """What the terms read of an approximation in slab k with each state, in NumPy arrays, [n, L] by term.
+
+    At a handover it is what the slab begins with less what the one before it ended with: how far the approximation jumps.
+    """
+    found = [[np.zeros(batch.given.shape, batch.given.dtype) for batch in batches] for _ in states]
+    for part, own in within_slab(approximation, states, k):
+        for total, leaves in zip(found, read_each(goal, part, own, batches), strict=True):
+            for i, each in enumerate(leaves):
+                total[i] += np.asarray(each)
+    for i, (term, batch) in enumerate(zip(goal.terms, batches, strict=True)):
+        if is_handover(term):
+            for total, before in zip(found, leaves_before(goal, term, batch, approximation, states, k), strict=True):
+                total[i] -= before
+    return found
+
+
+def leaves_before(
+    goal: Objective, term: Term, batch: Batch, approximation: Approximation, states: Sequence[Any], k: int
+) -> list[NDArray]:
+    """What a term reads of the slab before slab k at the time where slab k begins, with each state: [n, L]."""
+    assert isinstance(approximation, Slabs)
+    alone, start = replace(goal, terms=(term,)), np.asarray(states[0][0]["edges"][k])
+    batch = batch._replace(points=batch.points.at[:, approximation.axis].set(start))
+    parts = within_slab(approximation, states, k - 1)
+    read = [read_each(alone, part, own, (batch,)) for part, own in parts]
+    return [sum((np.asarray(each[i][0]) for each in read), np.zeros(batch.given.shape)) for i in range(len(states))]
+
+
+def slab_points(setup: Setup, slab: Next, seed: int, near: Sequence[Steep]) -> tuple[Batch, ...]:
+    """Points for each term of the next slab; where it begins, G is on both sides, and nothing of it is left."""
+    assert slab.march.features is not None
+    counts = setup.counts(slab.march.features.width)
+    batches = draw(slab.goal, counts, (*setup.seed, seed), setup.dtype, slab.place, near)
+    pairs = zip(slab.goal.terms, batches, strict=True)
+    return tuple(batch._replace(given=0 * batch.given) if is_handover(term) else batch for term, batch in pairs)
 
 
 def values_at_end(march: March, points: Array) -> Array:
@@ -152,11 +178,6 @@ def values_at_end(march: March, points: Array) -> Array:
 def must_change(march: March) -> bool:
     """Whether the next slab is the first that has no initial conditions to meet, so that its ansatz is another."""
     return len(march.edges) == 2 and march.goal.exact is not march.first.exact
-
-
-def replace_approximation(goal: Objective, approximation: Any) -> Objective:
-    """The same terms for another approximation."""
-    return objective(goal.problem, approximation, goal.exact)
 
 
 class Slab(NamedTuple):
@@ -212,37 +233,38 @@ def next_slab(march: March, time: Timeline, end: float) -> Next:
     k, start = len(march.edges) - 1, march.edges[-1]
     whole = march.goal if k else march.first
     march = march._replace(runs=tuple({**run, "edges": _with_row(run["edges"], k + 1, end)} for run in march.runs))
-    goal = replace_approximation(whole, together(whole.problem.fields, (march.slabs.runs[-1],)))
+    goal = replace(whole, approximation=together(whole.problem.fields, (march.slabs.runs[-1],)))
     return Next(march, goal, (slab_state(march.runs[-1], time.axis, k),), (time.axis, start, end))
 
 
 def solve_slab(setup: Setup, march: March, time: Timeline, end: float, near: tuple[Steep, ...] = ()) -> Slab:
     """Solve the next slab, to `end`, with the features of the active run, on points that `near` draws to layers.
 
-    What is carried over is known at the points: the slab's own features are all that the solve sees. Its residual is relative to
-    the size of its terms, or to their mean over the time so far where that is larger: a wave may pass through zero.
+    Its residual is relative to the size of its terms, or to their mean over the time so far where that is larger: a wave may
+    pass through zero. Newton's method begins about the state that is handed over, standing still.
     """
     slab = next_slab(march, time, end)
-    assert march.features is not None
-    goal, k, width, start = slab.goal, len(march.edges) - 1, march.features.width, march.edges[-1]
+    goal, k, start = slab.goal, len(march.edges) - 1, march.edges[-1]
     begun = Weights(slab.state, {})
 
     def points(index: int) -> tuple[Batch, ...]:
-        batches = draw(goal, setup.counts(width), (*setup.seed, index), setup.dtype, slab.place, near)
-        (known,) = slab_leaves(goal, march.slabs, [slab.march.runs], k, batches)
-        return with_given(batches, *known)
+        batches = slab_points(setup, slab, index, near)
+        (handed,) = slab_leaves(goal, march.slabs, [slab.march.runs], k, batches)
+        return with_given(batches, handed)
 
     def add(weights: Weights, coefficients: Array, share: float) -> Weights:
         share_ = jnp.asarray(share, coefficients.dtype)
         return weights._replace(state=add_coefficients(slab.basis, weights.state, coefficients, share_))
 
     def solved() -> tuple[dict[str, Any], float, list[NDArray]]:
-        weights = newton(goal, begun, slab.basis, slab.state, points(2), setup.steps, add)
+        batches = points(2)
+        still = _standing_still(slab, batches) if k and not setup.problem.is_linear else ()
+        weights = newton(goal, begun, slab.basis, slab.state, batches, setup.steps, add, still)
         fresh, ahead = points(7), slab.solved(weights.state).march
-        penalties = any(term.place is not None for term in goal.terms)
-        sizes = field_sizes(march.first.problem, values_at_end(ahead, fresh[0].points)) if penalties else None
-        checks = linearised(goal, weights, slab.basis, slab.state, fresh)
-        own = term_sizes(goal, weights, fresh, checks, sizes)
+        checks = linearised(goal, weights, None, (), fresh)
+        own = term_sizes(goal, weights, fresh, checks, field_sizes(goal.problem, values_at_end(ahead, fresh[0].points)))
+        each = zip(goal.terms, fresh, own, strict=True)
+        own = [_handed_size(slab, term, batch) if is_handover(term) else size for term, batch, size in each]
         summed = [march.sizes.get(t.name, 0.0) + (end - start) * size for t, size in zip(goal.terms, own, strict=True)]
         against = [np.maximum(size, total / (end - time.start)) for size, total in zip(own, summed, strict=True)]
         return trainable(weights), residual_against(goal, checks, against), summed
@@ -254,37 +276,40 @@ def solve_slab(setup: Setup, march: March, time: Timeline, end: float, near: tup
     return new._replace(march=new.march._replace(sizes=sizes))
 
 
-def take(slab: Slab, time: Timeline) -> March:
-    """The march with the slab taken: what it ends with is carried to the next."""
-    march, k = slab.march, len(slab.march.edges) - 2
-    dt = march.edges[-1] - march.edges[-2]
-    slabs, runs = march.slabs, []
-    for i, (ansatz, run) in enumerate(zip(slabs.runs, march.runs, strict=True)):
-        new = slab.coefficients if i == len(slabs.runs) - 1 else None
-        carried = _carried(run["train"]["carried"][k], new, ansatz.exact, time, slabs.fields, dt)
-        run = _doubled(run) if k + 1 == run["train"]["carried"].shape[0] else run
-        table = _with_row(run["train"]["carried"], k + 1, carried)
-        runs.append({**run, "train": {**run["train"], "carried": table}})
-    return march._replace(runs=tuple(runs), held_out=max(march.held_out, slab.held_out))
+def _standing_still(slab: Next, batches: Sequence[Batch]) -> list[Array]:
+    """What the terms read of the state that is handed over, were it to stay as it is, [n, L] by term."""
+    march, k, axis = slab.march, len(slab.march.edges) - 1, slab.place[0]
+    found = []
+    for term, batch in zip(slab.goal.terms, batches, strict=True):
+        (leaves,) = leaves_before(slab.goal, term, batch, march.slabs, [march.runs], k)
+        moves = [leaf.index[axis] > 0 for leaf in term.expression.read]
+        found.append(jnp.asarray(np.where(moves, 0.0, leaves)))
+    return found
 
 
-def _carried(old: NDArray, new: NDArray | None, exact: Exact, time: Timeline, fields: tuple[str, ...], dt: float) -> NDArray:
-    """∂ᵗⁱD at the end of a slab, [m, m, M + 1, F], from that at its start and the slab's coefficients [M + 1, F].
+def handed_over(
+    goal: Objective, handover: Term, batch: Batch, approximation: Approximation, states: Sequence[Any], k: int
+) -> list[NDArray]:
+    """What an approximation hands over to slab k with each state, and what else is given there: [n, K]."""
+    alone = replace(goal, terms=(handover,))
+    leaves = leaves_before(alone, handover, batch, approximation, states, k)
+    return [np.asarray(given_residuals(alone, with_given((batch,), (each,)))[0]) for each in leaves]
 
-    With φ = τᵖ in the slab's own time τ, ∂ᵗⁱ(τᵖ h) = dt⁻ⁱ Σ_l C(i, l) p! / (p - i + l)! ∂^l h/∂τ^l at τ = 1.
-    """
-    m = time.carry
-    later = np.array([[dt ** max(j - i, 0) / math.factorial(max(j - i, 0)) * (j >= i) for j in range(m)] for i in range(m)])
-    table = np.einsum("ij,jlqf->ilqf", later.astype(old.dtype), old)
-    if new is None:
-        return table
-    for f, name in enumerate(fields):
-        power = {axis: 1 + velocity for axis, lower, _, velocity in exact.pattern(name) if lower}.get(time.axis, 0)
-        for i in range(time.orders[name]):
-            for order in range(max(0, i - power), i + 1):
-                rate = math.comb(i, order) * math.perm(power, i - order) / dt**i
-                table[i, order, :, f] += rate * new[:, f]
-    return table
+
+def _handed_size(slab: Next, handover: Term, batch: Batch) -> NDArray:
+    """How large what is handed over to a slab is, root mean square, by component."""
+    march = slab.march
+    begun = batch_at(slab.goal, handover.expression, batch.points, batch.columns)
+    (values,) = handed_over(slab.goal, handover, begun, march.slabs, [march.runs], len(march.edges) - 1)
+    return np.sqrt(np.mean(np.square(values), axis=0))
+
+
+def take(slab: Slab) -> March:
+    """The march with the slab taken."""
+    march, runs = slab.march, slab.march.runs
+    full = len(march.edges) - 1 == runs[0]["edges"].shape[0] - 1
+    runs = tuple(map(_doubled, runs)) if full else runs
+    return march._replace(runs=runs, held_out=max(march.held_out, slab.held_out))
 
 
 def _doubled(run: dict[str, Any]) -> dict[str, Any]:

@@ -16,17 +16,13 @@ from .problem import Problem
 
 @dataclass(frozen=True)
 class Timeline:
-    """Where a problem evolves: the coordinate, its ends, how many derivatives of each field carry over, what starts it."""
+    """Where a problem evolves: the coordinate, its ends, how many derivatives of each field go on, what starts it."""
 
     axis: int
     start: float
     end: float
     orders: Mapping[str, int]
     initial: tuple[str, ...]
-
-    @property
-    def carry(self) -> int:
-        return max(self.orders.values())
 
 
 def timeline(problem: Problem, exact: Exact) -> Timeline | None:

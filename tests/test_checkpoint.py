@@ -76,11 +76,11 @@ def test_every_damage_is_noticed():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"format": 4, "head": {}, "arrays": []}', "has format 4, and this version of pinn reads 3"),
-        ('{"format": 3, "head": {}, "arrays": [["object", [1]]]}', "no checkpoint"),
-        ('{"format": 3, "head": {}, "arrays": [["float64", [1000000000000]]]}', "no checkpoint"),
-        ('{"format": 3, "head": {}, "arrays": [["float64", [-1]]]}', "no checkpoint"),
-        ('{"format": 3, "head": [1], "arrays": []}', "no checkpoint"),
+        ('{"format": 5, "head": {}, "arrays": []}', "has format 5, and this version of pinn reads 4"),
+        ('{"format": 4, "head": {}, "arrays": [["object", [1]]]}', "no checkpoint"),
+        ('{"format": 4, "head": {}, "arrays": [["float64", [1000000000000]]]}', "no checkpoint"),
+        ('{"format": 4, "head": {}, "arrays": [["float64", [-1]]]}', "no checkpoint"),
+        ('{"format": 4, "head": [1], "arrays": []}', "no checkpoint"),
         ("[]", "no checkpoint"),
         ("{", "no checkpoint"),
     ],
