@@ -197,9 +197,10 @@ def candidates(problem: Problem) -> list[Family]:
     return [replace(family, bandwidth=(*family.bandwidth, _LOOK), singular=True) for family in plain] + plain
 
 
-def slow_candidates(problem: Problem, axis: int) -> list[Family]:
-    """The same for a slab of time, the coordinate `axis`, which may be as short as its features are slow."""
-    return [family.scaled(_SLOW / family.bandwidth[axis], axis) for family in candidates(problem)]
+def slab_candidates(problem: Problem, axis: int) -> list[Family]:
+    """The same for a slab of time, the coordinate `axis`: it may be as short as its features are slow, so slow ones as well."""
+    equal = candidates(problem)
+    return [family.scaled(_SLOW / family.bandwidth[axis], axis) for family in equal] + equal
 
 
 def elongated(family: Family) -> list[Family]:

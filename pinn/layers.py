@@ -14,7 +14,7 @@ from .steep import Steep, mean_over, steep_coordinate
 
 _LINES = 12
 _NODES = 512
-_PEAKED = 4.0  # curvature of a layer, in square roots, relative to the mean
+_PEAKED = 2.0  # curvature of a layer, in square roots, relative to the mean
 _SAME = 1.5  # how far the slopes of two steep coordinates may be apart before one is out of date
 
 

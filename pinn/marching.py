@@ -18,7 +18,7 @@ from jax import Array
 from numpy.typing import NDArray
 
 from .estimate import NO_MEMORY, unjudged
-from .families import UNRESOLVED, Drawn, Family, following, neighbours, oscillating, search, slow_candidates, steepened
+from .families import UNRESOLVED, Drawn, Family, following, neighbours, oscillating, search, slab_candidates, steepened
 from .features import Setup
 from .history import Clock, History, Record, Status
 from .judging import judge
@@ -35,7 +35,7 @@ _JUDGING = 4.0  # seconds of judging a slab, in those of one attempt at it
 _CONVERGED = 1e-2  # held-out residual of a slab that stands for a solution
 _PATIENCE = 3  # slabs that met the target before a longer one is tried, or that missed it before a shorter one is tried again
 _WORSE = 4.0  # times the held-out residual after a search that another one is worth while for; cubed if it was in vain
-_GAIN = 0.1  # held-out residual of a shorter slab, in that of the longer one, to go on with
+_GAIN = 0.3  # held-out residual of a shorter slab, in that of the longer one, to go on with
 _LOOKS = 4  # at layers, each with the steep coordinates of the one before it
 _LEAST = 2.0**-10  # shortest slab, relative to the whole time
 
@@ -142,8 +142,12 @@ class Marcher:
 
     def first(self) -> tuple[Drawn, float]:
         """Features and size to begin with: shorter slabs while they help."""
-        size, width, starts = self.whole / 8, self.widths[0], slow_candidates(self.setup.problem, self.time.axis)
-        best = self.magnified(self.look(starts, width, size, 24), size)
+        size, width, starts = self.whole / 8, self.widths[0], slab_candidates(self.setup.problem, self.time.axis)
+        best = self.look(starts, width, size, 0)
+        while best.held_out > UNRESOLVED and size > _LEAST * self.whole and self.affords(size / 4, width):
+            size /= 4
+            best = self.look(starts, width, size, 0)
+        best = self.magnified(min(best, self.look([best.family], width, size, 16), key=_held_out), size)
         while best.held_out > self.target and size > _LEAST * self.whole and self.affords(size / 4, width):
             near = [best.family, best.family.scaled(0.5, self.time.axis)]
             new = self.look(starts if best.held_out > _CONVERGED else near, width, size / 4, 16)
