@@ -59,29 +59,35 @@ class Exact:
     periodic: tuple[bool, ...] = ()
     met: tuple[str, ...] = ()
     left: Mapping[str, str] = field(default_factory=dict)
-    lifting: Exact | None = None  # whose G to take; its own where None
+    resumed: bool = False  # whether it is of a slab of time after the first
+    after: tuple[int, float, Exact] | None = None  # an axis, and from where along it another G counts
 
     def lifts(self, name: str) -> bool:
         """Whether G is anything but zero for a field."""
-        if self.lifting is not None:
-            return self.lifting.lifts(name)
         given = [value for e in self.ends.get(name, {}).values() for value in (e.lower, e.upper, e.velocity)]
         return any(value is not None and value != 0.0 for value in given)
 
     def values(self, names: Sequence[str], point: Array, extras: Mapping[str, Array]) -> Array:
         """G of each field named, at a point [d]."""
-        if self.lifting is not None:
-            return self.lifting.values(names, point, extras)
         zero = jnp.zeros((), point.dtype)
-        return jnp.stack([self._lift(name, extras)(point) if self.lifts(name) else zero for name in names])
+        given = jnp.stack([self._lift(name, extras)(point) if self.lifts(name) else zero for name in names])
+        if self.after is None:
+            return given
+        axis, place, later = self.after
+        return jnp.where(point[axis] > place, later.values(names, point, extras), given)
 
     def started(self, axis: int, met: Sequence[str]) -> Exact:
-        """The same for a later slab of time: nothing is met where it starts, and G is unchanged.
+        """The same for a later slab of time: nothing is met where it starts, and G has nothing of the initial state.
 
-        `met` names the initial conditions, which a later slab does not have.
+        `met` names the initial conditions, which a later slab does not have. A kink of the initial state, in G, would be one that
+        the features of every slab have to cancel.
         """
         ends = {name: {i: each for i, each in given.items() if i != axis} for name, given in self.ends.items()}
-        return replace(self, ends=ends, lifting=self, met=(*self.met, *(name for name in met if name not in self.met)))
+        return replace(self, ends=ends, resumed=True, met=(*self.met, *(name for name in met if name not in self.met)))
+
+    def until(self, axis: int, place: float, later: Exact) -> Exact:
+        """The same up to a place along an axis, and the G of `later` from there on."""
+        return replace(self, after=(axis, place, later))
 
     def pattern(self, name: str) -> tuple:
         """Which ends are given of a field: fields with one pattern share φ."""

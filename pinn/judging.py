@@ -144,7 +144,8 @@ def _error_slab(
         wanted = [np.stack([-np.asarray(r), 0 * c, c, 0 * c], axis=2) for r, c in zip(residuals, changes, strict=True)]
         for term, batch, asked in zip(goal.terms, batches, wanted, strict=True):
             if is_handover(term):
-                asked[:, :, 1], asked[:, :, 3] = handed_over(goal, term, batch, march.slabs, marches, k)
+                alone = batch._replace(given=0 * batch.given)
+                asked[:, :, 1], asked[:, :, 3] = handed_over(goal, term, alone, march.slabs, marches, k)
         return with_given(batches, leaves[0]), wanted, changes
 
     def solved() -> tuple[Array, Array, Array, Array]:

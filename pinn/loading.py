@@ -307,6 +307,8 @@ def _solution(card: Mapping[str, Any], arrays: Mapping[str, np.ndarray], problem
         )
     distinct = [Drawn(_family(each), each["width"]) for each in card["drawn"]]
     edges, drawn = tuple(card["approximation"].get("edges", ())), tuple(distinct[i] for i in card["drawn_of_slab"])
+    slabs = _first_part(card["approximation"])
+    exact = exact.until(slabs["axis"], slabs["edges"][1], later) if "slabs" in slabs else exact
     return Solution(
         problem=problem,
         goal=objective(problem, approximation, exact),
@@ -318,6 +320,11 @@ def _solution(card: Mapping[str, Any], arrays: Mapping[str, np.ndarray], problem
         intervals={name: found.interval for name, found in _parameters(card["parameters"]).items() if found.interval},
         **told,
     )
+
+
+def _first_part(card: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The description of what corrections were added to."""
+    return _first_part(card["sum"][0]) if "sum" in card else card
 
 
 def _family(card: Mapping[str, Any]) -> Family:

@@ -55,7 +55,8 @@ class Marcher:
     """
 
     def __init__(self, setup: Setup, time: Timeline, widths: Sequence[int], target: float, clock: Clock, history: History):
-        self.setup, self.time, self.widths, self.target, self.clock, self.history = setup, time, widths, target, clock, history
+        self.setup, self.time, self.widths, self.clock, self.history = setup, time, widths, clock, history
+        self.wanted = self.target = target
         self.march, self.whole = begin(setup, time), time.end - time.start
         self.seconds: dict[int, float] = {}  # of the quickest attempt, by width
         self.spent = 0.0  # on one attempt at each slab taken
@@ -214,6 +215,8 @@ class Marcher:
                 break
             slab, size = found
             self.march, features = take(slab), slab.features
+            if not self.rest:  # what a rough start allowed is not allowed later
+                self.target = max(self.wanted, 0.1 * min(self.target, slab.held_out))
             self.spent += self.seconds[features.width]
             self.observe(self.march)
         return self.march
@@ -240,13 +243,13 @@ def march_through(
         if march.edges[-1] < time.end:
             continue
         march, (family, width) = trimmed(march), march.drawn[-1]
-        divided, weights = replace(setup, edges=march.edges, drawn=march.drawn), march.weights
-        judged = if_it_fits(partial(judge, divided, march.first, weights, family, width, clock))
+        divided, whole, weights = replace(setup, edges=march.edges, drawn=march.drawn), march.whole, march.weights
+        judged = if_it_fits(partial(judge, divided, whole, weights, family, width, clock))
         full = marcher.full or judged is None
-        judged = judged or unjudged(march.first, weights, NO_MEMORY)
+        judged = judged or unjudged(whole, weights, NO_MEMORY)
         note = f"{len(march.edges) - 1} slabs of width {width}"
         history.add(Record("estimate", len(history), clock.seconds, held_out=march.held_out, estimate=judged.worst, note=note))
-        latest = Outcome(march.first, weights, family, width, judged, march.edges, march.drawn)
+        latest = Outcome(whole, weights, family, width, judged, march.edges, march.drawn)
         last, best = best, latest if best is None or latest.better_than(best) else best
         if reached(judged, tol) or judged.rounded:
             break

@@ -320,7 +320,7 @@ def approximation_parts(approximation: Any, state: Any) -> dict[str, Any] | None
         firsts = [slab_state(run, approximation.axis, 0) for run in state]
         edges = state[0]["edges"].tolist()
         runs = [_ansatz_parts(part, first) for part, first in zip(approximation.runs, firsts, strict=True)]
-        later = [part.exact.lifting is not None for part in approximation.runs]
+        later = [part.exact.resumed for part in approximation.runs]
         return {"slabs": runs, "later": later, "axis": approximation.axis, "edges": edges}
     if not isinstance(approximation, Together):
         return None

@@ -79,6 +79,12 @@ class March(NamedTuple):
         return Weights(jax.tree.map(jnp.asarray, self.runs), {})
 
     @property
+    def whole(self) -> Objective:
+        """The objective of all slabs together."""
+        axis = self.slabs.axis
+        return replace(self.first, exact=self.first.exact.until(axis, self.edges[1], self.goal.exact))
+
+    @property
     def slabs(self) -> Slabs:
         slabs = self.goal.approximation
         assert isinstance(slabs, Slabs)
@@ -160,18 +166,28 @@ def leaves_before(
 
 
 def slab_points(setup: Setup, slab: Next, seed: int, near: Sequence[Steep]) -> tuple[Batch, ...]:
-    """Points for each term of the next slab; where it begins, G is on both sides, and nothing of it is left."""
+    """Points for each term of the next slab; where it begins, what is given is by how much G jumps there."""
     assert slab.march.features is not None
     counts = setup.counts(slab.march.features.width)
     batches = draw(slab.goal, counts, (*setup.seed, seed), setup.dtype, slab.place, near)
     pairs = zip(slab.goal.terms, batches, strict=True)
-    return tuple(batch._replace(given=0 * batch.given) if is_handover(term) else batch for term, batch in pairs)
+    return tuple(b._replace(given=-_given_before(slab, term, b)) if is_handover(term) else b for term, b in pairs)
+
+
+def _given_before(slab: Next, term: Term, batch: Batch) -> Array:
+    """What a term reads of the G of the slab before, less that of this one, where this one begins: [n, L]."""
+    if len(slab.march.edges) > 2:
+        return 0 * batch.given
+    axis, start, _ = slab.place
+    points = batch.points.at[:, axis].set(start)
+    before, now = (batch_at(goal, term.expression, points, batch.columns).given for goal in (slab.march.first, slab.march.goal))
+    return before - now
 
 
 def values_at_end(march: March, points: Array) -> Array:
     """The fields where the march has come to, [n, F]."""
     parts = within_slab(march.slabs, [march.runs], len(march.edges) - 2)
-    given = given_values(march.first, {}, points)
+    given = given_values(march.first if len(march.edges) == 2 else march.goal, {}, points)
     return reduce(jnp.add, (values_at(part, state, points) for part, (state,) in parts), given)
 
 
@@ -283,7 +299,7 @@ def _standing_still(slab: Next, batches: Sequence[Batch]) -> list[Array]:
     for term, batch in zip(slab.goal.terms, batches, strict=True):
         (leaves,) = leaves_before(slab.goal, term, batch, march.slabs, [march.runs], k)
         moves = [leaf.index[axis] > 0 for leaf in term.expression.read]
-        found.append(jnp.asarray(np.where(moves, 0.0, leaves)))
+        found.append(jnp.asarray(np.where(moves, 0.0, leaves + np.asarray(_given_before(slab, term, batch)))))
     return found
 
 
@@ -300,6 +316,7 @@ def _handed_size(slab: Next, handover: Term, batch: Batch) -> NDArray:
     """How large what is handed over to a slab is, root mean square, by component."""
     march = slab.march
     begun = batch_at(slab.goal, handover.expression, batch.points, batch.columns)
+    begun = begun._replace(given=begun.given + _given_before(slab, handover, batch))
     (values,) = handed_over(slab.goal, handover, begun, march.slabs, [march.runs], len(march.edges) - 1)
     return np.sqrt(np.mean(np.square(values), axis=0))
 

@@ -61,7 +61,7 @@ def marched(problem, width=60, count=4, exact=None, family=None):
 
 
 def values_of(march, points):
-    return np.asarray(jax.vmap(lambda p: march.first.values(march.weights, p))(jnp.asarray(points)))
+    return np.asarray(jax.vmap(lambda p: march.whole.values(march.weights, p))(jnp.asarray(points)))
 
 
 # --- where slabs are valid
@@ -126,7 +126,7 @@ def test_where_slabs_are_valid(name):
 def test_value_and_velocity_are_handed_over(exact, width):
     """Both sides of an edge agree as well as the features solve the equation beside it."""
     _, _, march = marched(swing(), width=width, count=4, exact=exact)
-    values = partial(march.first.values, march.weights)
+    values = partial(march.whole.values, march.weights)
     for edge in march.edges[1:-1]:
         here, there = (nested_jvp(values, jnp.array([edge + step]), [(0,), (1,)]) for step in (-1e-13, 1e-13))
         for index, size in (((0,), 1.0), ((1,), 3.0)):
@@ -243,17 +243,17 @@ def test_the_error_is_carried_too(width):
     problem = swing()
     setup, _, march = marched(problem, width=width)
     divided = replace(setup, edges=march.edges, drawn=tuple(Drawn(each.family, 40) for each in march.drawn))
-    found = judge(divided, march.first, march.weights, march.drawn[0].family, 40)
+    found = judge(divided, march.whole, march.weights, march.drawn[0].family, 40)
     t = np.linspace(0, 4, 2001)[:, None]
     reference = problem.reference(t)["u"]
     true = np.linalg.norm(values_of(march, t)[:, 0] - reference) / np.linalg.norm(reference)
     assert true > 1e-10
     assert found.trust is pinn.Trust.TRUSTED
     assert abs(found.errors["u"] / true - 1) < 0.05
-    hurried = judge(divided, march.first, march.weights, march.drawn[0].family, 40, Clock(10.0, Reads([0.0, 1.0, 2.0, 3.0, 9.0])))
+    hurried = judge(divided, march.whole, march.weights, march.drawn[0].family, 40, Clock(10.0, Reads([0.0, 1.0, 2.0, 3.0, 9.0])))
     assert hurried.trust is pinn.Trust.UNKNOWN and "second draw" in hurried.reason
     assert abs(hurried.errors["u"] / true - 1) < 0.05
-    late = judge(divided, march.first, march.weights, march.drawn[0].family, 40, Clock(10.0, Reads([0.0, 1.0, 11.0])))
+    late = judge(divided, march.whole, march.weights, march.drawn[0].family, 40, Clock(10.0, Reads([0.0, 1.0, 11.0])))
     assert late.trust is pinn.Trust.UNKNOWN and "beyond t = 2" in late.reason
     assert true / 5 < late.errors["u"] < 5 * true
     corrected = np.asarray(jax.vmap(partial(late.approximation.values, late.weights.state))(jnp.asarray(t))[:, 0])
