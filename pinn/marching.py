@@ -198,7 +198,7 @@ class Marcher:
                 if better.held_out < 0.3 * slab.held_out:
                     slab = better
                     continue
-            self.rest = _PATIENCE + 1
+            self.rest = _PATIENCE + 1 if len(self.march.edges) > 1 else 1  # a rough start says nothing of what follows
             self.target = max(self.target, 2 * slab.held_out)
             break
         self.rest = max(0, self.rest - 1)

@@ -74,6 +74,7 @@ LINE = (
     "faults",
     "phases",
     "training",
+    "handover",
     "slabs",
     "judging",
     "marching",
