@@ -65,9 +65,9 @@ class Ansatz:
         factors = [self.factor(name, state, point) for name in self.fields]
         return concatenate([out[i : i + 1] * factor for i, factor in enumerate(factors)])
 
-    def factor(self, name: str, state: State, point: Smooth, besides: int | None = None) -> Smooth:
+    def factor(self, name: str, state: State, point: Smooth) -> Smooth:
         """φ of a field as a column of one, or 1.0; beside a layer it rises as steeply as the layer does."""
-        value = self.exact.factor(name, point, state["box"], besides, self._shares(state, point))
+        value = self.exact.factor(name, point, state["box"], self._shares(state, point))
         return value if isinstance(value, float) else value[None]
 
     def _shares(self, state: State, point: Smooth) -> dict[int, Smooth]:

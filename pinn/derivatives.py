@@ -266,12 +266,6 @@ class Activation:
             return z.compose(self.derivatives(z.value, z.order))
         return self.derivatives(z, 0)[0]
 
-    def slope(self, order: int = 1) -> Activation:
-        """Its derivative of some order, which knows its own derivatives too."""
-        if not order:
-            return self
-        return Activation(f"{self.name}^({order})", lambda z, n: self.derivatives(z, n + order)[order:])
-
     def __repr__(self) -> str:
         return self.name
 

@@ -99,10 +99,9 @@ class Exact:
         name: str,
         point: Smooth,
         box: Array | np.ndarray | None = None,
-        besides: int | None = None,
         shares: Mapping[int, Smooth] | None = None,
     ) -> Smooth:
-        """φ at a point [d], scaled to the domain or to another `box`, [2, d]: lower ends and widths; `besides` one coordinate.
+        """φ at a point [d], scaled to the domain or to another `box`, [2, d]: lower ends and widths.
 
         `shares` are functions to use in place of some coordinates, by axis, from 0 at the lower to 1 at the upper end.
         """
@@ -112,8 +111,6 @@ class Exact:
             lower, width = box
         product = 1.0
         for axis, ends in self.ends.get(name, {}).items():
-            if axis == besides:
-                continue
             s = shares[axis] if shares and axis in shares else (point[axis] - lower[axis]) / width[axis]
             if ends.upper is None:
                 part = s * s if ends.velocity is not None else s

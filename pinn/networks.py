@@ -253,13 +253,9 @@ class Features(Network):
         self.activation = activation
 
     def hidden(self, x: Smooth) -> Smooth:
-        return self.slopes(x, self.activation)
-
-    def slopes(self, x: Smooth, activation: Activation) -> Smooth:
-        """The features with another function in place of their activation."""
         if not self.direct:
-            return activation(self.layer(x))
-        return concatenate([activation(self.layer(x[: -self.direct])), x[-self.direct :]])
+            return self.activation(self.layer(x))
+        return concatenate([self.activation(self.layer(x[: -self.direct])), x[-self.direct :]])
 
 
 _KINDS: dict[str, Callable[..., Network]] = {kind.__name__: kind for kind in (MLP, ResidualMLP, ModifiedMLP, Features)}
@@ -363,10 +359,6 @@ class Encoding:
     def direct(self) -> int:
         """How many of them, the last, are features themselves."""
         return sum(each.direct for each in self.singular)
-
-    def column(self, axis: int) -> int:
-        """Where a coordinate that is not periodic stands in the encoding."""
-        return axis if self.raw else sum(not round_ for round_ in self.periodic[:axis])
 
     def __call__(self, point: Smooth, box: Array | None = None, steps: Array | None = None) -> Smooth:
         """The encoding of a point [d], scaled to the bounding box or to another `box`, [2, d]: lower ends and widths.

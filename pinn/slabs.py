@@ -193,14 +193,13 @@ def values_at_end(march: March, points: Array) -> Array:
 
 def must_change(march: March) -> bool:
     """Whether the next slab is the first that has no initial conditions to meet, so that its ansatz is another."""
-    return len(march.edges) == 2 and march.goal.exact is not march.first.exact
+    return len(march.edges) == 2
 
 
 class Slab(NamedTuple):
-    """One more slab, solved but not yet taken: its coefficients are [M + 1, F]."""
+    """One more slab, solved but not yet taken."""
 
     march: March
-    coefficients: NDArray
     held_out: float
 
     @property
@@ -235,7 +234,7 @@ class Next(NamedTuple):
         runs = (*others, {**run, "train": {**run["train"], "coefficients": table}})
         assert march.features is not None
         edges, drawn = (*march.edges, self.place[2]), (*march.drawn, march.features)
-        return Slab(march._replace(runs=runs, edges=edges, drawn=drawn), coefficients, held_out)
+        return Slab(march._replace(runs=runs, edges=edges, drawn=drawn), held_out)
 
 
 def _with_row(table: NDArray, k: int, row: Any) -> NDArray:
@@ -308,7 +307,7 @@ def handed_over(
 ) -> list[NDArray]:
     """What an approximation hands over to slab k with each state, and what else is given there: [n, K]."""
     alone = replace(goal, terms=(handover,))
-    leaves = leaves_before(alone, handover, batch, approximation, states, k)
+    leaves = leaves_before(goal, handover, batch, approximation, states, k)
     return [np.asarray(given_residuals(alone, with_given((batch,), (each,)))[0]) for each in leaves]
 
 
