@@ -14,6 +14,7 @@ import pinn
 import problems
 from pinn.errors import CheckpointError, ProblemError, SolutionError
 from pinn.history import Record
+from pinn.operator_learning.learner import emphasis
 from pinn.operator_learning.linear import draw_many
 from problems.denoising import exam_ode, gaussian_process, oscillators, piecewise_constant
 
@@ -71,6 +72,13 @@ def test_a_solve_that_was_stopped_goes_on_to_the_same_bits(tmp_path):
         pinn.solve(other, checkpoint=file, **told)
     with pytest.raises(CheckpointError, match="another plan: network was"):
         pinn.solve(integrals(), checkpoint=file, network=pinn.ModifiedDeepONet, method=FEW, progress=False)
+
+
+def test_quiet_samples_count_as_much_as_loud_ones():
+    sigma = jnp.array([0.3, 1.0, 10.0])
+    left = sigma**2 / (1 + sigma**2 / 9)  # of the variance 9 of a function that was observed once
+    np.testing.assert_allclose(left * emphasis(sigma, 3.0), 9.0, rtol=0.011)
+    assert emphasis(None, 3.0) == 1.0 and np.isfinite(emphasis(jnp.zeros(()), 3.0))
 
 
 @pytest.mark.slow

@@ -4,6 +4,9 @@ clean, mean    |G u - f|² at random query points, f the clean function or the p
 second         |G u - u'|² at the sensors, u' a second noisy observation (Lehtinen et al. 2018, arXiv 1803.04189)
 sigma          |G u - u|² - σ² n + 2 σ² div(G u) at the sensors: Stein's estimate of |G u - f|² (SURE), its divergence by one
                random direction; with σ = 0 it is the misfit to exact observations
+
+Where samples tell their noise level, each counts by the inverse of σ² / (1 + σ²), the error that one observation of a function of
+variance 1 leaves: else an operator for many noise levels would learn the loudest, whose errors are the largest.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ from ..terms import Term
 from .problem import Drawn, OperatorProblem
 
 State = dict[str, Any]  # {"train": ..., "frozen": ...}
+_QUIET = 0.01  # noise, in units of the output, below which all levels count the same
 _LAW_POINTS = 256  # where equations are taken to find the functions that satisfy them
 
 
@@ -163,6 +167,14 @@ def data_loss(learner: Learner, state: State, drawn: Drawn, key: Array, points: 
     return (jnp.mean((found - drawn.noisy) ** 2) + drawn.sigma**2 * (2 * divergence - 1)) / size[0] ** 2, code
 
 
+def emphasis(sigma: Array | None, size: float) -> Array | float:
+    """What the error of a sample counts for its noise: (1 + s²) / s², s = σ / size; 1 where no noise is told."""
+    if sigma is None:
+        return 1.0
+    square = (sigma / size) ** 2
+    return (1 + square) / (square + _QUIET**2)
+
+
 def physics_losses(learner: Learner, state: State, code: Any, points: Points, chosen: tuple[Array, ...]) -> Array:
     """Mean squares of the equations and conditions at some of their points, by term, [T], for the code of one sample."""
     network, sums = learner.network(state), []
@@ -217,6 +229,7 @@ def batch_loss(
         drawing, probing = jax.random.split(key)
         drawn = learner.problem.draw(drawing, places)
         loss, code = data_loss(learner, state, drawn, probing, places)
+        loss = loss * emphasis(drawn.sigma, learner.units.output_size[0])
         if not points.terms:
             return loss
         return loss + balance @ physics_losses(learner, state, code, points, chosen)

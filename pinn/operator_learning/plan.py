@@ -24,9 +24,11 @@ from .learner import layout_of
 from .problem import LEARNED_FROM, OperatorProblem
 
 _MOST_FUNCTIONS = 257  # in the trunk of a ridge
-_VALUES, _FAST_VALUES = 2**15, 2**20  # at sensors, that the samples of one step have at most: on a CPU, and elsewhere
+_VALUES, _FAST_VALUES = 2**15, 150_000  # at sensors, that the samples of one step have at most: on a CPU, and elsewhere
+_BATCH, _FAST_BATCH = 64, 512  # samples of one step at most, likewise: a GPU takes 512 in the time of 64
 _MANY = 256  # sensors from which on more steps are needed
 _STEPS, _MANY_STEPS, _TIMED_STEPS = 6000, 20_000, 200_000  # at most; the last where many sensors have a time limit
+_CORRECTION, _TIMED_CORRECTION = 4000, 40_000  # steps at most, without and with a time limit
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,9 @@ class Stage:
     Attributes:
         name: how the history calls it.
         make: the network, `(layout, inputs, outputs, *, rngs, dtype)`.
-        steps, batch: at most how many, and fresh samples in each.
+        steps: at most how many.
         rate: the largest learning rate.
+        batch: fresh samples in each step.
         queries, collocation: random points in each step, of outputs and of each equation.
         share: of the time left that it may use.
         method: an optax transformation in place of Adam and its schedule.
@@ -47,8 +50,8 @@ class Stage:
     name: str
     make: Callable[..., nnx.Module]
     steps: int
-    batch: int
     rate: float
+    batch: int = _BATCH
     queries: int = 64
     collocation: int = 32
     share: float = 0.85
@@ -93,7 +96,7 @@ def recommend_operator(
     if dtype == "mixed":
         raise ProblemError('dtype="mixed" is for a pinn.Problem; operators are learned in "float64" or "float32".')
     limit = DEFAULT_LIMIT if time_limit is None and tol is None else time_limit
-    stages, reasons = _given(problem, network, time_limit) if network is not None else _chosen(problem)
+    stages, reasons = _given(problem, network, time_limit) if network is not None else _chosen(problem, limit)
     stages = tuple(_sized(stage, len(problem.sensors)) for stage in stages)
     phases = _phases(method)
     if phases:
@@ -115,17 +118,17 @@ def recommend_operator(
     return OperatorPlan(choices, stages, tol, limit, precision(dtype))
 
 
-def _chosen(problem: OperatorProblem) -> tuple[tuple[Stage, ...], list[Choice]]:
+def _chosen(problem: OperatorProblem, limit: float | None) -> tuple[tuple[Stage, ...], list[Choice]]:
     spread = bool(np.all(np.ptp(problem.sensors, axis=0) > 0))
     if not (problem.observes and spread):
         make = partial(DeepONet, rank=64, branch=DenseBranch)
         why = "sensors on a part of the domain" if problem.observes else "sensors of another function"
         choice = Choice("network", "DeepONet, dense branch, Fourier trunk", f"{why}, always the same")
-        return (Stage("deeponet", make, 8000, 64, 2e-3),), [choice]
+        return (Stage("deeponet", make, 8000, 2e-3),), [choice]
     count, dimension = len(problem.sensors), problem.domain.dimension
     rank = min(2 * count + 1, _MOST_FUNCTIONS)
     ridge = partial(DeepONet, rank=rank, branch=RidgeBranch, trunk=Harmonics)
-    stages = [Stage("ridge", ridge, 600, 64, 2e-2, share=0.4)]
+    stages = [Stage("ridge", ridge, 600, 2e-2, share=0.4)]
     choices = [Choice("network", f"DeepONet, ridge branch, {rank} harmonics", "sensors observe the output; any layout and noise")]
     try:
         grid = layout_of(problem, jnp.float64).shape
@@ -133,15 +136,16 @@ def _chosen(problem: OperatorProblem) -> tuple[tuple[Stage, ...], list[Choice]]:
         grid = ()
     if len(grid) == dimension and problem.learns_from != "sigma":
         make = partial(LocalDeepONet, base=ridge)
-        stages.append(Stage("correction", make, 4000, 64, 2e-3, share=0.95, corrects=True))
+        steps = _CORRECTION if limit is None else _TIMED_CORRECTION
+        stages.append(Stage("correction", make, steps, 2e-3, share=0.95, corrects=True))
         choices.append(Choice("correction", "local DeepONet, convolutions", "regular grid; kept where held-out samples agree"))
     return tuple(stages), choices
 
 
 def _sized(stage: Stage, sensors: int) -> Stage:
     """Fewer samples in a step where each has many values, and more points, since what encodes them costs more."""
-    values = _VALUES if jax.default_backend() == "cpu" else _FAST_VALUES
-    batch = int(np.clip(values // sensors, 16, stage.batch))
+    values, most = (_VALUES, _BATCH) if jax.default_backend() == "cpu" else (_FAST_VALUES, _FAST_BATCH)
+    batch = int(np.clip(values // sensors, 16, most))
     return replace(stage, batch=batch, queries=int(np.clip(sensors // 2, stage.queries, 1024)))
 
 
@@ -150,7 +154,7 @@ def _given(problem: OperatorProblem, network: Callable, time_limit: float | None
     name = getattr(network, "__name__", None) or getattr(getattr(network, "func", network), "__name__", "network")
     many = _MANY_STEPS if time_limit is None else _TIMED_STEPS
     steps = _STEPS if len(problem.sensors) < _MANY else many
-    return (Stage("network", network, steps, 64, 1e-3, share=0.95),), [Choice("network", name, "given")]
+    return (Stage("network", network, steps, 1e-3, share=0.95),), [Choice("network", name, "given")]
 
 
 def check_maker(make: object) -> None:
