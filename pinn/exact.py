@@ -29,6 +29,7 @@ from .values import Value, value_at
 
 _DEEP = 3  # coordinates with given faces that G interpolates between
 _CORNER = 1e-9  # largest disagreement at a corner, relative to the values
+_SINGULAR = "the solution is singular where it meets another condition"
 _SMOOTH = 1e-2  # largest jump of a derivative along a face, relative to its range
 
 
@@ -61,6 +62,7 @@ class Exact:
     left: Mapping[str, str] = field(default_factory=dict)
     resumed: bool = False  # whether it is of a slab of time after the first
     after: tuple[int, float, Exact] | None = None  # an axis, and from where along it another G counts
+    settled: Exact | None = None  # what is met where a singular beginning is past
 
     def lifts(self, name: str) -> bool:
         """Whether G is anything but zero for a field."""
@@ -80,10 +82,11 @@ class Exact:
         """The same for a later slab of time: nothing is met where it starts, and G has nothing of the initial state.
 
         `met` names the initial conditions, which a later slab does not have. A kink of the initial state, in G, would be one that
-        the features of every slab have to cancel.
+        the features of every slab have to cancel. What is singular there belongs to the first slab as well.
         """
-        ends = {name: {i: each for i, each in given.items() if i != axis} for name, given in self.ends.items()}
-        return replace(self, ends=ends, resumed=True, met=(*self.met, *(name for name in met if name not in self.met)))
+        known = self if self.settled is None else self.settled
+        ends = {name: {i: each for i, each in given.items() if i != axis} for name, given in known.ends.items()}
+        return replace(known, ends=ends, resumed=True, met=(*known.met, *(name for name in met if name not in known.met)))
 
     def until(self, axis: int, place: float, later: Exact) -> Exact:
         """The same up to a place along an axis, and the G of `later` from there on."""
@@ -162,8 +165,9 @@ def plan_exact(problem: Problem, wanted: bool | None) -> Exact:
     with jax.enable_x64(True):  # agreement to 1e-9 cannot be seen in float32
         singular = [each for each in problem.singular(problem.domain) if each.seen] if wanted is None else []
         if singular:
-            begins = any(isinstance(each, Onset) for each in singular)
-            return _plan_exact(problem, wanted, "the solution is singular where it meets another condition", begins)
+            begins, always = (any(isinstance(each, Onset) is kind for each in singular) for kind in (True, False))
+            exact = _plan_exact(problem, wanted, _SINGULAR, begins)
+            return replace(exact, settled=_plan_exact(problem, wanted, _SINGULAR if always else "")) if begins else exact
         exact = _plan_exact(problem, wanted)
         if wanted is None and _clashes(exact, problem):
             return _plan_exact(problem, wanted, "it does not fit the equation where the faces meet")

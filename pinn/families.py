@@ -17,11 +17,16 @@ from .derivatives import Activation, sin, tanh, taylor
 from .exact import Exact
 from .networks import Encoding, Features
 from .problem import Problem
+from .singular import Onset
 from .steep import Steep, tables
 
 _BESIDE = 2.0  # most bandwidth of a coordinate that has a steep one beside it
 _LOOK = 0.5  # bandwidth, of the coordinates of corners and holes, to begin a search with
 _ALONE = 0.25  # share of the features of a corner or hole that see no other coordinate: log r is a function of r
+_WAVES, _FEW = (
+    0.04,
+    100,
+)  # bandwidth of a periodic axis, by the features that are there for it: all, or what they come to in a plane
 _SLOW = 0.25  # bandwidth in time, of the features of a slab, to begin a search with
 RICHER = 1.1  # bandwidth of the features for an error, in those of the solution
 UNRESOLVED = 0.1  # held-out residual of features that show nothing of a solution
@@ -172,6 +177,7 @@ def feature_ansatz(
         places = tuple(axes.index(steep.axis) for steep in own.steep)
         met = {axes.index(axis) for name in fields for axis in exact.ends.get(name, ()) if axis in axes}
         singular = tuple(each for each in singular if not met.intersection(each.axes))
+        singular = tuple(each for each in singular if not (exact.resumed and isinstance(each, Onset)))
         singular = singular if 2 * sum(each.direct for each in singular) <= count else ()
         encoding = Encoding(lower[list(axes)], upper[list(axes)], periodic, family.activation is sin, places, singular)
         kernel, bias = draw_features(encoding, own, count - encoding.direct, [*seed, i])
@@ -198,9 +204,13 @@ def candidates(problem: Problem) -> list[Family]:
 
 
 def slab_candidates(problem: Problem, axis: int) -> list[Family]:
-    """The same for a slab of time, the coordinate `axis`: it may be as short as its features are slow, so slow ones as well."""
-    equal = candidates(problem)
-    return [family.scaled(_SLOW / family.bandwidth[axis], axis) for family in equal] + equal
+    """The same for a slab of time, the coordinate `axis`: it may be as short as its features are slow.
+
+    What a solution has of the functions of a singular beginning is there from the start: features need not see them.
+    """
+    every = [each for group in problem.groups() for each in group.singular if each.seen]
+    seen = any(not isinstance(each, Onset) for each in every)
+    return [f.scaled(_SLOW / f.bandwidth[axis], axis) for f in candidates(problem) if seen or not f.singular]
 
 
 def elongated(family: Family) -> list[Family]:
@@ -223,10 +233,18 @@ def steepened(family: Family, steep: Sequence[Steep]) -> list[Family]:
     ]
 
 
-def oscillating(family: Family, fixed: int) -> list[Family]:
-    """Sines of many wave lengths along every axis but one, and nothing steep."""
-    bandwidths = [tuple(own if i == fixed else b for i, own in enumerate(family.plain)) for b in (12.0, 24.0)]
+def oscillating(family: Family, width: int, fixed: int, periodic: Sequence[bool]) -> list[Family]:
+    """Sines of many wave lengths along every axis but one, a sixth and a third of what so many could resolve of one axis."""
+    highest = [_WAVES * (width if len(family.plain) == 2 else _FEW) * (1.0 if each else np.pi) for each in periodic]
+    bandwidths = [
+        tuple(own if i == fixed else factor * highest[i] for i, own in enumerate(family.plain)) for factor in (1.0, 2.0)
+    ]
     return [Family(sin, bandwidth + family.last, singular=family.singular) for bandwidth in bandwidths]
+
+
+def without_steep(family: Family) -> Family:
+    """The same with the plain coordinates alone."""
+    return replace(family, bandwidth=family.plain + family.last, steep=())
 
 
 def following(family: Family, steep: Sequence[Steep]) -> Family:

@@ -284,7 +284,9 @@ def _report(card: Mapping[str, Any]) -> ErrorReport:
 
 def _solution(card: Mapping[str, Any], arrays: Mapping[str, np.ndarray], problem: Problem, network: Callable | None) -> Solution:
     dtype, told = jnp.dtype(card["dtype"]), account(card)
-    exact = plan_exact(problem, None if card["met"] else False)
+    exact = plan_exact(problem, None)
+    if list(exact.met) != card["met"]:
+        exact = plan_exact(problem, bool(card["met"]))
     if list(exact.met) != card["met"]:
         raise CheckpointError(
             f"the conditions {listing(card['met'])} are built into it; now these would be: {listing(exact.met)}"

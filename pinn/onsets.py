@@ -2,7 +2,7 @@
 
 A condition on a wall that the initial state does not meet, or that moves otherwise than the equation says, makes a layer that
 grows like √(ν t). Both are found by putting the initial state into the condition and into the equation; jumps and kinks of
-that state, by halving intervals across which it or its slope changes.
+that state, by halving intervals across which it or its slope changes, and where it is continued with a period, at its ends.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from .algebra import Domain
 from .boundaries import TIME, Surface
 from .check import faces
-from .conditions import Dirichlet, Initial
+from .conditions import Dirichlet, Initial, Periodic
 from .derivatives import MultiIndex, nested_jvp
 from .expression import Expression
 from .pieces import fixed_points
@@ -75,9 +75,10 @@ def _onsets(domain: Domain, terms: Sequence[Term], extras: Mapping[str, Any]) ->
                 for onset in _at_wall(given, term, domain.coordinates.index(coordinate), points) if len(points) else ():
                     key = onset.axes, onset.centre, onset.reach
                     found[key] = onset if key not in found or onset.first < found[key].first else found[key]
+    round_ = {each.condition.coordinate: each.condition for each in terms[1:] if isinstance(each.condition, Periodic)}
     for axis, name in enumerate(domain.coordinates):
         if name != TIME:
-            found |= {(each.axes, each.centre, each.reach): each for each in _breaks(given, axis)}
+            found |= {(each.axes, each.centre, each.reach): each for each in _breaks(given, axis, round_.get(name))}
     return tuple(found.values())
 
 
@@ -125,13 +126,16 @@ def _onset(given: Given, axis: int, place: float, rate: float, first: int, inwar
     return Onset((given.time, axis), (start, place), inwards * size, end - start, first, behind / size)
 
 
-def _breaks(given: Given, axis: int) -> list[Onset]:
-    """Where the initial state of a field jumps or has a kink, at one place of a coordinate whatever the others are."""
-    lower, upper = given.domain.bounds
-    lines = np.unique(_start_of_wall(given, given.domain.coordinates[axis], lower[axis]), axis=0)[:_LINES]
+def _breaks(given: Given, axis: int, round_: Periodic | None) -> list[Onset]:
+    """Where the initial state of a field jumps or has a kink, at one place of a coordinate whatever the others are.
+
+    So may its continuation where the coordinate is periodic: then one onset stands at each end of it.
+    """
+    lower, upper = (float(bound[axis]) for bound in given.domain.bounds)
+    lines = np.unique(_start_of_wall(given, given.domain.coordinates[axis], lower), axis=0)[:_LINES]
     found = []
     for name in given.initial:
-        wanted: list[MultiIndex] = [tuple(k * (i == axis) for i in range(len(lower))) for k in (0, 1)]
+        wanted: list[MultiIndex] = [tuple(k * (i == axis) for i in range(lines.shape[1])) for k in (0, 1)]
 
         @jax.jit
         @jax.vmap
@@ -144,16 +148,34 @@ def _breaks(given: Given, axis: int) -> list[Onset]:
             points[:, axis] = places
             return np.asarray(state(jnp.asarray(points)))
 
-        broken = [_broken(partial(along, line=line), lower[axis], upper[axis]) for line in lines]
-        for place, order in broken[0]:
-            near = 1e-6 * (upper[axis] - lower[axis])
+        def rate(place: float, name=name) -> float | None:
             there = lines.copy()
             there[:, axis] = place
             diffusion = _diffusion(given, name, axis, there)
+            return None if diffusion is None else diffusion[0]
+
+        broken = [_broken(partial(along, line=line), lower, upper) for line in lines]
+        for place, order in broken[0]:
+            near = 1e-6 * (upper - lower)
             everywhere = all(any(abs(place - other) < near and order == k for other, k in each) for each in broken)
-            if everywhere and diffusion is not None:
-                found.append(_onset(given, axis, place, diffusion[0], order, behind=place - float(lower[axis])))
+            diffusivity = rate(place) if everywhere else None
+            if diffusivity is not None:
+                found.append(_onset(given, axis, place, diffusivity, order, behind=place - lower))
+        if round_ is None or (round_.fields and name not in round_.fields):
+            continue
+        torn = {_torn(partial(along, line=line), lower, upper) for line in lines}
+        order, diffusivity = min(torn), rate(lower) if len(torn) == 1 else None
+        if order < len(wanted) and diffusivity is not None:
+            found += [_onset(given, axis, end, diffusivity, order, side) for end, side in ((lower, 1.0), (upper, -1.0))]
     return found
+
+
+def _torn(along: Callable[[np.ndarray], np.ndarray], lower: float, upper: float) -> int:
+    """The lowest derivative in which a function is another at the lower end than at the upper one; 2 where it is neither of
+    the two that `along` gives."""
+    values = along(np.linspace(lower, upper, _INTERVALS + 1))
+    gaps = np.abs(values[-1] - values[0]) > _BREAK * np.max(np.abs(values), axis=0)
+    return int(np.argmax([*gaps, True]))
 
 
 def _broken(along: Callable[[np.ndarray], np.ndarray], lower: float, upper: float) -> list[tuple[float, int]]:

@@ -19,6 +19,7 @@ from jax import Array
 from numpy.typing import NDArray
 
 from .approximation import Approximation, Slabs, Together, empty_run, slab_state, summands, together
+from .conditions import Initial, InitialVelocity
 from .families import Drawn, Family, feature_ansatz
 from .features import (
     Setup,
@@ -28,8 +29,9 @@ from .features import (
     newton,
     residual_against,
     term_sizes,
+    whole_chunks,
 )
-from .handover import is_handover, later_slabs
+from .handover import Handover, is_handover, later_slabs
 from .loss import (
     Batch,
     Objective,
@@ -49,6 +51,8 @@ from .steep import Steep
 from .terms import Term
 from .timeline import Timeline
 
+_BEGINNINGS = Initial, InitialVelocity, Handover
+_HANDED = 2.0  # points at which a slab is handed over, in its features: where these are slow, all are functions of space
 _ROOM = 64  # slabs that arrays have room for; twice as many, and a compilation more, where that is not enough
 
 
@@ -60,7 +64,7 @@ class March(NamedTuple):
         runs: the state of the slabs, in NumPy arrays while it grows: hundreds of small steps would each be dispatched.
         edges: of the slabs so far, with the start.
         drawn: the features of each slab so far.
-        held_out: the largest held-out residual of any slab.
+        held_out: the held-out residuals of the slabs, root mean square over time.
         features: of the last run.
         sizes: of each term, by name, were nothing in it to cancel: [K], summed over the time so far.
     """
@@ -168,7 +172,9 @@ def leaves_before(
 def slab_points(setup: Setup, slab: Next, seed: int, near: Sequence[Steep]) -> tuple[Batch, ...]:
     """Points for each term of the next slab; where it begins, what is given is by how much G jumps there."""
     assert slab.march.features is not None
-    counts = setup.counts(slab.march.features.width)
+    counts, begun = setup.counts(slab.march.features.width), whole_chunks(int(_HANDED * slab.march.features.width))
+    if setup.problem.domain.dimension > 1:
+        counts |= {t.name: max(counts["condition"], begun) for t in slab.goal.terms if isinstance(t.condition, _BEGINNINGS)}
     batches = draw(slab.goal, counts, (*setup.seed, seed), setup.dtype, slab.place, near)
     pairs = zip(slab.goal.terms, batches, strict=True)
     return tuple(b._replace(given=-_given_before(slab, term, b)) if is_handover(term) else b for term, b in pairs)
@@ -253,16 +259,17 @@ def next_slab(march: March, time: Timeline, end: float) -> Next:
 
 
 def solve_slab(setup: Setup, march: March, time: Timeline, end: float, near: tuple[Steep, ...] = ()) -> Slab:
-    """Solve the next slab, to `end`, with the features of the active run, on points that `near` draws to layers.
+    """Solve the next slab, to `end`, with the features of the active run, judged on points that `near` draws to layers.
 
+    So are those that it is solved on, if features see steep coordinates: others would be left with too few points elsewhere.
     Its residual is relative to the size of its terms, or to their mean over the time so far where that is larger: a wave may
     pass through zero. Newton's method begins about the state that is handed over, standing still.
     """
     slab = next_slab(march, time, end)
     goal, k, start = slab.goal, len(march.edges) - 1, march.edges[-1]
-    begun = Weights(slab.state, {})
+    begun, steep = Weights(slab.state, {}), march.features is not None and march.features.family.steep
 
-    def points(index: int) -> tuple[Batch, ...]:
+    def points(index: int, near: Sequence[Steep]) -> tuple[Batch, ...]:
         batches = slab_points(setup, slab, index, near)
         (handed,) = slab_leaves(goal, march.slabs, [slab.march.runs], k, batches)
         return with_given(batches, handed)
@@ -272,10 +279,10 @@ def solve_slab(setup: Setup, march: March, time: Timeline, end: float, near: tup
         return weights._replace(state=add_coefficients(slab.basis, weights.state, coefficients, share_))
 
     def solved() -> tuple[dict[str, Any], float, list[NDArray]]:
-        batches = points(2)
+        batches = points(2, near if steep else ())
         still = _standing_still(slab, batches) if k and not setup.problem.is_linear else ()
         weights = newton(goal, begun, slab.basis, slab.state, batches, setup.steps, add, still)
-        fresh, ahead = points(7), slab.solved(weights.state).march
+        fresh, ahead = points(7, near), slab.solved(weights.state).march
         checks = linearised(goal, weights, None, (), fresh)
         own = term_sizes(goal, weights, fresh, checks, field_sizes(goal.problem, values_at_end(ahead, fresh[0].points)))
         each = zip(goal.terms, fresh, own, strict=True)
@@ -325,7 +332,9 @@ def take(slab: Slab) -> March:
     march, runs = slab.march, slab.march.runs
     full = len(march.edges) - 1 == runs[0]["edges"].shape[0] - 1
     runs = tuple(map(_doubled, runs)) if full else runs
-    return march._replace(runs=runs, held_out=max(march.held_out, slab.held_out))
+    start, before, now = march.edges[0], *march.edges[-2:]
+    total = march.held_out**2 * (before - start) + slab.held_out**2 * (now - before)
+    return march._replace(runs=runs, held_out=float(np.sqrt(total / (now - start))))
 
 
 def _doubled(run: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from .derivatives import Engine
 from .devices import chosen, home, spread, warn_if_emulated
 from .errors import AccuracyWarning, ProblemError, WellPosednessWarning
 from .estimate import NO_MEMORY, Trust, choose_family, unjudged
-from .families import candidates
+from .families import UNRESOLVED, candidates
 from .faults import fault
 from .features import Setup, coarse_sizes, field_sizes
 from .history import Clock, History, Record, Status
@@ -49,6 +49,7 @@ _SHORTEST = 10.0  # seconds left that a network is worth beginning with
 _JUDGES = 450  # features for the error of a network
 _GOOD_ENOUGH = 1e-4  # an estimate that least squares alone is content with, where no tolerance is given
 _EXCELLENT = 1e-10  # and one that slabs are not tried after
+_BEGUN = 1e-2  # held-out residual of the first features, above which more of them are not tried before slabs: Newton's steps cost
 _BEFORE_SLABS = 0.5  # of the time left, that more features over the whole interval may take where slabs may follow
 
 
@@ -255,10 +256,11 @@ def _judged(setup: Setup, goal: Objective, weights: Weights) -> Outcome:
 
 
 def _without_gradients(setup: Setup, plan: Plan, clock: Clock, history: History) -> tuple[Outcome, Status]:
-    """Least squares over the whole domain and in slabs of time: slabs first where the whole shows nothing of a solution."""
+    """Least squares over the whole domain and in slabs of time: slabs first where the whole shows little of a solution."""
     width, *more = plan.widths if plan.start is None else plan.start.widths(plan.widths)
     explored = explore(setup, width, plan.tol, clock, history, 0.25 if plan.slabs else 0.5)
-    early, ended = plan.time is not None and not explored.resolved, Status.SETTLED
+    shown = UNRESOLVED if setup.problem.is_linear else _BEGUN
+    early, ended = plan.time is not None and explored.best.held_out > shown, Status.SETTLED
     if plan.time is not None and early:
         marched, ended = march_through(setup, plan.time, plan.slabs, plan.tol, clock, history)
         if marched is not None:

@@ -66,11 +66,6 @@ class Explored(NamedTuple):
     rival: Fit | Identified | None
     width: int
 
-    @property
-    def resolved(self) -> bool:
-        """Whether the features show anything of a solution."""
-        return self.best.held_out <= UNRESOLVED
-
 
 def explore(setup: Setup, width: int, tol: float | None, clock: Clock, history: History, share: float = 0.5) -> Explored:
     """Search a family of features of this width, for a `share` of the time at most."""
