@@ -304,7 +304,7 @@ def march_through(
     Where memory runs out, the march that fitted into it, and the status MEMORY. None where none came to the end.
     """
     wanted = _TARGET if tol is None else max(min(0.01 * tol, 1e-3), _TARGET)
-    target, reserve, best, march = max(wanted, _ROUGH), 0.0, None, None
+    target, reserve, best, march, known = max(wanted, _ROUGH), 0.0, None, None, None
     while clock.left > _SHORTEST:
         before, until = ((), math.inf) if march is None else (march.drawn, clock.seconds + clock.left - reserve)
         marcher = Marcher(setup, time, widths, target, clock, history, before, until)
@@ -321,7 +321,9 @@ def march_through(
         if further and target > wanted:
             target = max(wanted, _FINER * min(target, march.held_out))
             continue
-        judged, last = _judged(setup, march, clock, history), best
+        if march is known:
+            return best, Status.MEMORY if full else Status.TIME
+        judged, last, known = _judged(setup, march, clock, history), best, march
         best = judged if last is None or judged.better_than(last) else last
         if reached(judged.estimate, tol) or judged.estimate.rounded:
             break
@@ -332,6 +334,7 @@ def march_through(
         if last is not None and judged.estimate.worst > 0.5 * last.estimate.worst:
             break
         wanted = target = 0.1 * target
+        widths = widths[1:] or widths
     return best, Status.SETTLED if best is not None else Status.TIME
 
 

@@ -186,10 +186,17 @@ LEFT = {
     ),
     "a start with a kink where the ends meet": (
         lambda: problem(
-            TX, heat, pinn.Initial(u=lambda x: x**2 * jnp.cos(jnp.pi * x), name="start"), pinn.Periodic("x", name="round")
+            TX, kdv, pinn.Initial(u=lambda x: x**2 * jnp.cos(jnp.pi * x), name="start"), pinn.Periodic("x", name="round")
         ),
         ["round"],
         {"start": r"its value is not periodic in x with its derivatives"},
+    ),
+    "the same of a diffusion": (
+        lambda: problem(
+            TX, heat, pinn.Initial(u=lambda x: x**2 * jnp.cos(jnp.pi * x), name="start"), pinn.Periodic("x", name="round")
+        ),
+        [],
+        dict.fromkeys(("start", "round"), r"the solution is singular"),
     ),
     "a value pinned on a periodic coordinate": (
         lambda: problem(
@@ -325,6 +332,13 @@ def test_what_cannot_be_met_is_left_with_the_reason(name):
     assert exact.left.keys() == left.keys()
     for term, reason in left.items():
         assert re.search(reason, exact.left[term]), exact.left[term]
+
+
+def test_later_slabs_are_periodic_where_the_first_one_begins_with_a_kink():
+    exact = plan_exact(LEFT["the same of a diffusion"][0](), None)
+    later = exact.started(0, ["start"])
+    assert exact.periodic == (False, False) and later.periodic == (False, True)
+    assert set(later.met) == {"round", "start"} and not later.lifts("u")
 
 
 @pytest.mark.parametrize(
