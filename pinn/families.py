@@ -23,10 +23,8 @@ from .steep import Steep, tables
 _BESIDE = 2.0  # most bandwidth of a coordinate that has a steep one beside it
 _LOOK = 0.5  # bandwidth, of the coordinates of corners and holes, to begin a search with
 _ALONE = 0.25  # share of the features of a corner or hole that see no other coordinate: log r is a function of r
-_WAVES, _FEW = (
-    0.04,
-    100,
-)  # bandwidth of a periodic axis, by the features that are there for it: all, or what they come to in a plane
+_WAVES = 0.04  # bandwidth of a periodic axis that many waves are tried along, for each feature that there is for it
+_FEW = 100  # features for one of several such axes
 _SLOW = 0.25  # bandwidth in time, of the features of a slab, to begin a search with
 RICHER = 1.1  # bandwidth of the features for an error, in those of the solution
 UNRESOLVED = 0.1  # held-out residual of features that show nothing of a solution
@@ -176,8 +174,8 @@ def feature_ansatz(
         periodic, own = tuple(exact.periodic[axis] for axis in axes), family.for_axes(axes)
         places = tuple(axes.index(steep.axis) for steep in own.steep)
         met = {axes.index(axis) for name in fields for axis in exact.ends.get(name, ()) if axis in axes}
-        singular = tuple(each for each in singular if not met.intersection(each.axes))
-        singular = tuple(each for each in singular if not (exact.resumed and isinstance(each, Onset)))
+        past = Onset if exact.resumed else ()
+        singular = tuple(each for each in singular if not met.intersection(each.axes) and not isinstance(each, past))
         singular = singular if 2 * sum(each.direct for each in singular) <= count else ()
         encoding = Encoding(lower[list(axes)], upper[list(axes)], periodic, family.activation is sin, places, singular)
         kernel, bias = draw_features(encoding, own, count - encoding.direct, [*seed, i])

@@ -163,7 +163,9 @@ class Marcher:
 
     def magnified(self, slab: Slab, size: float) -> Slab:
         """The same slab with its layers, if there are any, seen in steep coordinates: each look shows them sharper."""
-        for _ in range(_LOOKS if self.exact.settled is None else 0):  # singular functions are there for a kink at the start
+        if self.exact.settled is not None:
+            return slab  # the singular functions of its beginning are there for that
+        for _ in range(_LOOKS):
             self.observe(slab.march)
             if slab.held_out <= self.target or not out_of_date(slab.family.steep, self.near):
                 break
@@ -322,7 +324,7 @@ def march_through(
             target = max(wanted, _FINER * min(target, march.held_out))
             continue
         if march is known:
-            return best, Status.MEMORY if full else Status.TIME
+            return best, Status.MEMORY if full else Status.SETTLED if ended else Status.TIME
         judged, last, known = _judged(setup, march, clock, history), best, march
         best = judged if last is None or judged.better_than(last) else last
         if reached(judged.estimate, tol) or judged.estimate.rounded:

@@ -7,7 +7,7 @@ that state, by halving intervals across which it or its slope changes, and where
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -75,10 +75,11 @@ def _onsets(domain: Domain, terms: Sequence[Term], extras: Mapping[str, Any]) ->
                 for onset in _at_wall(given, term, domain.coordinates.index(coordinate), points) if len(points) else ():
                     key = onset.axes, onset.centre, onset.reach
                     found[key] = onset if key not in found or onset.first < found[key].first else found[key]
-    round_ = {each.condition.coordinate: each.condition for each in terms[1:] if isinstance(each.condition, Periodic)}
+    tied = [(c.coordinate, c.fields or tuple(initial)) for c in (each.condition for each in terms[1:]) if isinstance(c, Periodic)]
     for axis, name in enumerate(domain.coordinates):
         if name != TIME:
-            found |= {(each.axes, each.centre, each.reach): each for each in _breaks(given, axis, round_.get(name))}
+            periodic = {field for coordinate, fields in tied if coordinate == name for field in fields}
+            found |= {(each.axes, each.centre, each.reach): each for each in _breaks(given, axis, periodic)}
     return tuple(found.values())
 
 
@@ -126,10 +127,10 @@ def _onset(given: Given, axis: int, place: float, rate: float, first: int, inwar
     return Onset((given.time, axis), (start, place), inwards * size, end - start, first, behind / size)
 
 
-def _breaks(given: Given, axis: int, round_: Periodic | None) -> list[Onset]:
+def _breaks(given: Given, axis: int, periodic: Collection[str]) -> list[Onset]:
     """Where the initial state of a field jumps or has a kink, at one place of a coordinate whatever the others are.
 
-    So may its continuation where the coordinate is periodic: then one onset stands at each end of it.
+    So may the continuation of those fields that are periodic in it: then one onset stands at each end of it.
     """
     lower, upper = (float(bound[axis]) for bound in given.domain.bounds)
     lines = np.unique(_start_of_wall(given, given.domain.coordinates[axis], lower), axis=0)[:_LINES]
@@ -161,7 +162,7 @@ def _breaks(given: Given, axis: int, round_: Periodic | None) -> list[Onset]:
             diffusivity = rate(place) if everywhere else None
             if diffusivity is not None:
                 found.append(_onset(given, axis, place, diffusivity, order, behind=place - lower))
-        if round_ is None or (round_.fields and name not in round_.fields):
+        if name not in periodic:
             continue
         torn = {_torn(partial(along, line=line), lower, upper) for line in lines}
         order, diffusivity = min(torn), rate(lower) if len(torn) == 1 else None
