@@ -22,6 +22,7 @@ from jax import Array
 
 from .derivatives import ACTIVATIONS, Activation, Smooth, concatenate, sin, tanh
 from .errors import NetworkError, ProblemWarning
+from .radau import lagrange_at, radau
 from .singular import Singular, functions
 from .steep import climb
 
@@ -258,7 +259,33 @@ class Features(Network):
         return concatenate([self.activation(self.layer(x[: -self.direct])), x[-self.direct :]])
 
 
-_KINDS: dict[str, Callable[..., Network]] = {kind.__name__: kind for kind in (MLP, ResidualMLP, ModifiedMLP, Features)}
+class StagedFeatures(Features):
+    """Features of space, each times every Lagrange polynomial of one step of time: ℓ_i(τ) σ(W x + b)_j and ℓ_i(τ).
+
+    Args:
+        kernel, bias: as in `Features`; the row of `time` is zero.
+        stages: of the step, s; there are s + 1 polynomials, see `radau`.
+        time: which input is time, in [-1, 1] over the step.
+    """
+
+    def __init__(
+        self, kernel: np.ndarray, bias: np.ndarray, outputs: int, activation: Activation, dtype: jnp.dtype, stages: int, time: int
+    ):
+        super().__init__(kernel, bias, outputs, activation, dtype)
+        width = (stages + 1) * (kernel.shape[1] + 1)
+        self.output = Dense(np.zeros((width, outputs)), np.zeros(outputs), dtype)
+        self.stages, self.time = stages, time
+
+    def hidden(self, x: Smooth) -> Smooth:
+        place = (x[self.time : self.time + 1] + 1.0) * 0.5
+        lines = lagrange_at(radau(self.stages).nodes, place)
+        functions = concatenate([super().hidden(x), jnp.ones(1, x.dtype)])
+        return concatenate([functions * lines[i : i + 1] for i in range(self.stages + 1)])
+
+
+_KINDS: dict[str, Callable[..., Network]] = {
+    kind.__name__: kind for kind in (MLP, ResidualMLP, ModifiedMLP, Features, StagedFeatures)
+}
 
 
 def describe(network: nnx.Module) -> dict[str, Any] | None:
@@ -276,6 +303,8 @@ def describe(network: nnx.Module) -> dict[str, Any] | None:
     if ACTIVATIONS.get(name) is not network.activation:
         return None
     description = {"kind": type(network).__name__, "activation": name, "width": network.output.kernel.shape[0]}
+    if isinstance(network, StagedFeatures):
+        return description | {"stages": network.stages, "time": network.time}
     if isinstance(network, Features):
         return description | {"direct": network.direct}
     description["depth"] = len(network.inner if isinstance(network, ResidualMLP) else network.layers)
@@ -293,6 +322,10 @@ def rebuild(description: Mapping[str, Any], inputs: int, outputs: int, dtype: jn
     """
     options = dict(description)
     make, activation = _KINDS[options.pop("kind")], ACTIVATIONS[options.pop("activation")]
+    if make is StagedFeatures:
+        stages, time = options["stages"], options["time"]
+        drawn = options["width"] // (stages + 1) - 1
+        return StagedFeatures(np.zeros((inputs, drawn)), np.zeros(drawn), outputs, activation, dtype, stages, time)
     if make is Features:
         direct = options["direct"]
         drawn = options["width"] - direct

@@ -1,0 +1,90 @@
+"""Polynomials of time over one step, collocated at the points of Radau IIA: implicit, of order 2s - 1 at the end, stiffly stable.
+
+With τ in [0, 1] over the step and nodes 0 = c₀ < c₁ < … < c_s = 1, a function is Σ_i u_i ℓ_i(τ), ℓ_i the Lagrange polynomials.
+Its derivative at c₁ … c_s is D u + d u₀. The D of any step is diagonal in the same basis, so that the s coupled equations of
+a step fall apart into one for each eigenvalue (Hairer & Wanner, Solving Ordinary Differential Equations II, IV.8).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.polynomial import Legendre, Polynomial, legendre
+from numpy.typing import NDArray
+
+from .derivatives import Smooth
+
+
+class Radau(NamedTuple):
+    """What a step of s stages is made of.
+
+    Attributes:
+        nodes: c₀ … c_s, [s + 1].
+        slopes: D, [s, s], and from the start, d, [s].
+        start: d.
+        eigenvalues, vectors, inverse: D = vectors · diag(eigenvalues) · inverse.
+        modes: from values at the nodes to coefficients of Legendre polynomials of 2τ - 1, [s + 1, s + 1].
+        before: from values at the stages to that at the start of the polynomial through these alone, [s].
+    """
+
+    nodes: NDArray
+    slopes: NDArray
+    start: NDArray
+    eigenvalues: NDArray
+    vectors: NDArray
+    inverse: NDArray
+    modes: NDArray
+    before: NDArray
+
+    @property
+    def stages(self) -> int:
+        return len(self.nodes) - 1
+
+    def at(self, places: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+        """ℓ_i and its two derivatives by τ, [places, s + 1] each: what gives a function there from its values at the nodes."""
+        found = [[p(places) for p in (line, line.deriv(), line.deriv(2))] for line in map(Polynomial, lagrange(self.nodes))]
+        value, first, second = (np.stack(each, axis=1) for each in zip(*found, strict=True))
+        return value, first, second
+
+
+@lru_cache(maxsize=16)
+def radau(stages: int) -> Radau:
+    """Radau IIA with so many stages.
+
+    Example:
+        >>> np.round(radau(2).nodes, 6)
+        array([0.      , 0.333333, 1.      ])
+    """
+    ends = Legendre.basis(stages) - Legendre.basis(stages - 1)  # vanishes at τ = 1 and at the others
+    inner = np.sort(np.asarray(ends.roots()).real)[:-1]
+    nodes = np.array([0.0, *(inner + 1) / 2, 1.0])
+    slopes = np.array([Polynomial(line).deriv()(nodes[1:]) for line in lagrange(nodes)]).T
+    values, vectors = np.linalg.eig(slopes[:, 1:])
+    modes = np.linalg.inv(legendre.legvander(2 * nodes - 1, stages))
+    before = lagrange(nodes[1:])[:, 0]
+    return Radau(nodes, slopes[:, 1:], slopes[:, 0], values, vectors, np.linalg.inv(vectors), modes, before)
+
+
+@lru_cache(maxsize=16)
+def _coefficients(nodes: tuple[float, ...]) -> NDArray:
+    lines = []
+    for i, here in enumerate(nodes):
+        others = [place for j, place in enumerate(nodes) if j != i]
+        lines.append(Polynomial.fromroots(others).coef / np.prod(here - np.array(others)))
+    return np.array(lines)
+
+
+def lagrange(nodes: NDArray) -> NDArray:
+    """The coefficients of powers of τ in ℓ_0 … ℓ_s, [s + 1, s + 1]."""
+    return _coefficients(tuple(np.asarray(nodes).tolist()))
+
+
+def lagrange_at(nodes: NDArray, time: Smooth) -> Smooth:
+    """ℓ_0 … ℓ_s at one time τ, a column of one, by Horner's rule: [s + 1], a jet where τ is one."""
+    columns = lagrange(nodes).T.astype(time.dtype)
+    total: Smooth = time * 0.0 + columns[-1]
+    for column in columns[-2::-1]:
+        total = total * time + column
+    return total

@@ -1,0 +1,225 @@
+"""Features of space alone, for steps in time: their waves, what they and their derivatives are at points, a basis of them.
+
+Waves of a domain that is not periodic are nearly dependent. A basis of unit size is V with B = Φ V, from the singular values of
+their values Φ at the collocation points, without those that rounding makes up.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.linalg
+from jax import Array
+from numpy.typing import NDArray
+
+from .ansatz import wrap
+from .approximation import Together, together
+from .derivatives import Jet, sin, taylor
+from .exact import Exact
+from .expression import Expression
+from .networks import Encoding, Features
+from .problem import Problem
+from .terms import Term
+
+_BLOCK = 128  # features, and
+_ROWS = 512  # points that are evaluated at a time: what is compiled for these serves any number
+_CUT = 1e-12  # smallest singular value of features that counts, in the largest
+_BEYOND = (1.3, 1.5)  # half the length on which waves repeat, in half the domain's, along a coordinate that is not periodic
+
+
+class Waves(NamedTuple):
+    """Hidden weights of sines of space, [d, M] and [M], in the encoding's raw coordinates; they do not see time."""
+
+    kernel: NDArray
+    bias: NDArray
+
+    @property
+    def width(self) -> int:
+        return self.kernel.shape[1]
+
+
+def waves(problem: Problem, exact: Exact, axis: int, width: int, seed: Sequence[int]) -> Waves:
+    """The `width` slowest waves of space, each with two phases: whole numbers of them where the fields are periodic.
+
+    Slow is meant in the problem's own coordinates, alike in all directions.
+    """
+    rng, (lower, upper) = np.random.default_rng(seed), problem.domain.bounds
+    spatial = [a for a in range(problem.domain.dimension) if a != axis]
+    periodic = np.array([exact.periodic[a] for a in spatial])
+    spacing = np.where(periodic, 1.0, np.pi / rng.uniform(*_BEYOND, len(spatial)))
+    turns = np.where(periodic, 2 * np.pi, 2.0)
+    numbers = _slowest(spacing * turns / (upper - lower)[spatial], width // 2)
+    phases = rng.uniform(0, 2 * np.pi, width // 2)
+    kernel = np.zeros((problem.domain.dimension, 2 * len(phases)))
+    kernel[spatial] = np.repeat(numbers * spacing, 2, axis=0).T
+    return Waves(kernel, np.stack([phases, phases + np.pi / 2], axis=1).reshape(-1))
+
+
+def _slowest(spacing: NDArray, count: int) -> NDArray:
+    """The smallest k · spacing with whole numbers k, one of k and -k, without 0: `count` of k, [count, d]."""
+    radius = 2.0 * float(np.min(spacing))
+    while True:
+        most = np.ceil(radius / spacing).astype(int)
+        grid = np.stack(np.meshgrid(*(np.arange(-m, m + 1) for m in most), indexing="ij"), axis=-1).reshape(-1, len(most))
+        grid = grid[np.any(grid != 0, axis=1)]
+        half = grid[grid[np.arange(len(grid)), np.argmax(grid != 0, axis=1)] > 0]
+        size = np.linalg.norm(half * spacing, axis=1)
+        if np.sum(size <= radius) >= count:
+            return half[np.argsort(size, kind="stable")[:count]].astype(float)
+        radius *= 1.3
+
+
+class Read(NamedTuple):
+    """One leaf of a term: how many derivatives by time, of which coefficients, and the functions of space, [n, r]."""
+
+    order: int
+    part: slice
+    table: NDArray
+
+
+class Held(NamedTuple):
+    """A term at points of space, [n, d], with what else it asks for there, and its leaves in order."""
+
+    term: Term
+    points: NDArray
+    columns: dict[str, NDArray]
+    reads: tuple[Read, ...]
+
+
+class Space(NamedTuple):
+    """Features of space and a basis of them.
+
+    Attributes:
+        problem, exact, axis: what is solved, the values that the ansatz meets at every time, and which coordinate is time.
+        waves: the features.
+        mixes: for each field V, [M + 1, r].
+    """
+
+    problem: Problem
+    exact: Exact
+    axis: int
+    waves: Waves
+    mixes: Mapping[str, NDArray]
+
+    @property
+    def parts(self) -> dict[str, slice]:
+        """Where each field's coefficients stand among all, [P]."""
+        ends = np.cumsum([0, *(mix.shape[1] for mix in self.mixes.values())]).tolist()
+        return {name: slice(*pair) for name, pair in zip(self.mixes, itertools.pairwise(ends), strict=True)}
+
+    @property
+    def size(self) -> int:
+        return sum(mix.shape[1] for mix in self.mixes.values())
+
+    def values(self, points: NDArray) -> dict[str, NDArray]:
+        """The functions of each field at points [n, d]: [n, r]."""
+        likes, zero = _alike(self.problem, self.exact), (0,) * self.problem.domain.dimension
+        keys = tuple((((), like, zero)) for like in dict.fromkeys(likes.values()))
+        found = _tables(self, None, keys, points, {})
+        return {name: found[(), likes[name], zero] for name in self.mixes}
+
+    def held(self, term: Term, points: NDArray, columns: dict[str, NDArray]) -> Held:
+        """A term at points, with the functions of space that it reads."""
+        likes, parts = _alike(self.problem, self.exact), self.parts
+        keys = [(leaf.site, likes[leaf.field], self._still(leaf.index)) for leaf in term.expression.leaves]
+        found = _tables(self, term.expression, tuple(dict.fromkeys(keys)), points, columns)
+        leaves = zip(term.expression.leaves, keys, strict=True)
+        reads = tuple(Read(leaf.index[self.axis], parts[leaf.field], found[key]) for leaf, key in leaves)
+        return Held(term, points, columns, reads)
+
+    def _still(self, index: tuple[int, ...]) -> tuple[int, ...]:
+        """The same derivative without that by time."""
+        return (*index[: self.axis], 0, *index[self.axis + 1 :])
+
+
+def make_space(problem: Problem, exact: Exact, axis: int, width: int, points: NDArray, seed: Sequence[int]) -> Space:
+    """So many features of space, and a basis of them by their values at points [n, d]."""
+    bare = Space(problem, exact, axis, waves(problem, exact, axis, width, seed), dict.fromkeys(problem.fields, np.zeros((0, 0))))
+    raw, likes = bare.values(points), _alike(problem, exact)
+    mixes = {like: _mix(raw[like]) for like in dict.fromkeys(likes.values())}
+    return bare._replace(mixes={name: mixes[likes[name]] for name in problem.fields})
+
+
+def _mix(table: NDArray) -> NDArray:
+    _, sizes, right = scipy.linalg.svd(table, full_matrices=False, check_finite=False)
+    rank = int(np.sum(sizes > _CUT * sizes[0]))
+    return right[:rank].T / sizes[:rank] * np.sqrt(len(table))
+
+
+def _alike(problem: Problem, exact: Exact) -> dict[str, str]:
+    """For each field the first whose functions are the same."""
+    first: dict[tuple, str] = {}
+    return {name: first.setdefault(exact.pattern(name), name) for name in problem.fields}
+
+
+def _block(problem: Problem, exact: Exact) -> tuple[Together, dict[str, Any]]:
+    """An approximation by `_BLOCK` features, and its state but for the hidden weights."""
+    d, (lower, upper) = problem.domain.dimension, problem.domain.bounds
+    encoding = Encoding(lower, upper, exact.periodic, raw=True)
+    network = Features(np.zeros((d, _BLOCK)), np.zeros(_BLOCK), len(problem.fields), sin, jnp.float64)
+    axes, scale = tuple(range(d)), jnp.ones(len(problem.fields))
+    part, state = wrap(network, problem.fields, axes, encoding, exact, scale, taylor)
+    return together(problem.fields, (part,)), state
+
+
+def _tables(
+    space: Space, expression: Expression | None, keys: tuple, points: NDArray, columns: Mapping[str, NDArray]
+) -> dict[tuple, NDArray]:
+    """The functions, or for a space without V the features and 1, at points: [n, r] by site, field and derivative."""
+    basis, state = _block(space.problem, space.exact)
+    blocks, parts = -(-space.waves.width // _BLOCK), []
+    kernel, bias = (np.pad(each, [(0, 0)] * (each.ndim - 1) + [(0, -each.shape[-1] % _BLOCK)]) for each in space.waves)
+    for start in range(0, len(points), _ROWS):
+        count = min(_ROWS, len(points) - start)
+        rows = jax.tree.map(lambda a: _padded(a[start : start + _ROWS], _ROWS), (points, dict(columns)))
+        found = []
+        for i in range(blocks):
+            own = slice(i * _BLOCK, (i + 1) * _BLOCK)
+            layer = {"kernel": jnp.asarray(kernel[:, own]), "bias": jnp.asarray(bias[own])}
+            frozen = {**state["frozen"], "layer": layer}
+            found.append(_block_values(space.problem, basis, expression, keys, ({**state, "frozen": frozen},), *rows))
+        table = {}
+        for j, key in enumerate(keys):
+            features = np.concatenate([np.asarray(each[j][:count, :-1]) for each in found], axis=1)[:, : space.waves.width]
+            features = np.concatenate([features, np.asarray(found[0][j][:count, -1:])], axis=1)
+            mix = space.mixes[key[1]]
+            table[key] = features @ mix if mix.size else features
+        parts.append(table)
+    return {key: np.concatenate([part[key] for part in parts]) for key in keys}
+
+
+def _padded(column: NDArray, count: int) -> NDArray:
+    return np.concatenate([column, np.repeat(column[-1:], count - len(column), axis=0)]) if len(column) < count else column
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _block_values(
+    problem: Problem,
+    basis: Together,
+    expression: Expression | None,
+    keys: tuple,
+    state: tuple,
+    points: Array,
+    columns: dict[str, Array],
+) -> list[Array]:
+    """Features and 1 at points, [n, M + 1], or their derivatives at what an expression reads there, for each key."""
+    known = {name: jnp.asarray(value, points.dtype) for name, value in problem.known().items()}
+
+    def one(point: Array, own: dict[str, Array]) -> list[Array]:
+        if expression is None:
+            functions = basis.basis(state, point)
+            return [functions[name] for _, name, _ in keys]
+        places = dict(zip(expression.sites, expression.places(point, known | own), strict=True))
+        jets = {
+            site: basis.basis(state, Jet.variable(places[site], [index for s, _, index in keys if s == site]))
+            for site in dict.fromkeys(site for site, _, _ in keys)
+        }
+        return [jets[site][name].part(index) for site, name, index in keys]
+
+    return jax.vmap(one)(points, columns)

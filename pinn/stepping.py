@@ -1,0 +1,217 @@
+"""Steps in time: a network of space at each stage of an implicit Runge-Kutta method, its linear layer solved for.
+
+Over a step of length h the fields are
+
+    u(t, x) = G(t, x) + φ(x) Σ_i ℓ_i(τ) Σ_j c_ij b_j(x),   τ = (t - t_k) / h
+
+with the ℓ_i of Radau IIA (see `radau`) and b_j the same features of space at all times. What a step begins with, c_0, is what the
+one before it ended with, exactly; the equations hold at the s stages c_1 … c_s, in the least squares sense over points in space.
+Newton's method, with a matrix A_α = Σ ∂F/∂(∂_t^α u) b that is kept for many steps, solves Σ_α A_α (λ / h)^α δ = -F once for each
+eigenvalue λ of the method (Raissi, Perdikaris & Karniadakis 2019, section 3.2, call such networks discrete time models).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.linalg
+from jax import Array
+from numpy.typing import NDArray
+
+from .approximation import lifted
+from .exact import Exact
+from .expression import Expression
+from .problem import Problem
+from .radau import Radau, radau
+from .space import Held, Space
+
+_ROWS = 4096  # points that a term is evaluated at together: what is compiled for these serves any number
+_EMPHASIS = 10.0  # weight of a condition's rows against those of the equations, both of unit size
+_ITERATIONS = 8  # of Newton's method with one matrix
+
+
+class Matrix(NamedTuple):
+    """What one step of Newton's method needs: a factored matrix for every eigenvalue, and the weights of rows, [N]."""
+
+    length: float
+    factors: tuple[tuple[NDArray, NDArray] | None, ...]
+    weights: NDArray
+
+
+class Moment(NamedTuple):
+    """A state of the fields: coefficients of the values, and of the velocities where the equation is of second order, [P]."""
+
+    values: NDArray
+    velocities: NDArray
+
+
+class Terms(NamedTuple):
+    """The terms that hold at every time, at points that they are solved at, and at others that judge them."""
+
+    space: Space
+    solved: tuple[Held, ...]
+    fresh: tuple[Held, ...]
+    moving: NDArray  # which coefficients belong to fields whose derivative by time is read, [P]
+
+
+# --- residuals -------------------------------------------------------------------------------------------------------
+
+
+def in_rows(function: Callable, points: NDArray, *more: Any) -> Any:
+    """A compiled function of rows, so many at a time."""
+    size, parts = len(points), []
+    for start in range(0, size, _ROWS):
+        rows = jax.tree.map(lambda a, s=start: _filled(np.asarray(a)[s : s + _ROWS]), (points, *more))
+        parts.append(jax.tree.map(lambda a, s=start: np.asarray(a)[: size - s], function(*rows)))
+    return parts[0] if len(parts) == 1 else jax.tree.map(lambda *each: np.concatenate(each), *parts)
+
+
+def _filled(column: NDArray) -> NDArray:
+    short = _ROWS - len(column)
+    return np.concatenate([column, np.repeat(column[-1:], short, axis=0)]) if short > 0 else column
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _residuals(
+    problem: Problem, expression: Expression, sloped: bool, points: Array, leaves: Array, columns: dict[str, Array]
+) -> Any:
+    """Components [n, K] at points, with leaves [n, L]; with `sloped` their slopes by the leaves, [n, K, L], as well."""
+    known = {name: jnp.asarray(value, points.dtype) for name, value in problem.known().items()}
+
+    def one(point: Array, own: Array, beside: dict[str, Array]) -> Any:
+        def value(leaves: Array) -> Array:
+            return expression.value(point, leaves, known | beside)
+
+        return (value(own), jax.jacfwd(value)(own)) if sloped else value(own)
+
+    return jax.vmap(one)(points, leaves, columns)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _given(problem: Problem, exact: Exact, expression: Expression, points: Array, columns: dict[str, Array]) -> Array:
+    known = {name: jnp.asarray(value, points.dtype) for name, value in problem.known().items()}
+    return jax.vmap(lambda p, c: lifted(exact, expression, problem.unknowns, known | c, p))(points, columns)
+
+
+def at_times(space: Space, held: Held, times: NDArray, states: Sequence[NDArray]) -> tuple[NDArray, NDArray, Mapping]:
+    """Points [s n, d] of a term at some times, its leaves there, [s n, L], and columns, from states [s, P] by order in time."""
+    count, n = len(times), len(held.points)
+    points = np.tile(held.points, (count, 1))
+    points[:, space.axis] = np.repeat(times, n)
+    columns = {name: np.tile(column, (count,) + (1,) * (column.ndim - 1)) for name, column in held.columns.items()}
+    leaves = [(states[read.order][:, read.part] @ read.table.T).reshape(-1) for read in held.reads]
+    found = np.stack(leaves, axis=1) if leaves else np.zeros((count * n, 0))
+    if any(map(space.exact.lifts, space.problem.unknowns)):
+        found = found + in_rows(partial(_given, space.problem, space.exact, held.term.expression), points, columns)
+    return points, found, columns
+
+
+def residuals(space: Space, held: Held, times: NDArray, states: Sequence[NDArray], sloped: bool = False) -> Any:
+    """Components of a term at some times, [s, n, K]; with `sloped` also slopes [s, n, K, L] and leaves [s, n, L]."""
+    points, leaves, columns = at_times(space, held, times, states)
+    found = in_rows(partial(_residuals, space.problem, held.term.expression, sloped), points, leaves, columns)
+    shape = len(times), len(held.points)
+    if not sloped:
+        return found.reshape(*shape, -1)
+    return tuple(each.reshape(*shape, *each.shape[1:]) for each in (*found, leaves))
+
+
+# --- one step --------------------------------------------------------------------------------------------------------
+
+
+def states_at(scheme: Radau, length: float, start: Moment, stages: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+    """Values, velocities and accelerations at the stages, [s, P] each."""
+    velocities = (scheme.slopes @ stages + np.outer(scheme.start, start.values)) / length
+    return stages, velocities, (scheme.slopes @ velocities + np.outer(scheme.start, start.velocities)) / length
+
+
+def factored(terms: Terms, scheme: Radau, length: float, time: float, states: Sequence[NDArray]) -> Matrix:
+    """The matrix of Newton's method about states [P] by order in time."""
+    space, rows = terms.space, []
+    sloped = [residuals(space, held, np.array([time]), [each[None] for each in states], True)[1][0] for held in terms.solved]
+    factors, weights = [], None
+    for eigenvalue in scheme.eigenvalues:
+        if eigenvalue.imag < 0:
+            factors.append(None)
+            continue
+        factor = eigenvalue / length if eigenvalue.imag else eigenvalue.real / length
+        rows = [_rows(space, held, slopes, factor) for held, slopes in zip(terms.solved, sloped, strict=True)]
+        if weights is None:
+            weights = np.concatenate([_weights(block, held) for block, held in zip(rows, terms.solved, strict=True)])
+        matrix = np.concatenate([block.reshape(-1, space.size) for block in rows])
+        matrix *= weights[:, None]
+        turned, upper = scipy.linalg.qr(matrix, mode="economic", overwrite_a=True, check_finite=False)
+        factors.append((turned.conj().T, upper))
+    assert weights is not None
+    return Matrix(length, tuple(factors), weights)
+
+
+def _rows(space: Space, held: Held, slopes: NDArray, factor: complex) -> NDArray:
+    """Σ slope × factor^order × b of a term, [n, K, P]."""
+    total = np.zeros((*slopes.shape[:2], space.size), np.result_type(factor, float))
+    for i, read in enumerate(held.reads):
+        weighted = slopes[:, :, i] * factor**read.order
+        if np.any(weighted):
+            total[:, :, read.part] += weighted[:, :, None] * read.table[:, None, :]
+    return total
+
+
+def _weights(rows: NDArray, held: Held) -> NDArray:
+    """What brings each component to unit size, for every row [n K]: conditions count more."""
+    size = np.sqrt(np.sum(np.abs(rows) ** 2, axis=(0, 2)))
+    weight = (1.0 if held.term.place is None else _EMPHASIS) / np.where(size > 0, size, 1)
+    return np.tile(weight, len(rows))
+
+
+def newton_step(scheme: Radau, matrix: Matrix, wrong: NDArray) -> NDArray:
+    """The change of the stages, [s, P], for residuals [s, N]."""
+    turned = scheme.inverse @ (wrong * matrix.weights)
+    changes = np.zeros((scheme.stages, next(f for f in matrix.factors if f is not None)[1].shape[0]), complex)
+    for i, factor in enumerate(matrix.factors):
+        if factor is not None:
+            orthogonal, upper = factor
+            right = turned[i] if np.iscomplexobj(orthogonal) else turned[i].real
+            changes[i] = -scipy.linalg.solve_triangular(upper, orthogonal @ right, check_finite=False)
+    for i, value in enumerate(scheme.eigenvalues):
+        if matrix.factors[i] is None:
+            twin = int(np.argmin(np.abs(scheme.eigenvalues - value.conjugate())))
+            changes[i] = changes[twin].conj()
+    return (scheme.vectors @ changes).real
+
+
+def solve_stages(
+    terms: Terms, scheme: Radau, matrix: Matrix, time: float, start: Moment, guess: NDArray, size: float, wanted: float
+) -> tuple[NDArray, float, bool]:
+    """Newton's method for one step: the stages [s, P], how much the last update was of the one before, whether it converged."""
+    stages, before, rate = guess, np.inf, 0.0
+    times = time + scheme.nodes[1:] * matrix.length
+    for _ in range(_ITERATIONS):
+        states = states_at(scheme, matrix.length, start, stages)
+        wrong = [residuals(terms.space, held, times, states).reshape(scheme.stages, -1) for held in terms.solved]
+        change = newton_step(scheme, matrix, np.concatenate(wrong, axis=1))
+        stages = stages + change
+        moved = float(np.sqrt(np.mean(np.sum(change[:, terms.moving] ** 2, axis=1)))) / size
+        rate = moved / before if np.isfinite(before) else 0.0
+        if not np.isfinite(moved) or moved > 1e3:
+            return guess, np.inf, False
+        if moved < wanted:
+            return stages, rate, True
+        if rate > 2.0:
+            return guess, rate, False
+        before = moved
+    return stages, rate, before < 30 * wanted
+
+
+def tail(terms: Terms, scheme: Radau, start: Moment, stages: NDArray, size: float) -> float:
+    """How large the first polynomial that a step leaves out would be, relative to the fields.
+
+    From the two highest Legendre polynomials that it has: a_s, or where these fall a_s² / a_{s-1}.
+    """
+    modes = scheme.modes @ np.concatenate([start.values[None], stages])
+    last, one_before = (float(np.linalg.norm(modes[i, terms.moving])) for i in (-1, -2))
+    return last * min(1.0, last / max(one_before, 1e-300)) / size

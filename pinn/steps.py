@@ -1,0 +1,268 @@
+"""From start to end in steps of one kind: how long they are, what they begin with, what they come to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+
+from .approximation import Slabs
+from .features import Setup
+from .history import Clock
+from .loss import Objective, given_values, objective
+from .radau import Radau, radau
+from .space import Held, Space, make_space
+from .stepping import Matrix, Moment, Terms, factored, residuals, solve_stages, states_at, tail
+from .terms import Term
+from .timeline import Timeline
+
+_POINTS = 2.0  # where the equations hold, in the features
+_FRESH = 0.5  # and where they are judged
+_BEGINNING = 64  # steps of the first length
+_PIECE = 32  # steps between two checkpoints
+_LEAST = 1e-8  # shortest step, in the whole time
+_CHECKED = np.array([0.2, 0.55, 0.9])  # where in a step it is judged
+_GROW = 0.3  # expected error of a step of twice the length, in the target, below which it is taken
+_SLOW = 0.3  # an update of Newton's method in the one before it, beyond which its matrix is out of date
+_CONVERGED = 0.02  # last update, in the target
+_ROUNDING = 1e-13
+_EMPHASIS = 10.0  # as in `features`: a condition's residual against an equation's
+
+
+class Level(NamedTuple):
+    """How fine steps are: features of space, stages, the error that one step may make, relative; and which draw it is."""
+
+    width: int
+    stages: int
+    target: float
+    draw: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.width} features, {self.stages} stages, {self.target:.0e} a step"
+
+
+class Stepped(NamedTuple):
+    """Steps up to `edges[-1]`.
+
+    Attributes:
+        space, scheme: features, and polynomials of time.
+        edges: [K + 1].
+        stages: coefficients at the start and the stages of each step, [K, s + 1, P].
+        held_out: relative residual at new points and times.
+        seconds: that it took.
+    """
+
+    space: Space
+    scheme: Radau
+    edges: NDArray
+    stages: NDArray
+    held_out: float
+    seconds: float
+
+    def values(self, points: NDArray) -> NDArray:
+        """The fields less G at points [n, d]: [n, F]."""
+        tables, parts = self.space.values(points), self.space.parts
+        times = points[:, self.space.axis]
+        k = np.clip(np.searchsorted(self.edges, times) - 1, 0, len(self.stages) - 1)
+        places = (times - self.edges[k]) / np.diff(self.edges)[k]
+        lines, _, _ = self.scheme.at(places)
+        found = np.zeros((len(points), len(parts)))
+        for step in np.unique(k):
+            here = k == step
+            for i, (name, part) in enumerate(parts.items()):
+                found[here, i] = np.sum((tables[name][here] @ self.stages[step][:, part].T) * lines[here], axis=1)
+        return found
+
+
+class _Carry(NamedTuple):
+    """Where the steps are: the time, the state, the polynomial of the last step and how long that was, sums of squares."""
+
+    time: float
+    values: NDArray
+    velocities: NDArray
+    length: float
+    last: NDArray
+    known: float  # length of the last step; 0 before the first
+    wrong: NDArray
+    sizes: NDArray
+    largest: float
+
+
+def steps_goal(setup: Setup, time: Timeline) -> Objective:
+    """The objective of all times, in which no initial condition is met by construction."""
+    exact = setup.exact.started(time.axis, ())
+    exact = replace(exact, met=tuple(name for name in exact.met if name not in time.initial))
+    return objective(setup.problem, Slabs((), time.axis), exact)
+
+
+def march(setup: Setup, goal: Objective, time: Timeline, level: Level, clock: Clock, until: float) -> Stepped | None:
+    """Steps from start to end; None where they do not get there, or not before `until`."""
+    began, scheme = clock.seconds, radau(level.stages)
+    terms, begins = _terms(setup, goal, time, level)
+    carry = _begun(setup, goal, terms, begins, time, level)
+    edges, stages = [time.start], []
+    while carry.time < time.end:
+        like = carry, np.zeros(_PIECE), np.zeros((_PIECE, level.stages + 1, terms.space.size)), 0
+        key = "steps", level, len(stages)
+
+        def work(carry: _Carry = carry) -> tuple[_Carry, NDArray, NDArray, int]:
+            return _piece(terms, scheme, time, level, carry, lambda: clock.seconds > until)
+
+        carry, ends, found, count = setup.journal.piece(key, work, like)
+        edges += ends[:count].tolist()
+        stages += list(found[:count])
+        if count < _PIECE and carry.time < time.end:
+            return None
+    held_out = float(np.sqrt(np.sum(carry.wrong / np.maximum(carry.sizes, 1e-300))))
+    return Stepped(terms.space, scheme, np.array(edges), np.stack(stages), held_out, clock.seconds - began)
+
+
+def _piece(
+    terms: Terms, scheme: Radau, time: Timeline, level: Level, carry: _Carry, late: Callable[[], bool]
+) -> tuple[_Carry, NDArray, NDArray, int]:
+    """Some steps; fewer than `_PIECE` at the end, or where they fail."""
+    ends, found, count, matrix = np.zeros(_PIECE), np.zeros((_PIECE, scheme.stages + 1, terms.space.size)), 0, None
+    whole, length = time.end - time.start, carry.length
+    while count < _PIECE and carry.time < time.end and not late():
+        left = time.end - carry.time
+        length = left / math.ceil(left / length * (1 - 1e-9))
+        if length < _LEAST * whole:
+            break
+        start = Moment(carry.values, carry.velocities)
+        guess = _extrapolated(scheme, carry, length)
+        fresh = matrix is None or abs(matrix.length / length - 1) > 1e-9
+        if matrix is None or fresh:
+            middle = [each[scheme.stages // 2] for each in states_at(scheme, length, start, guess)]
+            matrix = factored(terms, scheme, length, carry.time + length / 2, middle)
+        wanted = max(_CONVERGED * level.target, _ROUNDING)
+        stages, rate, converged = solve_stages(terms, scheme, matrix, carry.time, start, guess, carry.largest, wanted)
+        if not converged:
+            matrix, length, carry = (None, length / 2, carry._replace(known=0.0)) if fresh else (None, length, carry)
+            continue
+        error = tail(terms, scheme, start, stages, carry.largest)
+        if error > level.target:
+            length *= float(np.clip(0.8 * (level.target / error) ** (1 / (scheme.stages + 1)), 0.1, 0.7))
+            continue
+        ends[count], found[count] = carry.time + length, np.concatenate([start.values[None], stages])
+        if carry.time == time.start:
+            found[count, 0, ~terms.moving] = scheme.before @ stages[:, ~terms.moving]
+        wrong, sizes = _judged(terms, scheme, carry.time, length, found[count])
+        now = states_at(scheme, length, start, stages)
+        carry = _Carry(
+            time.end if time.end - ends[count] < 1e-9 * whole else ends[count],
+            stages[-1],
+            now[1][-1],
+            length,
+            found[count].copy(),
+            length,
+            carry.wrong + length * wrong,
+            carry.sizes + length * sizes,
+            max(carry.largest, float(np.linalg.norm(stages[-1][terms.moving]))),
+        )
+        ends[count], count = carry.time, count + 1
+        if error * 2.0 ** (scheme.stages + 1) < _GROW * level.target:
+            length *= 2
+        elif rate > _SLOW:
+            matrix = None
+        carry = carry._replace(length=length)
+    return carry, ends, found, count
+
+
+def _extrapolated(scheme: Radau, carry: _Carry, length: float) -> NDArray:
+    """Stages that the last step's polynomial would lead to; those of a state that moves on evenly before there is one."""
+    if carry.known:
+        lines, _, _ = scheme.at(1 + scheme.nodes[1:] * (length / carry.known))
+        return lines @ carry.last
+    return carry.values + np.outer(scheme.nodes[1:] * length, carry.velocities)
+
+
+def _judged(terms: Terms, scheme: Radau, start: float, length: float, stages: NDArray) -> tuple[NDArray, NDArray]:
+    """Mean squares of the residuals at new points and times of a step, and of what they would be were nothing to cancel."""
+    value, first, second = scheme.at(_CHECKED)
+    states = value @ stages, first @ stages / length, second @ stages / length**2
+    wrong, sizes = [], []
+    for held in terms.fresh:
+        found, slopes, leaves = residuals(terms.space, held, start + _CHECKED * length, states, True)
+        wrong.append(np.mean(found**2, axis=(0, 1)))
+        if held.term.place is None:
+            sizes.append(np.mean(np.sum(np.abs(slopes * leaves[:, :, None]), axis=3) ** 2, axis=(0, 1)))
+        else:
+            sizes.append((np.sqrt(np.mean(slopes**2, axis=(0, 1))) @ _typical(terms, held, states[0]) / _EMPHASIS) ** 2)
+    return np.concatenate(wrong), np.concatenate(sizes)
+
+
+def _typical(terms: Terms, held: Held, values: NDArray) -> NDArray:
+    """How large what a condition reads is expected to be, from the fields' sizes, [L]."""
+    lower, upper = terms.space.problem.domain.bounds
+    leaves = zip(held.term.expression.leaves, held.reads, strict=True)
+    sizes = [np.sqrt(np.mean(np.sum(values[:, read.part] ** 2, axis=1))) for read in held.reads]
+    return np.array([s * np.prod((2 / (upper - lower)) ** np.array(leaf.index)) for s, (leaf, _) in zip(sizes, leaves, strict=True)])
+
+
+# --- where it begins -------------------------------------------------------------------------------------------------
+
+
+def _terms(setup: Setup, goal: Objective, time: Timeline, level: Level) -> tuple[Terms, list[Held]]:
+    """The terms of a level at their points, and the initial conditions."""
+    problem, seed = setup.problem, (*setup.seed, 70 + level.draw, level.width)
+    inside, d = _POINTS * level.width * len(problem.fields) / len(problem.equations), problem.domain.dimension - 1
+    on = 4 * inside ** ((d - 1) / d)
+
+    def placed(term: Term, share: float, index: int) -> tuple[NDArray, dict[str, NDArray]]:
+        spread = term.place is None or term.name in time.initial
+        points, columns = term.sample(problem.domain, max(int(share * (inside if spread else on)), 4), (*seed, index))
+        points[:, time.axis] = time.start
+        return points, columns
+
+    points, _ = placed(goal.terms[0], 1.0, 0)
+    space = make_space(problem, goal.exact, time.axis, level.width, points, seed)
+    held = {which: {} for which in ("solved", "fresh")}
+    for i, term in enumerate(goal.terms):
+        for which, share, index in (("solved", 1.0, i), ("fresh", _FRESH, 100 + i)):
+            held[which][term.name] = space.held(term, *placed(term, share, index))
+    begins = [held["solved"].pop(name) for name in time.initial]
+    for name in time.initial:
+        held["fresh"].pop(name)
+    moving = np.zeros(space.size, bool)
+    for name, part in space.parts.items():
+        moving[part] = time.orders[name] > 0
+    return Terms(space, tuple(held["solved"].values()), tuple(held["fresh"].values()), moving), begins
+
+
+def _begun(
+    setup: Setup, goal: Objective, terms: Terms, begins: Sequence[Held], time: Timeline, level: Level
+) -> _Carry:
+    """The state that meets the initial conditions best."""
+    space, none = terms.space, np.zeros((1, terms.space.size))
+    state, now = [none, none, none], np.array([time.start])
+    for _ in range(1 if setup.problem.is_linear else 3):
+        rows, wanted = [], []
+        for held in begins:
+            found, slopes, _ = residuals(space, held, now, state, True)
+            block = np.zeros((*found.shape[1:], 2 * space.size))
+            for i, read in enumerate(held.reads):
+                own = slice(read.part.start + read.order * space.size, read.part.stop + read.order * space.size)
+                block[:, :, own] += slopes[0, :, :, i, None] * read.table[:, None, :]
+            rows.append(block.reshape(-1, block.shape[2]))
+            wanted.append(-found.reshape(-1))
+        matrix = np.concatenate(rows)
+        used = np.any(matrix != 0, axis=0)
+        change = np.zeros(2 * space.size)
+        change[used] = scipy.linalg.lstsq(matrix[:, used], np.concatenate(wanted), cond=1e-13, check_finite=False)[0]
+        state = [state[0] + change[: space.size], state[1] + change[space.size :], none]
+    points = terms.solved[0].points.copy()
+    lifts = []
+    for moment in (time.start, (time.start + time.end) / 2, time.end):
+        points[:, time.axis] = moment
+        lifts.append(float(np.sqrt(np.mean(np.square(given_values(goal, {}, jnp.asarray(points)))))))
+    largest = max(float(np.linalg.norm(state[0][0][terms.moving])), max(lifts), 1e-300)
+    nothing = np.zeros(sum(len(held.term.expression.components) for held in terms.fresh))
+    first = (time.end - time.start) / _BEGINNING
+    last = np.zeros((level.stages + 1, space.size))
+    return _Carry(time.start, state[0][0], state[1][0], first, last, 0.0, nothing, nothing, largest)
