@@ -7,6 +7,7 @@ their values Φ at the collocation points, without those that rounding makes up.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -25,11 +26,14 @@ from .exact import Exact
 from .expression import Expression
 from .networks import Encoding, Features
 from .problem import Problem
+from .sampling import interior
 from .terms import Term
 
 _BLOCK = 128  # features, and
 _ROWS = 512  # points that are evaluated at a time: what is compiled for these serves any number
 _CUT = 1e-12  # smallest singular value of features that counts, in the largest
+_DENSITY = 2.8, 2.6, 2.2  # points along a coordinate for each whole wave, in so many coordinates
+_RANDOM = 2.0  # points where these are random, in the features
 _BEYOND = (1.3, 1.5)  # half the length on which waves repeat, in half the domain's, along a coordinate that is not periodic
 
 
@@ -84,12 +88,13 @@ class Read(NamedTuple):
 
 
 class Held(NamedTuple):
-    """A term at points of space, [n, d], with what else it asks for there, and its leaves in order."""
+    """A term at points of space, [n, d], with what else it asks for there, its leaves in order, and the points' shares, [n]."""
 
     term: Term
     points: NDArray
     columns: dict[str, NDArray]
     reads: tuple[Read, ...]
+    shares: NDArray
 
 
 class Space(NamedTuple):
@@ -124,26 +129,54 @@ class Space(NamedTuple):
         found = _tables(self, None, keys, points, {})
         return {name: found[(), likes[name], zero] for name in self.mixes}
 
-    def held(self, term: Term, points: NDArray, columns: dict[str, NDArray]) -> Held:
+    def held(self, term: Term, points: NDArray, columns: dict[str, NDArray], shares: NDArray | None = None) -> Held:
         """A term at points, with the functions of space that it reads."""
         likes, parts = _alike(self.problem, self.exact), self.parts
         keys = [(leaf.site, likes[leaf.field], self._still(leaf.index)) for leaf in term.expression.leaves]
         found = _tables(self, term.expression, tuple(dict.fromkeys(keys)), points, columns)
         leaves = zip(term.expression.leaves, keys, strict=True)
         reads = tuple(Read(leaf.index[self.axis], parts[leaf.field], found[key]) for leaf, key in leaves)
-        return Held(term, points, columns, reads)
+        return Held(term, points, columns, reads, np.ones(len(points)) if shares is None else shares)
 
     def _still(self, index: tuple[int, ...]) -> tuple[int, ...]:
         """The same derivative without that by time."""
         return (*index[: self.axis], 0, *index[self.axis + 1 :])
 
 
-def make_space(problem: Problem, exact: Exact, axis: int, width: int, points: NDArray, seed: Sequence[int]) -> Space:
-    """So many features of space, and a basis of them by their values at points [n, d]."""
-    bare = Space(problem, exact, axis, waves(problem, exact, axis, width, seed), dict.fromkeys(problem.fields, np.zeros((0, 0))))
+def make_space(problem: Problem, exact: Exact, axis: int, hidden: Waves, points: NDArray, shares: NDArray) -> Space:
+    """Features of space, and a basis of them: of unit size, and orthogonal, at points [n, d] with these shares, [n]."""
+    bare = Space(problem, exact, axis, hidden, dict.fromkeys(problem.fields, np.zeros((0, 0))))
     raw, likes = bare.values(points), _alike(problem, exact)
-    mixes = {like: _mix(raw[like]) for like in dict.fromkeys(likes.values())}
+    mixes = {like: _mix(raw[like] * np.sqrt(shares)[:, None]) for like in dict.fromkeys(likes.values())}
     return bare._replace(mixes={name: mixes[likes[name]] for name in problem.fields})
+
+
+def inside(problem: Problem, exact: Exact, axis: int, hidden: Waves, seed: Sequence[int]) -> tuple[NDArray, NDArray]:
+    """Points of space, [n, d], that see the products of features, and the share of each in a mean, [n].
+
+    In a box those of a quadrature, by coordinate: Gauss-Legendre, or evenly spaced where the fields are periodic. Then the
+    equations are nearly projected on the features, and what keeps its size goes on to keep it. Elsewhere points are random.
+    """
+    domain, (lower, upper) = problem.domain, problem.domain.bounds
+    if not domain.is_box:
+        points = interior(domain, int(_RANDOM * hidden.width), seed)
+        return points, np.ones(len(points))
+    spatial = [a for a in range(domain.dimension) if a != axis]
+    rng, density = np.random.default_rng(seed), _DENSITY[min(len(spatial), len(_DENSITY)) - 1]
+    places, weights = [], []
+    for a in spatial:
+        highest = float(np.max(np.abs(hidden.kernel[a])))
+        if exact.periodic[a]:
+            count = math.ceil(density * highest) + 3
+            place, weight = (np.arange(count) + rng.uniform()) / count, np.ones(count)
+        else:
+            nodes, weight = np.polynomial.legendre.leggauss(math.ceil(density / 2 * highest) + 8)
+            place, weight = (nodes + 1) / 2, weight * len(weight) / 2
+        places.append(lower[a] + (upper - lower)[a] * place)
+        weights.append(weight)
+    points = np.zeros((math.prod(map(len, places)), domain.dimension))
+    points[:, spatial] = np.stack(np.meshgrid(*places, indexing="ij"), axis=-1).reshape(len(points), -1)
+    return points, np.prod(np.stack(np.meshgrid(*weights, indexing="ij"), axis=-1).reshape(len(points), -1), axis=1)
 
 
 def _mix(table: NDArray) -> NDArray:

@@ -162,10 +162,10 @@ def _rows(space: Space, held: Held, slopes: NDArray, factor: complex) -> NDArray
 
 
 def _weights(rows: NDArray, held: Held) -> NDArray:
-    """What brings each component to unit size, for every row [n K]: conditions count more."""
-    size = np.sqrt(np.sum(np.abs(rows) ** 2, axis=(0, 2)))
+    """What brings each component to unit size, for every row [n K], by the points' shares: conditions count more."""
+    size = np.sqrt(np.sum(np.abs(rows) ** 2 * held.shares[:, None, None], axis=(0, 2)))
     weight = (1.0 if held.term.place is None else _EMPHASIS) / np.where(size > 0, size, 1)
-    return np.tile(weight, len(rows))
+    return (np.sqrt(held.shares)[:, None] * weight).reshape(-1)
 
 
 def newton_step(scheme: Radau, matrix: Matrix, wrong: NDArray) -> NDArray:

@@ -17,7 +17,7 @@ from .features import Setup
 from .history import Clock
 from .loss import Objective, given_values, objective
 from .radau import Radau, radau
-from .space import Held, Space, make_space
+from .space import Held, Space, inside, make_space, waves
 from .stepping import Matrix, Moment, Terms, factored, residuals, solve_stages, states_at, tail
 from .terms import Term
 from .timeline import Timeline
@@ -210,22 +210,24 @@ def _typical(terms: Terms, held: Held, values: NDArray) -> NDArray:
 
 def _terms(setup: Setup, goal: Objective, time: Timeline, level: Level) -> tuple[Terms, list[Held]]:
     """The terms of a level at their points, and the initial conditions."""
-    problem, seed = setup.problem, (*setup.seed, 70 + level.draw, level.width)
-    inside, d = _POINTS * level.width * len(problem.fields) / len(problem.equations), problem.domain.dimension - 1
-    on = 4 * inside ** ((d - 1) / d)
+    problem, seed, axis = setup.problem, (*setup.seed, 70 + level.draw, level.width), time.axis
+    hidden = waves(problem, goal.exact, axis, level.width, seed)
+    points, shares = inside(problem, goal.exact, axis, hidden, seed)
+    points[:, axis] = time.start
+    space = make_space(problem, goal.exact, axis, hidden, points, shares)
+    d, held = problem.domain.dimension - 1, {"solved": {}, "fresh": {}}
+    counts = {True: level.width, False: int(4 * level.width ** ((d - 1) / d))}
 
-    def placed(term: Term, share: float, index: int) -> tuple[NDArray, dict[str, NDArray]]:
+    def drawn(term: Term, share: float, index: int) -> tuple[NDArray, dict[str, NDArray]]:
         spread = term.place is None or term.name in time.initial
-        points, columns = term.sample(problem.domain, max(int(share * (inside if spread else on)), 4), (*seed, index))
-        points[:, time.axis] = time.start
-        return points, columns
+        found, columns = term.sample(problem.domain, max(int(share * counts[spread]), 4), (*seed, index))
+        found[:, axis] = time.start
+        return found, columns
 
-    points, _ = placed(goal.terms[0], 1.0, 0)
-    space = make_space(problem, goal.exact, time.axis, level.width, points, seed)
-    held = {which: {} for which in ("solved", "fresh")}
     for i, term in enumerate(goal.terms):
-        for which, share, index in (("solved", 1.0, i), ("fresh", _FRESH, 100 + i)):
-            held[which][term.name] = space.held(term, *placed(term, share, index))
+        own = (points, {}, shares) if term.place is None else drawn(term, _POINTS, i)
+        held["solved"][term.name] = space.held(term, *own)
+        held["fresh"][term.name] = space.held(term, *drawn(term, _FRESH, 100 + i))
     begins = [held["solved"].pop(name) for name in time.initial]
     for name in time.initial:
         held["fresh"].pop(name)
