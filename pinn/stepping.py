@@ -27,20 +27,35 @@ from .approximation import lifted
 from .exact import Exact
 from .expression import Expression
 from .problem import Problem
-from .radau import Radau, radau
+from .radau import Radau
 from .space import Held, Space
 
 _ROWS = 4096  # points that a term is evaluated at together: what is compiled for these serves any number
 _EMPHASIS = 10.0  # weight of a condition's rows against those of the equations, both of unit size
+_RIDGES = 1e-15, 1e-13, 1e-11  # added to normal equations of unit columns
 _ITERATIONS = 8  # of Newton's method with one matrix
 
 
+class Slopes(NamedTuple):
+    """The terms linearised: A_α, weighted, [N, P] by order α in time, and their products.
+
+    Attributes:
+        rows: A_α by α.
+        products: A_αᵀ A_β, [P, P], for α ≤ β.
+        weights: of the rows, [N].
+    """
+
+    rows: Mapping[int, NDArray]
+    products: Mapping[tuple[int, int], NDArray]
+    weights: NDArray
+
+
 class Matrix(NamedTuple):
-    """What one step of Newton's method needs: a factored matrix for every eigenvalue, and the weights of rows, [N]."""
+    """What a step of one length needs of Newton's method: a Cholesky factor, with the scales of its columns, by eigenvalue."""
 
     length: float
+    slopes: Slopes
     factors: tuple[tuple[NDArray, NDArray] | None, ...]
-    weights: NDArray
 
 
 class Moment(NamedTuple):
@@ -130,53 +145,78 @@ def states_at(scheme: Radau, length: float, start: Moment, stages: NDArray) -> t
     return stages, velocities, (scheme.slopes @ velocities + np.outer(scheme.start, start.velocities)) / length
 
 
-def factored(terms: Terms, scheme: Radau, length: float, time: float, states: Sequence[NDArray]) -> Matrix:
-    """The matrix of Newton's method about states [P] by order in time."""
-    space, rows = terms.space, []
-    sloped = [residuals(space, held, np.array([time]), [each[None] for each in states], True)[1][0] for held in terms.solved]
-    factors, weights = [], None
+def linearised(terms: Terms, length: float, time: float, states: Sequence[NDArray]) -> Slopes:
+    """The terms about states [P] by order in time; rows get unit size for steps of this length."""
+    space, rows, weights = terms.space, {}, []
+    for held in terms.solved:
+        slopes = residuals(space, held, np.array([time]), [each[None] for each in states], True)[1][0]
+        blocks = _blocks(space, held, slopes)
+        size = sum(np.sum(block**2 * held.shares[:, None, None], axis=(0, 2)) / length ** (2 * k) for k, block in blocks.items())
+        weight = (1.0 if held.term.place is None else _EMPHASIS) / np.where(size > 0, np.sqrt(size), 1)
+        weights.append(np.sqrt(held.shares)[:, None] * weight)
+        for order, block in blocks.items():
+            rows.setdefault(order, {})[held.term.name] = (block * weights[-1][:, :, None]).reshape(-1, space.size)
+    lengths = {held.term.name: w.size for held, w in zip(terms.solved, weights, strict=True)}
+    joined = {
+        order: np.concatenate([found.get(name, np.zeros((size, space.size))) for name, size in lengths.items()])
+        for order, found in rows.items()
+    }
+    products = {(a, b): joined[a].T @ joined[b] for a in joined for b in joined if a <= b}
+    return Slopes(joined, products, np.concatenate([w.reshape(-1) for w in weights]))
+
+
+def _blocks(space: Space, held: Held, slopes: NDArray) -> dict[int, NDArray]:
+    """Σ slope × b of a term by order in time, [n, K, P]."""
+    found: dict[int, NDArray] = {}
+    for i, read in enumerate(held.reads):
+        if np.any(slopes[:, :, i]):
+            block = found.setdefault(read.order, np.zeros((*slopes.shape[:2], space.size)))
+            block[:, :, read.part] += slopes[:, :, i, None] * read.table[:, None, :]
+    return found
+
+
+def factored(scheme: Radau, slopes: Slopes, length: float) -> Matrix:
+    """The normal equations of Σ A_α (λ / h)^α for each eigenvalue of positive imaginary part, or none, factored.
+
+    What rounding does to them Newton's method mends.
+    """
+    factors: list[tuple[NDArray, NDArray] | None] = []
     for eigenvalue in scheme.eigenvalues:
         if eigenvalue.imag < 0:
             factors.append(None)
             continue
         factor = eigenvalue / length if eigenvalue.imag else eigenvalue.real / length
-        rows = [_rows(space, held, slopes, factor) for held, slopes in zip(terms.solved, sloped, strict=True)]
-        if weights is None:
-            weights = np.concatenate([_weights(block, held) for block, held in zip(rows, terms.solved, strict=True)])
-        matrix = np.concatenate([block.reshape(-1, space.size) for block in rows])
-        matrix *= weights[:, None]
-        turned, upper = scipy.linalg.qr(matrix, mode="economic", overwrite_a=True, check_finite=False)
-        factors.append((turned.conj().T, upper))
-    assert weights is not None
-    return Matrix(length, tuple(factors), weights)
+        total = 0.0
+        for (a, b), product in slopes.products.items():
+            part = (np.conj(factor) ** a * factor**b) * product
+            total = total + (part if a == b else part + part.conj().T)
+        norms = np.sqrt(np.maximum(np.diagonal(total).real, 1e-300))
+        total /= norms[:, None] * norms
+        factors.append((_cholesky(total), norms))
+    return Matrix(length, slopes, tuple(factors))
 
 
-def _rows(space: Space, held: Held, slopes: NDArray, factor: complex) -> NDArray:
-    """Σ slope × factor^order × b of a term, [n, K, P]."""
-    total = np.zeros((*slopes.shape[:2], space.size), np.result_type(factor, float))
-    for i, read in enumerate(held.reads):
-        weighted = slopes[:, :, i] * factor**read.order
-        if np.any(weighted):
-            total[:, :, read.part] += weighted[:, :, None] * read.table[:, None, :]
-    return total
-
-
-def _weights(rows: NDArray, held: Held) -> NDArray:
-    """What brings each component to unit size, for every row [n K], by the points' shares: conditions count more."""
-    size = np.sqrt(np.sum(np.abs(rows) ** 2 * held.shares[:, None, None], axis=(0, 2)))
-    weight = (1.0 if held.term.place is None else _EMPHASIS) / np.where(size > 0, size, 1)
-    return (np.sqrt(held.shares)[:, None] * weight).reshape(-1)
+def _cholesky(matrix: NDArray) -> NDArray:
+    for ridge in _RIDGES:
+        np.fill_diagonal(matrix, 1 + ridge)
+        try:
+            return scipy.linalg.cholesky(matrix, lower=True, check_finite=False)
+        except scipy.linalg.LinAlgError:
+            continue
+    raise scipy.linalg.LinAlgError
 
 
 def newton_step(scheme: Radau, matrix: Matrix, wrong: NDArray) -> NDArray:
     """The change of the stages, [s, P], for residuals [s, N]."""
-    turned = scheme.inverse @ (wrong * matrix.weights)
-    changes = np.zeros((scheme.stages, next(f for f in matrix.factors if f is not None)[1].shape[0]), complex)
-    for i, factor in enumerate(matrix.factors):
+    turned, slopes = scheme.inverse @ (wrong * matrix.slopes.weights), matrix.slopes
+    across = {order: turned @ rows for order, rows in slopes.rows.items()}  # [s, P]
+    changes = np.zeros((scheme.stages, next(iter(across.values())).shape[1]), complex)
+    for i, (value, factor) in enumerate(zip(scheme.eigenvalues, matrix.factors, strict=True)):
         if factor is not None:
-            orthogonal, upper = factor
-            right = turned[i] if np.iscomplexobj(orthogonal) else turned[i].real
-            changes[i] = -scipy.linalg.solve_triangular(upper, orthogonal @ right, check_finite=False)
+            lower, norms = factor
+            right = sum((np.conj(value) / matrix.length) ** order * found[i] for order, found in across.items()) / norms
+            right = right if np.iscomplexobj(lower) else right.real
+            changes[i] = -scipy.linalg.cho_solve((lower, True), right, check_finite=False) / norms
     for i, value in enumerate(scheme.eigenvalues):
         if matrix.factors[i] is None:
             twin = int(np.argmin(np.abs(scheme.eigenvalues - value.conjugate())))

@@ -18,7 +18,7 @@ from .history import Clock
 from .loss import Objective, given_values, objective
 from .radau import Radau, radau
 from .space import Held, Space, inside, make_space, waves
-from .stepping import Matrix, Moment, Terms, factored, residuals, solve_stages, states_at, tail
+from .stepping import Moment, Terms, factored, linearised, residuals, solve_stages, states_at, tail
 from .terms import Term
 from .timeline import Timeline
 
@@ -28,6 +28,7 @@ _BEGINNING = 64  # steps of the first length
 _PIECE = 32  # steps between two checkpoints
 _LEAST = 1e-8  # shortest step, in the whole time
 _CHECKED = np.array([0.2, 0.55, 0.9])  # where in a step it is judged
+_PATIENCE = 10  # steps after one that was too long, before a longer one is tried
 _GROW = 0.3  # expected error of a step of twice the length, in the target, below which it is taken
 _SLOW = 0.3  # an update of Newton's method in the one before it, beyond which its matrix is out of date
 _CONVERGED = 0.02  # last update, in the target
@@ -92,6 +93,7 @@ class _Carry(NamedTuple):
     wrong: NDArray
     sizes: NDArray
     largest: float
+    calm: int  # steps since one was too long, or the next could be longer
 
 
 def steps_goal(setup: Setup, time: Timeline) -> Objective:
@@ -127,49 +129,52 @@ def _piece(
     terms: Terms, scheme: Radau, time: Timeline, level: Level, carry: _Carry, late: Callable[[], bool]
 ) -> tuple[_Carry, NDArray, NDArray, int]:
     """Some steps; fewer than `_PIECE` at the end, or where they fail."""
-    ends, found, count, matrix = np.zeros(_PIECE), np.zeros((_PIECE, scheme.stages + 1, terms.space.size)), 0, None
-    whole, length = time.end - time.start, carry.length
+    ends, found, count = np.zeros(_PIECE), np.zeros((_PIECE, scheme.stages + 1, terms.space.size)), 0
+    whole, length, slopes, matrix = time.end - time.start, carry.length, None, None
     while count < _PIECE and carry.time < time.end and not late():
         left = time.end - carry.time
         length = left / math.ceil(left / length * (1 - 1e-9))
         if length < _LEAST * whole:
             break
-        start = Moment(carry.values, carry.velocities)
+        start, fresh = Moment(carry.values, carry.velocities), slopes is None
         guess = _extrapolated(scheme, carry, length)
-        fresh = matrix is None or abs(matrix.length / length - 1) > 1e-9
-        if matrix is None or fresh:
+        if slopes is None:
             middle = [each[scheme.stages // 2] for each in states_at(scheme, length, start, guess)]
-            matrix = factored(terms, scheme, length, carry.time + length / 2, middle)
+            slopes, matrix = linearised(terms, length, carry.time + length / 2, middle), None
+        if matrix is None or abs(matrix.length / length - 1) > 1e-9:
+            matrix = factored(scheme, slopes, length)
         wanted = max(_CONVERGED * level.target, _ROUNDING)
         stages, rate, converged = solve_stages(terms, scheme, matrix, carry.time, start, guess, carry.largest, wanted)
         if not converged:
-            matrix, length, carry = (None, length / 2, carry._replace(known=0.0)) if fresh else (None, length, carry)
+            slopes, length = None, length / 2 if fresh else length
+            carry = carry._replace(known=0.0, calm=0) if fresh else carry
             continue
         error = tail(terms, scheme, start, stages, carry.largest)
         if error > level.target:
             length *= float(np.clip(0.8 * (level.target / error) ** (1 / (scheme.stages + 1)), 0.1, 0.7))
+            carry = carry._replace(calm=-_PATIENCE)
             continue
         ends[count], found[count] = carry.time + length, np.concatenate([start.values[None], stages])
         if carry.time == time.start:
             found[count, 0, ~terms.moving] = scheme.before @ stages[:, ~terms.moving]
         wrong, sizes = _judged(terms, scheme, carry.time, length, found[count])
-        now = states_at(scheme, length, start, stages)
-        carry = _Carry(
-            time.end if time.end - ends[count] < 1e-9 * whole else ends[count],
-            stages[-1],
-            now[1][-1],
-            length,
-            found[count].copy(),
-            length,
-            carry.wrong + length * wrong,
-            carry.sizes + length * sizes,
-            max(carry.largest, float(np.linalg.norm(stages[-1][terms.moving]))),
+        ends[count] = time.end if time.end - ends[count] < 1e-9 * whole else ends[count]
+        easy = error * 2.0 ** (scheme.stages + 1) < _GROW * level.target
+        carry = carry._replace(
+            time=float(ends[count]),
+            values=stages[-1],
+            velocities=states_at(scheme, length, start, stages)[1][-1],
+            last=found[count].copy(),
+            known=length,
+            wrong=carry.wrong + length * wrong,
+            sizes=carry.sizes + length * sizes,
+            largest=max(carry.largest, float(np.linalg.norm(stages[-1][terms.moving]))),
+            calm=carry.calm + 1 if easy or carry.calm < 0 else 0,
         )
-        ends[count], count = carry.time, count + 1
-        if error * 2.0 ** (scheme.stages + 1) < _GROW * level.target:
-            length *= 2
-        elif rate > _SLOW:
-            matrix = None
+        count += 1
+        if carry.calm > 1:
+            length, carry = 2 * length, carry._replace(calm=0)
+        slopes = None if rate > _SLOW else slopes
         carry = carry._replace(length=length)
     return carry, ends, found, count
 
@@ -267,4 +272,4 @@ def _begun(
     nothing = np.zeros(sum(len(held.term.expression.components) for held in terms.fresh))
     first = (time.end - time.start) / _BEGINNING
     last = np.zeros((level.stages + 1, space.size))
-    return _Carry(time.start, state[0][0], state[1][0], first, last, 0.0, nothing, nothing, largest)
+    return _Carry(time.start, state[0][0], state[1][0], first, last, 0.0, nothing, nothing, largest, 0)
