@@ -31,6 +31,7 @@ from .loss import Batch, Objective, Weights, draw, field_values, objective, star
 from .memory import in_pieces
 from .mixed import is_mixed, refined_least_squares
 from .problem import Problem
+from .space import Level
 from .terms import Term
 
 _CHUNK = 2048  # points linearised at a time: smaller ones compile twice as long and run no faster
@@ -295,6 +296,7 @@ class Setup:
     steps: int = 12
     edges: tuple[float, ...] = ()  # of the slabs of time, ends included; empty for the whole interval
     drawn: tuple[Drawn, ...] = ()  # the features of each slab
+    level: Level | None = None  # of its steps in time, if it was made of such
     journal: Journal = field(default=NOTHING, compare=False, repr=False)
     start: Start | None = field(default=None, compare=False, repr=False)  # an earlier solution to begin from
 

@@ -24,6 +24,7 @@ from .families import RICHER, Family
 from .features import Setup, add_coefficients, coefficient_count, least_squares, linearised, row_scales
 from .handover import is_handover
 from .history import Clock
+from .levels import judge_steps
 from .loss import Batch, Objective, Weights, given_residuals, summed_values, values_at, with_given
 from .slabs import March, Slab, begin, handed_over, must_change, next_slab, slab_leaves, slab_points, take, trimmed, with_run
 from .timeline import Timeline, timeline
@@ -39,6 +40,10 @@ def judge(setup: Setup, goal: Objective, weights: Weights, family: Family, width
     Where the time of a clock is used up by the first draw of features, slab by slab, there is no second one, and no trust;
     where it does not suffice for that one, the rest of the slabs is not judged.
     """
+    if setup.level is not None:
+        time = timeline(setup.problem, setup.exact)
+        assert time is not None
+        return judge_steps(setup, time, goal, weights)
     if not setup.edges:
         return assess(setup, goal, weights, family.scaled(RICHER), int(1.5 * width), setup.exact)
     time = timeline(setup.problem, setup.exact)

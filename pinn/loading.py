@@ -38,7 +38,9 @@ from .regions import Regions
 from .saving import ARRAYS, CARD, SUMS, VALUES, account, arrays_of, card_of, checksums, domain_from, filled, floats
 from .singular import singular_from
 from .solution import ErrorReport, FieldError, Found, Solution, points_of
+from .space import Level
 from .steep import STEPS, Steep
+from .steps import steps_exact
 from .timeline import timeline
 
 _CALLS = ("shape_assertion",)  # what a saved function may call besides XLA's own operations
@@ -309,13 +311,14 @@ def _solution(card: Mapping[str, Any], arrays: Mapping[str, np.ndarray], problem
         )
     distinct = [Drawn(_family(each), each["width"]) for each in card["drawn"]]
     edges, drawn = tuple(card["approximation"].get("edges", ())), tuple(distinct[i] for i in card["drawn_of_slab"])
-    slabs = _first_part(card["approximation"])
-    exact = exact.until(slabs["axis"], slabs["edges"][1], later) if "slabs" in slabs else exact
+    slabs, level = _first_part(card["approximation"]), card.get("level") and Level(*card["level"])
+    whole = exact.until(slabs["axis"], slabs["edges"][1], later) if "slabs" in slabs else exact
+    whole = steps_exact(exact, time) if level and time else whole
     return Solution(
         problem=problem,
-        goal=objective(problem, approximation, exact),
+        goal=objective(problem, approximation, whole),
         weights=weights,
-        setup=Setup(problem, exact, tuple(card["seed"]), dtype, edges=edges, drawn=drawn),
+        setup=Setup(problem, exact if level else whole, tuple(card["seed"]), dtype, edges=edges, drawn=drawn, level=level),
         family=_family(card["family"]),
         width=card["width"],
         corrected=corrected,

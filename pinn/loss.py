@@ -147,7 +147,8 @@ def draw(
     return tuple(batches)
 
 
-def _parted(term: Term) -> bool:
+def parted(term: Term) -> bool:
+    """Whether a term holds on a part of some face, or at given points."""
     return not isinstance(term.place, Surface) or any(patch.where for patch in term.place.patches)
 
 
@@ -171,7 +172,7 @@ def _towards_layers(
     if term.place is None:
         stay = np.ones(len(points), bool) if domain.is_box else domain.contains(moved)
     else:
-        stay = np.full(len(points), domain.is_box and not _parted(term))
+        stay = np.full(len(points), domain.is_box and not parted(term))
     moved, density = np.where(stay[:, None], moved, points), np.ones(len(points))
     for each in steep:
         place = (moved[:, each.axis] - lower[each.axis]) / (upper[each.axis] - lower[each.axis])

@@ -213,6 +213,7 @@ def _card(solution: Any, correction: tuple[Any, Any] | None) -> dict[str, Any]:
         "family": _family_parts(solution.family),
         "drawn": [_family_parts(drawn.family) | {"width": drawn.width} for drawn in dict.fromkeys(solution.setup.drawn)],
         "drawn_of_slab": _places(solution.setup.drawn),
+        "level": solution.setup.level,
         "width": solution.width,
     }
 

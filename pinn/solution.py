@@ -230,7 +230,7 @@ class Solution:
             raise SolutionError(
                 "This solution has no error correction to add. Solve the problem again, or load it with the problem."
             )
-        goal = objective(self.problem, self.corrected.approximation, self.setup.exact)
+        goal = replace(self.goal, approximation=self.corrected.approximation)
         setup = replace(self.setup, seed=(*self.setup.seed, 31))
         judged = judge(setup, goal, self.corrected.weights, self.family, self.width)
         richer = tuple(drawn.richer() for drawn in setup.drawn)
@@ -238,7 +238,7 @@ class Solution:
             self,
             goal=goal,
             weights=self.corrected.weights,
-            setup=replace(setup, drawn=richer),
+            setup=replace(setup, drawn=richer, level=setup.level and setup.level.finer()),
             error_estimate=judged.errors,
             trust=judged.trust,
             trust_reason=judged.reason,

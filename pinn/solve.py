@@ -29,6 +29,7 @@ from .features import Setup, coarse_sizes, field_sizes
 from .history import Clock, History, Record, Status
 from .interrupts import Interrupts
 from .journal import NOTHING, Journal
+from .levels import step_through, steppable
 from .loss import Objective, Weights, draw, field_values, objective
 from .marching import march_through
 from .memory import forget_if_many, if_it_fits, told
@@ -40,7 +41,7 @@ from .problem import Problem
 from .progress import Progress, log
 from .resume import resume, resume_operator
 from .solution import Solution
-from .training import Outcome, explore, reached, widen
+from .training import Explored, Outcome, explore, reached, widen
 from .uncertainty import assess
 from .wellposed import warn_if_ill_posed
 
@@ -48,6 +49,8 @@ _LESS = 'Give fewer points=, a smaller network=, dtype="float32", or a device th
 _SHORTEST = 10.0  # seconds left that a network is worth beginning with
 _JUDGES = 450  # features for the error of a network
 _GOOD_ENOUGH = 1e-4  # an estimate that least squares alone is content with, where no tolerance is given
+_RESOLVED = 1e-6  # held-out residual of the first features of a linear problem, from which more of them may resolve it
+_EXACT = 1e-8  # an estimate that steps in time are content with
 _EXCELLENT = 1e-10  # and one that slabs are not tried after
 _BEGUN = 1e-2  # held-out residual of the first features, above which more of them are not tried before slabs: Newton's steps cost
 _BEFORE_SLABS = 0.5  # of the time left, that more features over the whole interval may take where slabs may follow
@@ -256,9 +259,35 @@ def _judged(setup: Setup, goal: Objective, weights: Weights) -> Outcome:
 
 
 def _without_gradients(setup: Setup, plan: Plan, clock: Clock, history: History) -> tuple[Outcome, Status]:
-    """Least squares over the whole domain and in slabs of time: slabs first where the whole shows little of a solution."""
-    width, *more = plan.widths if plan.start is None else plan.start.widths(plan.widths)
-    explored = explore(setup, width, plan.tol, clock, history, 0.25 if plan.slabs else 0.5)
+    """Least squares: steps in time where the problem evolves, first if it is nonlinear; features of the whole domain."""
+    if not steppable(setup, plan.time) or plan.time is None:
+        return _over_time(setup, plan, clock, history)
+    explored, stepped = None, None
+    if setup.problem.is_linear:
+        explored = _explored(setup, plan, clock, history)
+    if explored is None or explored.best.held_out > _RESOLVED:
+        stepped, ended = step_through(setup, plan.time, plan.tol, clock, history)
+        if stepped is not None and (clock.left < _SHORTEST or _content(stepped, plan, _EXACT) or stepped.estimate.rounded):
+            return stepped, ended
+    found, status = _over_time(setup, plan, clock, history, explored)
+    return (found, status) if stepped is None or found.better_than(stepped) else (stepped, ended)
+
+
+def _explored(setup: Setup, plan: Plan, clock: Clock, history: History) -> Explored:
+    width, *_ = _widths(setup, plan)
+    return explore(setup, width, plan.tol, clock, history, 0.25 if plan.slabs else 0.5)
+
+
+def _widths(setup: Setup, plan: Plan) -> tuple[int, ...]:
+    return tuple(plan.widths if setup.start is None else setup.start.widths(plan.widths))
+
+
+def _over_time(
+    setup: Setup, plan: Plan, clock: Clock, history: History, explored: Explored | None = None
+) -> tuple[Outcome, Status]:
+    """Features over the whole domain and in slabs of time: slabs first where the whole shows little of a solution."""
+    _, *more = _widths(setup, plan)
+    explored = explored or _explored(setup, plan, clock, history)
     shown = UNRESOLVED if setup.problem.is_linear else _BEGUN
     early, ended = plan.time is not None and explored.best.held_out > shown, Status.SETTLED
     if plan.time is not None and early:
@@ -319,7 +348,7 @@ def _solution(setup: Setup, plan: Plan, outcome: Outcome, status: Status, clock:
         problem=setup.problem,
         goal=outcome.goal,
         weights=outcome.weights,
-        setup=replace(setup, edges=outcome.edges, drawn=outcome.drawn, journal=NOTHING, start=None),
+        setup=replace(setup, edges=outcome.edges, drawn=outcome.drawn, level=outcome.level, journal=NOTHING, start=None),
         status=status,
         error_estimate=judged.errors,
         trust=judged.trust,

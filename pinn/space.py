@@ -34,7 +34,29 @@ _ROWS = 512  # points that are evaluated at a time: what is compiled for these s
 _CUT = 1e-12  # smallest singular value of features that counts, in the largest
 _DENSITY = 2.8, 2.6, 2.2  # points along a coordinate for each whole wave, in so many coordinates
 _RANDOM = 2.0  # points where these are random, in the features
+_OTHER = 1.1  # features of another draw, and
+_FINER, _SHORTER = 1.4, 0.01  # of the next level, and the error of its steps
 _BEYOND = (1.3, 1.5)  # half the length on which waves repeat, in half the domain's, along a coordinate that is not periodic
+
+
+class Level(NamedTuple):
+    """How fine steps in time are: features of space, stages, the error that one step may make, relative; and which draw it is."""
+
+    width: int
+    stages: int
+    target: float
+    draw: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.width} features of space, {self.stages} stages, {self.target:.0e} a step"
+
+    def finer(self) -> Level:
+        """With more features, and shorter steps."""
+        return self._replace(width=2 * (int(_FINER * self.width) // 2), target=max(_SHORTER * self.target, 1e-12))
+
+    def other(self) -> Level:
+        """One that makes errors of its own, no larger."""
+        return Level(2 * (int(_OTHER * self.width) // 2), self.stages + 1, self.target, self.draw + 1)
 
 
 class Waves(NamedTuple):
@@ -210,7 +232,7 @@ def _tables(
     kernel, bias = (np.pad(each, [(0, 0)] * (each.ndim - 1) + [(0, -each.shape[-1] % _BLOCK)]) for each in space.waves)
     for start in range(0, len(points), _ROWS):
         count = min(_ROWS, len(points) - start)
-        rows = jax.tree.map(lambda a: _padded(a[start : start + _ROWS], _ROWS), (points, dict(columns)))
+        rows = jax.tree.map(partial(_rows_from, start), (points, dict(columns)))
         found = []
         for i in range(blocks):
             own = slice(i * _BLOCK, (i + 1) * _BLOCK)
@@ -227,8 +249,10 @@ def _tables(
     return {key: np.concatenate([part[key] for part in parts]) for key in keys}
 
 
-def _padded(column: NDArray, count: int) -> NDArray:
-    return np.concatenate([column, np.repeat(column[-1:], count - len(column), axis=0)]) if len(column) < count else column
+def _rows_from(start: int, column: NDArray) -> NDArray:
+    """`_ROWS` rows, the last of them repeated where there are fewer."""
+    rows = column[start : start + _ROWS]
+    return np.concatenate([rows, np.repeat(rows[-1:], _ROWS - len(rows), axis=0)]) if len(rows) < _ROWS else rows
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))

@@ -49,6 +49,10 @@ class Slopes(NamedTuple):
     products: Mapping[tuple[int, int], NDArray]
     weights: NDArray
 
+    @property
+    def size(self) -> int:
+        return next(iter(self.rows.values())).shape[1]
+
 
 class Matrix(NamedTuple):
     """What a step of one length needs of Newton's method: a Cholesky factor, with the scales of its columns, by eigenvalue."""
@@ -190,38 +194,44 @@ def factored(scheme: Radau, slopes: Slopes, length: float) -> Matrix:
         for (a, b), product in slopes.products.items():
             part = (np.conj(factor) ** a * factor**b) * product
             total = total + (part if a == b else part + part.conj().T)
-        norms = np.sqrt(np.maximum(np.diagonal(total).real, 1e-300))
-        total /= norms[:, None] * norms
-        factors.append((_cholesky(total), norms))
+        factors.append(cholesky(total))
     return Matrix(length, slopes, tuple(factors))
 
 
-def _cholesky(matrix: NDArray) -> NDArray:
+def cholesky(matrix: NDArray) -> tuple[NDArray, NDArray]:
+    """The Cholesky factor of a matrix, [P, P], scaled to a unit diagonal, and these scales, [P]."""
+    norms = np.sqrt(np.maximum(np.diagonal(matrix).real, 1e-300))
+    scaled = matrix / (norms[:, None] * norms)
     for ridge in _RIDGES:
-        np.fill_diagonal(matrix, 1 + ridge)
+        np.fill_diagonal(scaled, 1 + ridge)
         try:
-            return scipy.linalg.cholesky(matrix, lower=True, check_finite=False)
+            return scipy.linalg.cholesky(scaled, lower=True, check_finite=False), norms
         except scipy.linalg.LinAlgError:
             continue
     raise scipy.linalg.LinAlgError
 
 
+def solve_cholesky(factor: tuple[NDArray, NDArray], right: NDArray) -> NDArray:
+    """The solution for one right-hand side [P]."""
+    lower, norms = factor
+    right = right if np.iscomplexobj(lower) else right.real
+    return scipy.linalg.cho_solve((lower, True), right / norms, check_finite=False) / norms
+
+
 def newton_step(scheme: Radau, matrix: Matrix, wrong: NDArray) -> NDArray:
     """The change of the stages, [s, P], for residuals [s, N]."""
-    turned, slopes = scheme.inverse @ (wrong * matrix.slopes.weights), matrix.slopes
-    across = {order: turned @ rows for order, rows in slopes.rows.items()}  # [s, P]
-    changes = np.zeros((scheme.stages, next(iter(across.values())).shape[1]), complex)
-    for i, (value, factor) in enumerate(zip(scheme.eigenvalues, matrix.factors, strict=True)):
-        if factor is not None:
-            lower, norms = factor
-            right = sum((np.conj(value) / matrix.length) ** order * found[i] for order, found in across.items()) / norms
-            right = right if np.iscomplexobj(lower) else right.real
-            changes[i] = -scipy.linalg.cho_solve((lower, True), right, check_finite=False) / norms
-    for i, value in enumerate(scheme.eigenvalues):
-        if matrix.factors[i] is None:
-            twin = int(np.argmin(np.abs(scheme.eigenvalues - value.conjugate())))
-            changes[i] = changes[twin].conj()
-    return (scheme.vectors @ changes).real
+    slopes, kept = matrix.slopes, [i for i, factor in enumerate(matrix.factors) if factor is not None]
+    turned = scheme.inverse[kept] @ (wrong * slopes.weights)
+    both = np.concatenate([turned.real, turned.imag])  # a product of complex and real matrices would make both complex
+    across = {order: both @ rows for order, rows in slopes.rows.items()}
+    across = {order: found[: len(kept)] + 1j * found[len(kept) :] for order, found in across.items()}
+    total = np.zeros((scheme.stages, matrix.slopes.size))
+    for j, i in enumerate(kept):
+        value, factor = scheme.eigenvalues[i], matrix.factors[i]
+        assert factor is not None
+        right = sum((np.conj(value) / matrix.length) ** order * found[j] for order, found in across.items())
+        total -= (2.0 if value.imag else 1.0) * np.outer(scheme.vectors[:, i], solve_cholesky(factor, right)).real
+    return total
 
 
 def solve_stages(

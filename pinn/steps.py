@@ -9,16 +9,16 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
 
 from .approximation import Slabs
+from .exact import Exact
 from .features import Setup
-from .history import Clock
-from .loss import Objective, given_values, objective
+from .history import Clock, History, Record
+from .loss import Objective, given_values, objective, parted
 from .radau import Radau, radau
-from .space import Held, Space, inside, make_space, waves
-from .stepping import Moment, Terms, factored, linearised, residuals, solve_stages, states_at, tail
+from .space import Held, Level, Space, inside, make_space, waves
+from .stepping import Moment, Terms, cholesky, factored, linearised, residuals, solve_cholesky, solve_stages, states_at, tail
 from .terms import Term
 from .timeline import Timeline
 
@@ -33,19 +33,8 @@ _GROW = 0.3  # expected error of a step of twice the length, in the target, belo
 _SLOW = 0.3  # an update of Newton's method in the one before it, beyond which its matrix is out of date
 _CONVERGED = 0.02  # last update, in the target
 _ROUNDING = 1e-13
+_FITS = 3  # solves for the state that steps begin with: each mends what rounding did to the one before
 _EMPHASIS = 10.0  # as in `features`: a condition's residual against an equation's
-
-
-class Level(NamedTuple):
-    """How fine steps are: features of space, stages, the error that one step may make, relative; and which draw it is."""
-
-    width: int
-    stages: int
-    target: float
-    draw: int = 0
-
-    def __str__(self) -> str:
-        return f"{self.width} features, {self.stages} stages, {self.target:.0e} a step"
 
 
 class Stepped(NamedTuple):
@@ -96,19 +85,25 @@ class _Carry(NamedTuple):
     calm: int  # steps since one was too long, or the next could be longer
 
 
+def steps_exact(exact: Exact, time: Timeline) -> Exact:
+    """What the ansatz meets at all times: no initial condition."""
+    later = exact.started(time.axis, ())
+    return replace(later, met=tuple(name for name in later.met if name not in time.initial))
+
+
 def steps_goal(setup: Setup, time: Timeline) -> Objective:
-    """The objective of all times, in which no initial condition is met by construction."""
-    exact = setup.exact.started(time.axis, ())
-    exact = replace(exact, met=tuple(name for name in exact.met if name not in time.initial))
-    return objective(setup.problem, Slabs((), time.axis), exact)
+    """The objective of all steps, before there is any."""
+    return objective(setup.problem, Slabs((), time.axis), steps_exact(setup.exact, time))
 
 
-def march(setup: Setup, goal: Objective, time: Timeline, level: Level, clock: Clock, until: float) -> Stepped | None:
+def march(
+    setup: Setup, goal: Objective, time: Timeline, level: Level, clock: Clock, history: History, until: float
+) -> Stepped | None:
     """Steps from start to end; None where they do not get there, or not before `until`."""
     began, scheme = clock.seconds, radau(level.stages)
     terms, begins = _terms(setup, goal, time, level)
     carry = _begun(setup, goal, terms, begins, time, level)
-    edges, stages = [time.start], []
+    edges, stages, held_out = [time.start], [], 0.0
     while carry.time < time.end:
         like = carry, np.zeros(_PIECE), np.zeros((_PIECE, level.stages + 1, terms.space.size)), 0
         key = "steps", level, len(stages)
@@ -119,9 +114,11 @@ def march(setup: Setup, goal: Objective, time: Timeline, level: Level, clock: Cl
         carry, ends, found, count = setup.journal.piece(key, work, like)
         edges += ends[:count].tolist()
         stages += list(found[:count])
+        held_out = float(np.sqrt(np.sum(carry.wrong / np.maximum(carry.sizes, 1e-300))))
+        note = f"{level}: to {carry.time:.4g} in {len(stages)} steps"
+        history.add(Record("steps", len(history), clock.seconds, held_out=held_out, note=note))
         if count < _PIECE and carry.time < time.end:
             return None
-    held_out = float(np.sqrt(np.sum(carry.wrong / np.maximum(carry.sizes, 1e-300))))
     return Stepped(terms.space, scheme, np.array(edges), np.stack(stages), held_out, clock.seconds - began)
 
 
@@ -205,9 +202,10 @@ def _judged(terms: Terms, scheme: Radau, start: float, length: float, stages: ND
 def _typical(terms: Terms, held: Held, values: NDArray) -> NDArray:
     """How large what a condition reads is expected to be, from the fields' sizes, [L]."""
     lower, upper = terms.space.problem.domain.bounds
-    leaves = zip(held.term.expression.leaves, held.reads, strict=True)
+    leaves = held.term.expression.leaves
     sizes = [np.sqrt(np.mean(np.sum(values[:, read.part] ** 2, axis=1))) for read in held.reads]
-    return np.array([s * np.prod((2 / (upper - lower)) ** np.array(leaf.index)) for s, (leaf, _) in zip(sizes, leaves, strict=True)])
+    scale = 2 / (upper - lower)
+    return np.array([size * np.prod(scale ** np.array(leaf.index)) for size, leaf in zip(sizes, leaves, strict=True)])
 
 
 # --- where it begins -------------------------------------------------------------------------------------------------
@@ -230,7 +228,8 @@ def _terms(setup: Setup, goal: Objective, time: Timeline, level: Level) -> tuple
         return found, columns
 
     for i, term in enumerate(goal.terms):
-        own = (points, {}, shares) if term.place is None else drawn(term, _POINTS, i)
+        everywhere = term.place is None or (term.name in time.initial and len(term.place.patches) == 1 and not parted(term))
+        own = (points, {}, shares) if everywhere else drawn(term, _POINTS, i)
         held["solved"][term.name] = space.held(term, *own)
         held["fresh"][term.name] = space.held(term, *drawn(term, _FRESH, 100 + i))
     begins = [held["solved"].pop(name) for name in time.initial]
@@ -242,26 +241,29 @@ def _terms(setup: Setup, goal: Objective, time: Timeline, level: Level) -> tuple
     return Terms(space, tuple(held["solved"].values()), tuple(held["fresh"].values()), moving), begins
 
 
-def _begun(
-    setup: Setup, goal: Objective, terms: Terms, begins: Sequence[Held], time: Timeline, level: Level
-) -> _Carry:
+def _begun(setup: Setup, goal: Objective, terms: Terms, begins: Sequence[Held], time: Timeline, level: Level) -> _Carry:
     """The state that meets the initial conditions best."""
     space, none = terms.space, np.zeros((1, terms.space.size))
-    state, now = [none, none, none], np.array([time.start])
-    for _ in range(1 if setup.problem.is_linear else 3):
+    state, now, factor, used, matrix = [none, none, none], np.array([time.start]), None, np.zeros(0, bool), np.zeros((0, 0))
+    for _ in range(_FITS):
         rows, wanted = [], []
         for held in begins:
             found, slopes, _ = residuals(space, held, now, state, True)
-            block = np.zeros((*found.shape[1:], 2 * space.size))
-            for i, read in enumerate(held.reads):
-                own = slice(read.part.start + read.order * space.size, read.part.stop + read.order * space.size)
-                block[:, :, own] += slopes[0, :, :, i, None] * read.table[:, None, :]
-            rows.append(block.reshape(-1, block.shape[2]))
-            wanted.append(-found.reshape(-1))
-        matrix = np.concatenate(rows)
-        used = np.any(matrix != 0, axis=0)
+            shares = np.sqrt(held.shares)[:, None]
+            wanted.append((-found[0] * shares).reshape(-1))
+            if factor is None:
+                block = np.zeros((*found.shape[1:], 2 * space.size))
+                for i, read in enumerate(held.reads):
+                    own = slice(read.part.start + read.order * space.size, read.part.stop + read.order * space.size)
+                    block[:, :, own] += slopes[0, :, :, i, None] * read.table[:, None, :]
+                rows.append((block * shares[:, :, None]).reshape(-1, block.shape[2]))
+        if factor is None:
+            matrix = np.concatenate(rows)
+            used = np.any(matrix != 0, axis=0)
+            matrix = matrix[:, used]
+            factor = cholesky(matrix.T @ matrix)
         change = np.zeros(2 * space.size)
-        change[used] = scipy.linalg.lstsq(matrix[:, used], np.concatenate(wanted), cond=1e-13, check_finite=False)[0]
+        change[used] = solve_cholesky(factor, matrix.T @ np.concatenate(wanted))
         state = [state[0] + change[: space.size], state[1] + change[space.size :], none]
     points = terms.solved[0].points.copy()
     lifts = []

@@ -16,6 +16,7 @@ from .history import Clock, History, Reading, Record, Status
 from .inverse import Identified, fitted, is_inverse, noise_bound
 from .loss import Objective, Weights, objective
 from .memory import if_it_fits
+from .space import Level
 from .uncertainty import assess
 
 _HOPELESS = 1e3  # a rival activation with a held-out residual so many times as large is given up
@@ -26,7 +27,7 @@ _MUCH = 0.3  # held-out residual, in that of fewer features, that counts where t
 class Outcome:
     """A trained approximation, and its estimated error; `family` and `width` are the features that judged it or made it.
 
-    `edges` are those of its slabs of time, if it has any, and `drawn` their features.
+    `edges` are those of its slabs of time, if it has any, and `drawn` their features; `level` is that of its steps in time.
     """
 
     goal: Objective
@@ -36,6 +37,7 @@ class Outcome:
     estimate: Estimate
     edges: tuple[float, ...] = ()
     drawn: tuple[Drawn, ...] = ()
+    level: Level | None = None
 
     def better_than(self, other: Outcome) -> bool:
         """An estimate that means something before one that does not, then the smaller."""

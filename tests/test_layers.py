@@ -30,6 +30,7 @@ LINE = (
     "singular",
     "corners",
     "steep",
+    "radau",
     "networks",
     "diagnosis",
     "methods",

@@ -1,0 +1,233 @@
+"""Steps in time, finer and finer, each level judged by the next: the error of one is what the next one changes.
+
+    e = v - u,   v with more features of space and shorter steps
+
+A second one that is as fine as v, w, with other features and stages, tells how much of e can be believed: v and w are solutions
+of the whole nonlinear equation, and agree as far as both are right. Two gates decide (see `estimate`, where they are those of the
+linearised equation):
+
+    ρ     how far v and w are apart:                        ‖v - w‖ / ‖v - u‖, worst field
+    nl    what v leaves of the residual that u leaves:      ‖F(v)‖ / ‖F(u)‖ at new points and times
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from .ansatz import wrap
+from .approximation import Slabs, Sum, empty_run
+from .derivatives import sin, taylor
+from .estimate import Estimate, Trust, error_points, root_mean_squares, unjudged
+from .families import Family
+from .features import Setup
+from .history import Clock, History, Record, Status
+from .loss import Objective, Weights, field_values, given_values, objective
+from .memory import if_it_fits
+from .networks import Encoding, StagedFeatures
+from .space import Level
+from .steps import Stepped, march, steps_goal
+from .timeline import Timeline
+from .training import Outcome
+
+_WIDTHS = 128, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096
+_PLANE = 256, 512, 768, 1024, 1536, 2304, 3072, 4096  # in more than one dimension
+_MOST = 6144  # unknowns of a stage
+_STAGES = 6
+_FIRST = 1e-4, 1e-5  # errors of a step of the first two levels
+_TIGHTER = 3e-3  # error of a step of the next level, in the change from the one before to the last one
+_FINEST = 1e-12
+_TRUSTED, _ROUGH = 0.1, 0.5  # as in `estimate`
+_LARGE = 0.05  # as in `estimate`: an error from which on another solution may be the right one
+_SETTLED = 1e-6  # error below which levels that agree no better are taken to be as good as rounding allows
+_SIMILAR = 4.0  # largest of three distances in the smallest, between answers that are equally good
+_GROWTH = 2.5  # seconds of a level, as a power of its features
+_SPARE = 0.9  # of the time left, that a level and the one beside it may take
+_DOUBTFUL = 0.05  # change from level to level above which they may take only
+_SHARE = 0.4  # so much of the time that was left at first
+_SLOWER = 0.3  # change of a level in the one before it, from which on further ones are of no use
+_ROUNDED = 1e-13  # change that rounding makes
+_EPS = 4 * float(np.finfo(float).eps)
+
+
+def steppable(setup: Setup, time: Timeline | None) -> bool:
+    """Whether steps in time can solve a problem: one that evolves, in space, in float64, read at single points."""
+    problem = setup.problem
+    if time is None or problem.regions is not None or problem.domain.dimension < 2 or setup.dtype != jnp.float64:
+        return False
+    if setup.start is not None or len(problem.equations) < len(problem.fields) or min(time.orders.values()) < 0:
+        return False
+    reads = [(term, leaf.index[time.axis]) for term in problem.terms for leaf in term.expression.leaves]
+    return not any(term.expression.integrates or order > 2 for term, order in reads)
+
+
+class _Solved(NamedTuple):
+    """A level, what it came to, and the fields at the points where norms are taken, [n, F]."""
+
+    level: Level
+    steps: Stepped
+    values: NDArray
+
+
+class _Stepper:
+    """Solves levels, and compares them."""
+
+    def __init__(self, setup: Setup, time: Timeline, clock: Clock, history: History):
+        self.setup, self.time, self.clock, self.history = setup, time, clock, history
+        self.goal, points = steps_goal(setup, time), error_points(setup)
+        self.points, self.given = np.asarray(points), np.asarray(given_values(self.goal, {}, points))
+
+    def levels(self) -> list[int]:
+        """Features of space, level by level."""
+        widths = _WIDTHS if self.setup.problem.domain.dimension == 2 else _PLANE
+        return [width for width in widths if width * len(self.setup.problem.fields) <= _MOST]
+
+    def solve(self, level: Level, until: float) -> _Solved | None:
+        steps = if_it_fits(lambda: (march(self.setup, self.goal, self.time, level, self.clock, self.history, until),))
+        if steps is None or steps[0] is None:
+            return None
+        return _Solved(level, steps[0], self.given + steps[0].values(self.points))
+
+    def expected(self, level: Level, last: _Solved) -> float:
+        """Seconds that a level may take, from those of the last one."""
+        finer = (last.level.target / level.target) ** (1 / (level.stages + 1))
+        return last.steps.seconds * (level.width / last.level.width) ** _GROWTH * finer
+
+    def affords(self, level: Level, last: _Solved) -> bool:
+        """Whether there is time for a level and the one that judges beside it."""
+        each = self.expected(level, last)
+        return each + each * (level.other().width / level.width) ** _GROWTH < _SPARE * self.clock.left
+
+    def beside(self, last: _Solved) -> _Solved | None:
+        """Another answer as fine as the last one, if there is time for it."""
+        other = last.level.other()
+        late = self.clock.seconds + self.clock.left
+        return self.solve(other, late) if self.expected(other, last) < self.clock.left else None
+
+    def far(self, one: NDArray, two: NDArray) -> NDArray:
+        """How far two answers are apart, relative to the second, by field."""
+        size = root_mean_squares(two)
+        return root_mean_squares(two - one) / np.where(size > 0, size, 1)
+
+
+def step_through(
+    setup: Setup, time: Timeline, tol: float | None, clock: Clock, history: History
+) -> tuple[Outcome | None, Status]:
+    """Level after level while the error falls and there is time for another; None where nothing can be said of its error."""
+    stepper, began = _Stepper(setup, time, clock, history), clock.seconds
+    allowed = began + _SHARE * clock.left if np.isfinite(clock.left) else math.inf
+    chain: list[_Solved] = []
+    changes: list[float] = []
+    status, target = Status.SETTLED, _FIRST[0]
+    for width in stepper.levels():
+        level = Level(width, _STAGES, target)
+        doubtful = not changes or changes[-1] > _DOUBTFUL
+        until = clock.seconds + clock.left
+        if (doubtful and clock.seconds > allowed) or (chain and not stepper.affords(level, chain[-1])):
+            status = Status.TIME
+            break
+        new = stepper.solve(level, min(allowed, until) if doubtful else until)
+        if new is None:
+            continue
+        chain.append(new)
+        target = _FIRST[1]
+        if len(chain) > 1:
+            changes.append(float(np.max(stepper.far(*(each.values for each in chain[-2:])))))
+            history.add(Record("steps", len(history), clock.seconds, estimate=changes[-1], note="by the level after it"))
+            target = max(min(_TIGHTER * changes[-1], level.target), _FINEST)
+        if _ended(changes, tol):
+            break
+    if not changes:
+        return None, status
+    best = int(np.argmin(changes))
+    judges = [chain[best + 1], stepper.beside(chain[best + 1])]
+    return _outcome(stepper, chain[best], [each for each in judges if each is not None]), status
+
+
+def _ended(changes: Sequence[float], tol: float | None) -> bool:
+    """Whether the last level is good enough, or further ones are of no use."""
+    if not changes:
+        return False
+    settled = len(changes) > 1 and changes[-1] > _SLOWER * changes[-2] and changes[-1] < _SETTLED
+    return settled or changes[-1] < _ROUNDED or (tol is not None and changes[-1] <= tol / 2)
+
+
+def judge_steps(setup: Setup, time: Timeline, goal: Objective, weights: Weights) -> Estimate:
+    """The error estimate of any approximation of a problem that steps in time solve: by two levels finer than the setup's."""
+    assert setup.level is not None
+    stepper = _Stepper(setup, time, Clock(None, setup.journal), History())
+    finer = setup.level.finer()
+    judges = [stepper.solve(level, math.inf) for level in (finer, finer.other())]
+    found = [each for each in judges if each is not None]
+    if not found:
+        return unjudged(goal, weights, "finer steps in time do not come to the end")
+    values = np.asarray(field_values(goal, weights, jnp.asarray(stepper.points)))
+    return _estimate(stepper, goal, weights, values, math.inf, found)
+
+
+def _outcome(stepper: _Stepper, found: _Solved, judges: Sequence[_Solved]) -> Outcome:
+    approximation, state = as_slabs(stepper.goal, found.steps)
+    goal, weights = objective(stepper.setup.problem, approximation, stepper.goal.exact), Weights(state, {})
+    judged = _estimate(stepper, goal, weights, found.values, found.steps.held_out, judges)
+    kernel = found.steps.space.waves.kernel
+    family = Family(sin, tuple((np.max(np.abs(kernel), axis=1) / 2).tolist()))
+    return Outcome(goal, weights, family, found.level.width, judged, tuple(found.steps.edges.tolist()), (), found.level)
+
+
+def _estimate(
+    stepper: _Stepper, goal: Objective, weights: Weights, values: NDArray, held_out: float, judges: Sequence[_Solved]
+) -> Estimate:
+    """The error of a solution with these values, by one or two finer ones."""
+    first, last, problem = judges[0], judges[-1], stepper.setup.problem
+    errors = np.maximum(*(stepper.far(values, each.values) for each in (first, last))) + _EPS
+    apart, nl = stepper.far(first.values, last.values), first.steps.held_out / max(held_out, 1e-300)
+    rho, rounded = float(np.max(apart / errors)), False
+    measures = f"ρ = {rho:.1g}, nl = {nl:.1g}"
+    if len(judges) == 1:
+        trust, reason = Trust.UNKNOWN, f"there was no time to see whether a second finer solution agrees (nl = {nl:.1g})"
+    elif rho > _ROUGH and np.max(errors) < _SETTLED:
+        distances = np.stack([*(stepper.far(values, each.values) for each in judges), apart])
+        errors, rounded = np.max(distances, axis=0) + _EPS, True
+        alike = bool(np.all(errors < _SIMILAR * (np.min(distances, axis=0) + _EPS)))
+        trust = Trust.ROUGH if alike else Trust.UNKNOWN
+        reason = f"three solutions are as far apart as rounding, or what they begin with, makes them ({measures})"
+    else:
+        worst = max(rho, nl if np.isfinite(held_out) else 0.0)
+        trust = Trust.TRUSTED if worst < _TRUSTED else Trust.ROUGH if worst < _ROUGH else Trust.UNKNOWN
+        told = "two finer solutions agree" if rho < _TRUSTED else "two finer solutions differ"
+        told = told if worst == rho or worst < _TRUSTED else "a finer solution leaves much of the residual"
+        reason = f"{told} ({measures})"
+    if not problem.is_linear and np.max(errors) > _LARGE:
+        trust = Trust.UNKNOWN
+        reason = f"so far from a solution, another one may be the right one: the equation is nonlinear; {reason}"
+    added, added_state = as_slabs(stepper.goal, first.steps)
+    both = Sum(added, goal.approximation), (added_state, _negative(weights.state))
+    state = Weights((weights.state, both[1]), weights.unknown)
+    named = dict(zip(problem.fields, errors.tolist(), strict=True))
+    return Estimate(named, trust, reason, rounded, Sum(goal.approximation, both[0]), state)
+
+
+def _negative(state: Any) -> Any:
+    if isinstance(state, tuple):
+        return tuple(map(_negative, state))
+    return {**state, "train": jax.tree.map(lambda a: -a, state["train"])}
+
+
+def as_slabs(goal: Objective, steps: Stepped) -> tuple[Slabs, tuple]:
+    """The steps as an approximation, a slab for each, and its state."""
+    problem, space, count = goal.problem, steps.space, steps.scheme.stages
+    encoding = Encoding(*problem.domain.bounds, goal.exact.periodic, raw=True)
+    network = StagedFeatures(*space.waves, len(problem.fields), sin, jnp.float64, count, space.axis)
+    axes, scale = tuple(range(problem.domain.dimension)), jnp.ones(len(problem.fields))
+    part, state = wrap(network, problem.fields, axes, encoding, goal.exact, scale, taylor)
+    rows = [(steps.stages[:, :, own] @ space.mixes[name].T).reshape(len(steps.stages), -1) for name, own in space.parts.items()]
+    coefficients = np.stack(rows, axis=2)
+    run = empty_run(state, len(steps.stages), coefficients.shape[1], steps.edges.tolist())
+    run["train"]["coefficients"][:, :-1] = coefficients
+    return Slabs((part,), space.axis), (jax.tree.map(jnp.asarray, run),)
