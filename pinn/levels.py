@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -21,17 +22,18 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from .ansatz import wrap
 from .approximation import Slabs, Sum, empty_run
-from .derivatives import sin, taylor
+from .derivatives import sin
 from .estimate import Estimate, Trust, error_points, root_mean_squares, unjudged
 from .families import Family
 from .features import Setup
 from .history import Clock, History, Record, Status
+from .layers import steep_coordinates
 from .loss import Objective, Weights, field_values, given_values, objective
 from .memory import if_it_fits
-from .networks import Encoding, StagedFeatures
-from .space import Level
+from .networks import StagedFeatures
+from .space import Level, around
+from .steep import Steep
 from .steps import Stepped, march, steps_goal
 from .timeline import Timeline
 from .training import Outcome
@@ -41,7 +43,7 @@ _PLANE = 256, 512, 768, 1024, 1536, 2304, 3072, 4096  # in more than one dimensi
 _MOST = 6144  # unknowns of a stage
 _STAGES = 6
 _FIRST = 1e-4, 1e-5  # errors of a step of the first two levels
-_TIGHTER = 3e-3  # error of a step of the next level, in the change from the one before to the last one
+_TIGHTER = 0.01  # error of a step of the next level, in the change from the one before to the last one
 _FINEST = 1e-12
 _TRUSTED, _ROUGH = 0.1, 0.5  # as in `estimate`
 _LARGE = 0.05  # as in `estimate`: an error from which on another solution may be the right one
@@ -50,6 +52,9 @@ _SIMILAR = 4.0  # largest of three distances in the smallest, between answers th
 _GROWTH = 2.5  # seconds of a level, as a power of its features
 _SPARE = 0.9  # of the time left, that a level and the one beside it may take
 _DOUBTFUL = 0.05  # change from level to level above which they may take only
+_HALF = 0.5  # of the time left, that one level may take
+_KNOWN = 0.01  # change from level to level below which layers are known
+_EARLY = 0.2  # share of the time within which layers are looked for at its start
 _SHARE = 0.4  # so much of the time that was left at first
 _SLOWER = 0.3  # change of a level in the one before it, from which on further ones are of no use
 _ROUNDED = 1e-13  # change that rounding makes
@@ -94,6 +99,20 @@ class _Stepper:
             return None
         return _Solved(level, steps[0], self.given + steps[0].values(self.points))
 
+    def layers(self, found: _Solved) -> tuple[Steep, ...]:
+        """Coordinates that are steep where the solution has layers at some time."""
+        problem, axis = self.setup.problem, self.time.axis
+
+        def values(points: NDArray) -> NDArray:
+            times = points[:, axis] - self.time.start
+            early = times < _EARLY * (self.time.end - self.time.start)
+            points[:, axis] = self.time.start + np.where(early, 0, np.minimum(times, found.steps.end - self.time.start))
+            given = given_values(self.goal, {}, jnp.asarray(points))
+            return np.asarray(given) + found.steps.values(points)
+
+        steep = steep_coordinates(problem, self.goal.exact.periodic, values)
+        return tuple(each.broadened() for each in steep if each.axis != axis)
+
     def expected(self, level: Level, last: _Solved) -> float:
         """Seconds that a level may take, from those of the last one."""
         finer = (last.level.target / level.target) ** (1 / (level.stages + 1))
@@ -107,8 +126,10 @@ class _Stepper:
     def beside(self, last: _Solved) -> _Solved | None:
         """Another answer as fine as the last one, if there is time for it."""
         other = last.level.other()
-        late = self.clock.seconds + self.clock.left
-        return self.solve(other, late) if self.expected(other, last) < self.clock.left else None
+        if self.expected(other, last) > self.clock.left:
+            return None
+        found = self.solve(other, self.clock.seconds + self.clock.left)
+        return None if found is None or found.steps.end < self.time.end else found
 
     def far(self, one: NDArray, two: NDArray) -> NDArray:
         """How far two answers are apart, relative to the second, by field."""
@@ -120,20 +141,27 @@ def step_through(
     setup: Setup, time: Timeline, tol: float | None, clock: Clock, history: History
 ) -> tuple[Outcome | None, Status]:
     """Level after level while the error falls and there is time for another; None where nothing can be said of its error."""
-    stepper, began = _Stepper(setup, time, clock, history), clock.seconds
-    allowed = began + _SHARE * clock.left if np.isfinite(clock.left) else math.inf
+    stepper = _Stepper(setup, time, clock, history)
+    allowed = clock.seconds + _SHARE * clock.left if np.isfinite(clock.left) else math.inf
     chain: list[_Solved] = []
     changes: list[float] = []
-    status, target = Status.SETTLED, _FIRST[0]
+    status, target, steep = Status.SETTLED, _FIRST[0], ()
     for width in stepper.levels():
-        level = Level(width, _STAGES, target)
+        level = Level(width, _STAGES, target, steep)
         doubtful = not changes or changes[-1] > _DOUBTFUL
-        until = clock.seconds + clock.left
         if (doubtful and clock.seconds > allowed) or (chain and not stepper.affords(level, chain[-1])):
             status = Status.TIME
             break
-        new = stepper.solve(level, min(allowed, until) if doubtful else until)
+        until = allowed if doubtful else clock.seconds + _HALF * clock.left if np.isfinite(clock.left) else math.inf
+        new = stepper.solve(level, until)
         if new is None:
+            continue
+        if not changes or changes[-1] > _KNOWN:
+            steep = stepper.layers(new) or steep
+        if new.steps.end < time.end:
+            if clock.seconds >= until:
+                status = Status.TIME
+                break
             continue
         chain.append(new)
         target = _FIRST[1]
@@ -164,7 +192,7 @@ def judge_steps(setup: Setup, time: Timeline, goal: Objective, weights: Weights)
     stepper = _Stepper(setup, time, Clock(None, setup.journal), History())
     finer = setup.level.finer()
     judges = [stepper.solve(level, math.inf) for level in (finer, finer.other())]
-    found = [each for each in judges if each is not None]
+    found = [each for each in judges if each is not None and each.steps.end == time.end]
     if not found:
         return unjudged(goal, weights, "finer steps in time do not come to the end")
     values = np.asarray(field_values(goal, weights, jnp.asarray(stepper.points)))
@@ -222,10 +250,7 @@ def _negative(state: Any) -> Any:
 def as_slabs(goal: Objective, steps: Stepped) -> tuple[Slabs, tuple]:
     """The steps as an approximation, a slab for each, and its state."""
     problem, space, count = goal.problem, steps.space, steps.scheme.stages
-    encoding = Encoding(*problem.domain.bounds, goal.exact.periodic, raw=True)
-    network = StagedFeatures(*space.waves, len(problem.fields), sin, jnp.float64, count, space.axis)
-    axes, scale = tuple(range(problem.domain.dimension)), jnp.ones(len(problem.fields))
-    part, state = wrap(network, problem.fields, axes, encoding, goal.exact, scale, taylor)
+    part, state = around(problem, goal.exact, space.waves, partial(StagedFeatures, stages=count, time=space.axis))
     rows = [(steps.stages[:, :, own] @ space.mixes[name].T).reshape(len(steps.stages), -1) for name, own in space.parts.items()]
     coefficients = np.stack(rows, axis=2)
     run = empty_run(state, len(steps.stages), coefficients.shape[1], steps.edges.tolist())

@@ -262,12 +262,13 @@ def _without_gradients(setup: Setup, plan: Plan, clock: Clock, history: History)
     """Least squares: steps in time where the problem evolves, first if it is nonlinear; features of the whole domain."""
     if not steppable(setup, plan.time) or plan.time is None:
         return _over_time(setup, plan, clock, history)
-    explored, stepped = None, None
+    explored, stepped, ended = None, None, Status.SETTLED
     if setup.problem.is_linear:
         explored = _explored(setup, plan, clock, history)
     if explored is None or explored.best.held_out > _RESOLVED:
         stepped, ended = step_through(setup, plan.time, plan.tol, clock, history)
-        if stepped is not None and (clock.left < _SHORTEST or _content(stepped, plan, _EXACT) or stepped.estimate.rounded):
+        enough = _EXACT if setup.problem.is_linear else _GOOD_ENOUGH
+        if stepped is not None and (clock.left < _SHORTEST or _content(stepped, plan, enough) or stepped.estimate.rounded):
             return stepped, ended
     found, status = _over_time(setup, plan, clock, history, explored)
     return (found, status) if stepped is None or found.better_than(stepped) else (stepped, ended)

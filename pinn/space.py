@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ import scipy.linalg
 from jax import Array
 from numpy.typing import NDArray
 
-from .ansatz import wrap
+from .ansatz import Ansatz, wrap
 from .approximation import Together, together
 from .derivatives import Jet, sin, taylor
 from .exact import Exact
@@ -27,6 +27,7 @@ from .expression import Expression
 from .networks import Encoding, Features
 from .problem import Problem
 from .sampling import interior
+from .steep import Steep, tables
 from .terms import Term
 
 _BLOCK = 128  # features, and
@@ -40,15 +41,24 @@ _BEYOND = (1.3, 1.5)  # half the length on which waves repeat, in half the domai
 
 
 class Level(NamedTuple):
-    """How fine steps in time are: features of space, stages, the error that one step may make, relative; and which draw it is."""
+    """How fine steps in time are.
+
+    Attributes:
+        width, stages: features of space for each field, and stages.
+        target: relative error that one step may make.
+        steep: coordinates that stand for those of space where the solution has layers.
+        draw: which draw it is.
+    """
 
     width: int
     stages: int
     target: float
+    steep: tuple[Steep, ...] = ()
     draw: int = 0
 
     def __str__(self) -> str:
-        return f"{self.width} features of space, {self.stages} stages, {self.target:.0e} a step"
+        steep = ", closer where layers are" if self.steep else ""
+        return f"{self.width} features of space{steep}, {self.stages} stages, {self.target:.0e} a step"
 
     def finer(self) -> Level:
         """With more features, and shorter steps."""
@@ -56,35 +66,56 @@ class Level(NamedTuple):
 
     def other(self) -> Level:
         """One that makes errors of its own, no larger."""
-        return Level(2 * (int(_OTHER * self.width) // 2), self.stages + 1, self.target, self.draw + 1)
+        return Level(2 * (int(_OTHER * self.width) // 2), self.stages + 1, self.target, self.steep, self.draw + 1)
 
 
 class Waves(NamedTuple):
-    """Hidden weights of sines of space, [d, M] and [M], in the encoding's raw coordinates; they do not see time."""
+    """Hidden weights of sines of space, [inputs, M] and [M], in the encoding's raw coordinates; they do not see time.
+
+    Along an axis that has a steep coordinate they see that one alone.
+    """
 
     kernel: NDArray
     bias: NDArray
+    steep: tuple[Steep, ...] = ()
 
     @property
     def width(self) -> int:
         return self.kernel.shape[1]
 
+    def highest(self, axis: int) -> float:
+        """The largest frequency along an axis of the domain, in its coordinate or the steep one that stands for it."""
+        return float(np.max(np.abs(self.kernel[self._row(axis)])))
 
-def waves(problem: Problem, exact: Exact, axis: int, width: int, seed: Sequence[int]) -> Waves:
-    """The `width` slowest waves of space, each with two phases: whole numbers of them where the fields are periodic.
+    def _row(self, axis: int) -> int:
+        places = [each.axis for each in self.steep]
+        return len(self.kernel) - len(places) + places.index(axis) if axis in places else axis
+
+    def placed(self, axis: int, unit: NDArray) -> tuple[NDArray, NDArray]:
+        """Places along an axis, in [0, 1], that are spread as those in [0, 1] are in what the waves see; their densities."""
+        for each in self.steep:
+            if each.axis == axis:
+                z = each.placed(unit)
+                return (z / each.half + 1) / 2, each.slope(z) * each.half
+        return unit, np.ones(len(unit))
+
+
+def waves(problem: Problem, exact: Exact, axis: int, level: Level, seed: Sequence[int]) -> Waves:
+    """The slowest waves of space, each with two phases: whole numbers of them where the fields are periodic.
 
     Slow is meant in the problem's own coordinates, alike in all directions.
     """
-    rng, (lower, upper) = np.random.default_rng(seed), problem.domain.bounds
-    spatial = [a for a in range(problem.domain.dimension) if a != axis]
+    rng, (lower, upper), d = np.random.default_rng(seed), problem.domain.bounds, problem.domain.dimension
+    spatial = [a for a in range(d) if a != axis]
     periodic = np.array([exact.periodic[a] for a in spatial])
     spacing = np.where(periodic, 1.0, np.pi / rng.uniform(*_BEYOND, len(spatial)))
     turns = np.where(periodic, 2 * np.pi, 2.0)
-    numbers = _slowest(spacing * turns / (upper - lower)[spatial], width // 2)
-    phases = rng.uniform(0, 2 * np.pi, width // 2)
-    kernel = np.zeros((problem.domain.dimension, 2 * len(phases)))
-    kernel[spatial] = np.repeat(numbers * spacing, 2, axis=0).T
-    return Waves(kernel, np.stack([phases, phases + np.pi / 2], axis=1).reshape(-1))
+    numbers = _slowest(spacing * turns / (upper - lower)[spatial], level.width // 2)
+    phases = rng.uniform(0, 2 * np.pi, level.width // 2)
+    kernel = np.zeros((d + len(level.steep), 2 * len(phases)))
+    found = Waves(kernel, np.stack([phases, phases + np.pi / 2], axis=1).reshape(-1), level.steep)
+    kernel[[found._row(a) for a in spatial]] = np.repeat(numbers * spacing, 2, axis=0).T
+    return found
 
 
 def _slowest(spacing: NDArray, count: int) -> NDArray:
@@ -187,15 +218,16 @@ def inside(problem: Problem, exact: Exact, axis: int, hidden: Waves, seed: Seque
     rng, density = np.random.default_rng(seed), _DENSITY[min(len(spatial), len(_DENSITY)) - 1]
     places, weights = [], []
     for a in spatial:
-        highest = float(np.max(np.abs(hidden.kernel[a])))
+        highest = hidden.highest(a)
         if exact.periodic[a]:
             count = math.ceil(density * highest) + 3
             place, weight = (np.arange(count) + rng.uniform()) / count, np.ones(count)
         else:
             nodes, weight = np.polynomial.legendre.leggauss(math.ceil(density / 2 * highest) + 8)
             place, weight = (nodes + 1) / 2, weight * len(weight) / 2
+        place, crowded = hidden.placed(a, place)
         places.append(lower[a] + (upper - lower)[a] * place)
-        weights.append(weight)
+        weights.append(weight / crowded)
     points = np.zeros((math.prod(map(len, places)), domain.dimension))
     points[:, spatial] = np.stack(np.meshgrid(*places, indexing="ij"), axis=-1).reshape(len(points), -1)
     return points, np.prod(np.stack(np.meshgrid(*weights, indexing="ij"), axis=-1).reshape(len(points), -1), axis=1)
@@ -213,23 +245,23 @@ def _alike(problem: Problem, exact: Exact) -> dict[str, str]:
     return {name: first.setdefault(exact.pattern(name), name) for name in problem.fields}
 
 
-def _block(problem: Problem, exact: Exact) -> tuple[Together, dict[str, Any]]:
-    """An approximation by `_BLOCK` features, and its state but for the hidden weights."""
-    d, (lower, upper) = problem.domain.dimension, problem.domain.bounds
-    encoding = Encoding(lower, upper, exact.periodic, raw=True)
-    network = Features(np.zeros((d, _BLOCK)), np.zeros(_BLOCK), len(problem.fields), sin, jnp.float64)
-    axes, scale = tuple(range(d)), jnp.ones(len(problem.fields))
-    part, state = wrap(network, problem.fields, axes, encoding, exact, scale, taylor)
-    return together(problem.fields, (part,)), state
+def around(problem: Problem, exact: Exact, hidden: Waves, make: Callable[..., Features]) -> tuple[Ansatz, dict[str, Any]]:
+    """The ansatz of a network of such waves, `make(kernel, bias, outputs, activation, dtype)`, and its state."""
+    encoding = Encoding(*problem.domain.bounds, exact.periodic, raw=True, steep=tuple(each.axis for each in hidden.steep))
+    network = make(hidden.kernel, hidden.bias, len(problem.fields), sin, jnp.float64)
+    axes, scale = tuple(range(problem.domain.dimension)), jnp.ones(len(problem.fields))
+    return wrap(network, problem.fields, axes, encoding, exact, scale, taylor, tables(hidden.steep, jnp.float64))
 
 
 def _tables(
     space: Space, expression: Expression | None, keys: tuple, points: NDArray, columns: Mapping[str, NDArray]
 ) -> dict[tuple, NDArray]:
     """The functions, or for a space without V the features and 1, at points: [n, r] by site, field and derivative."""
-    basis, state = _block(space.problem, space.exact)
-    blocks, parts = -(-space.waves.width // _BLOCK), []
-    kernel, bias = (np.pad(each, [(0, 0)] * (each.ndim - 1) + [(0, -each.shape[-1] % _BLOCK)]) for each in space.waves)
+    hidden, more = space.waves, -space.waves.width % _BLOCK
+    kernel, bias = np.pad(hidden.kernel, [(0, 0), (0, more)]), np.pad(hidden.bias, (0, more))
+    block = Waves(kernel[:, :_BLOCK], bias[:_BLOCK], hidden.steep)
+    part, state = around(space.problem, space.exact, block, Features)
+    basis, blocks, parts = together(space.problem.fields, (part,)), len(bias) // _BLOCK, []
     for start in range(0, len(points), _ROWS):
         count = min(_ROWS, len(points) - start)
         rows = jax.tree.map(partial(_rows_from, start), (points, dict(columns)))

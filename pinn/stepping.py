@@ -36,6 +36,13 @@ _RIDGES = 1e-15, 1e-13, 1e-11  # added to normal equations of unit columns
 _ITERATIONS = 8  # of Newton's method with one matrix
 
 
+class Factor(NamedTuple):
+    """A Cholesky factor of a matrix scaled to a unit diagonal, [P, P], and the scales, [P]."""
+
+    lower: NDArray
+    scales: NDArray
+
+
 class Slopes(NamedTuple):
     """The terms linearised: A_α, weighted, [N, P] by order α in time, and their products.
 
@@ -55,11 +62,11 @@ class Slopes(NamedTuple):
 
 
 class Matrix(NamedTuple):
-    """What a step of one length needs of Newton's method: a Cholesky factor, with the scales of its columns, by eigenvalue."""
+    """What a step of one length needs of Newton's method: a factor for each eigenvalue of positive imaginary part, or none."""
 
     length: float
     slopes: Slopes
-    factors: tuple[tuple[NDArray, NDArray] | None, ...]
+    factors: tuple[Factor | None, ...]
 
 
 class Moment(NamedTuple):
@@ -184,53 +191,52 @@ def factored(scheme: Radau, slopes: Slopes, length: float) -> Matrix:
 
     What rounding does to them Newton's method mends.
     """
-    factors: list[tuple[NDArray, NDArray] | None] = []
-    for eigenvalue in scheme.eigenvalues:
+    factors: list[Factor | None] = []
+    for eigenvalue in scheme.eigenvalues.tolist():
         if eigenvalue.imag < 0:
             factors.append(None)
             continue
-        factor = eigenvalue / length if eigenvalue.imag else eigenvalue.real / length
-        total = 0.0
+        factor = (eigenvalue if eigenvalue.imag else float(eigenvalue.real)) / length
+        total = np.zeros((slopes.size, slopes.size), np.result_type(factor, float))
         for (a, b), product in slopes.products.items():
             part = (np.conj(factor) ** a * factor**b) * product
-            total = total + (part if a == b else part + part.conj().T)
+            total += part if a == b else part + part.conj().T
         factors.append(cholesky(total))
     return Matrix(length, slopes, tuple(factors))
 
 
-def cholesky(matrix: NDArray) -> tuple[NDArray, NDArray]:
-    """The Cholesky factor of a matrix, [P, P], scaled to a unit diagonal, and these scales, [P]."""
-    norms = np.sqrt(np.maximum(np.diagonal(matrix).real, 1e-300))
+def cholesky(matrix: Any) -> Factor:
+    """The factor of a matrix [P, P]."""
+    norms = np.sqrt(np.maximum(np.real(np.diagonal(matrix)), 1e-300))
     scaled = matrix / (norms[:, None] * norms)
     for ridge in _RIDGES:
         np.fill_diagonal(scaled, 1 + ridge)
         try:
-            return scipy.linalg.cholesky(scaled, lower=True, check_finite=False), norms
+            return Factor(scipy.linalg.cholesky(scaled, lower=True, check_finite=False), norms)
         except scipy.linalg.LinAlgError:
             continue
     raise scipy.linalg.LinAlgError
 
 
-def solve_cholesky(factor: tuple[NDArray, NDArray], right: NDArray) -> NDArray:
+def solve_cholesky(factor: Factor, right: Any) -> NDArray:
     """The solution for one right-hand side [P]."""
-    lower, norms = factor
-    right = right if np.iscomplexobj(lower) else right.real
-    return scipy.linalg.cho_solve((lower, True), right / norms, check_finite=False) / norms
+    right = right if np.iscomplexobj(factor.lower) else right.real
+    return scipy.linalg.cho_solve((factor.lower, True), right / factor.scales, check_finite=False) / factor.scales
 
 
 def newton_step(scheme: Radau, matrix: Matrix, wrong: NDArray) -> NDArray:
     """The change of the stages, [s, P], for residuals [s, N]."""
     slopes, kept = matrix.slopes, [i for i, factor in enumerate(matrix.factors) if factor is not None]
     turned = scheme.inverse[kept] @ (wrong * slopes.weights)
-    both = np.concatenate([turned.real, turned.imag])  # a product of complex and real matrices would make both complex
+    both = np.concatenate([np.real(turned), np.imag(turned)])  # a product of complex and real matrices would make both complex
     across = {order: both @ rows for order, rows in slopes.rows.items()}
     across = {order: found[: len(kept)] + 1j * found[len(kept) :] for order, found in across.items()}
     total = np.zeros((scheme.stages, matrix.slopes.size))
     for j, i in enumerate(kept):
-        value, factor = scheme.eigenvalues[i], matrix.factors[i]
+        value, factor = complex(scheme.eigenvalues[i]), matrix.factors[i]
         assert factor is not None
-        right = sum((np.conj(value) / matrix.length) ** order * found[j] for order, found in across.items())
-        total -= (2.0 if value.imag else 1.0) * np.outer(scheme.vectors[:, i], solve_cholesky(factor, right)).real
+        right = np.sum([(value.conjugate() / matrix.length) ** order * found[j] for order, found in across.items()], axis=0)
+        total -= (2.0 if value.imag else 1.0) * np.real(np.outer(scheme.vectors[:, i], solve_cholesky(factor, right)))
     return total
 
 

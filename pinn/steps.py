@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .approximation import Slabs
+from .boundaries import Surface
 from .exact import Exact
 from .features import Setup
 from .history import Clock, History, Record
@@ -28,6 +29,7 @@ _BEGINNING = 64  # steps of the first length
 _PIECE = 32  # steps between two checkpoints
 _LEAST = 1e-8  # shortest step, in the whole time
 _CHECKED = np.array([0.2, 0.55, 0.9])  # where in a step it is judged
+_MANY, _UNRESOLVED = 60, 0.1  # steps, and their residual, with which further ones show nothing
 _PATIENCE = 10  # steps after one that was too long, before a longer one is tried
 _GROW = 0.3  # expected error of a step of twice the length, in the target, below which it is taken
 _SLOW = 0.3  # an update of Newton's method in the one before it, beyond which its matrix is out of date
@@ -54,6 +56,11 @@ class Stepped(NamedTuple):
     stages: NDArray
     held_out: float
     seconds: float
+
+    @property
+    def end(self) -> float:
+        """Up to where they are."""
+        return float(self.edges[-1])
 
     def values(self, points: NDArray) -> NDArray:
         """The fields less G at points [n, d]: [n, F]."""
@@ -99,7 +106,7 @@ def steps_goal(setup: Setup, time: Timeline) -> Objective:
 def march(
     setup: Setup, goal: Objective, time: Timeline, level: Level, clock: Clock, history: History, until: float
 ) -> Stepped | None:
-    """Steps from start to end; None where they do not get there, or not before `until`."""
+    """Steps from start to end; fewer where one fails, they resolve nothing or the time is `until`, None where there is none."""
     began, scheme = clock.seconds, radau(level.stages)
     terms, begins = _terms(setup, goal, time, level)
     carry = _begun(setup, goal, terms, begins, time, level)
@@ -117,8 +124,11 @@ def march(
         held_out = float(np.sqrt(np.sum(carry.wrong / np.maximum(carry.sizes, 1e-300))))
         note = f"{level}: to {carry.time:.4g} in {len(stages)} steps"
         history.add(Record("steps", len(history), clock.seconds, held_out=held_out, note=note))
-        if count < _PIECE and carry.time < time.end:
-            return None
+        hopeless = len(stages) > _MANY and held_out > _UNRESOLVED
+        if (count < _PIECE or hopeless) and carry.time < time.end:
+            break
+    if not stages:
+        return None
     return Stepped(terms.space, scheme, np.array(edges), np.stack(stages), held_out, clock.seconds - began)
 
 
@@ -214,7 +224,7 @@ def _typical(terms: Terms, held: Held, values: NDArray) -> NDArray:
 def _terms(setup: Setup, goal: Objective, time: Timeline, level: Level) -> tuple[Terms, list[Held]]:
     """The terms of a level at their points, and the initial conditions."""
     problem, seed, axis = setup.problem, (*setup.seed, 70 + level.draw, level.width), time.axis
-    hidden = waves(problem, goal.exact, axis, level.width, seed)
+    hidden = waves(problem, goal.exact, axis, level, seed)
     points, shares = inside(problem, goal.exact, axis, hidden, seed)
     points[:, axis] = time.start
     space = make_space(problem, goal.exact, axis, hidden, points, shares)
@@ -228,9 +238,11 @@ def _terms(setup: Setup, goal: Objective, time: Timeline, level: Level) -> tuple
         return found, columns
 
     for i, term in enumerate(goal.terms):
-        everywhere = term.place is None or (term.name in time.initial and len(term.place.patches) == 1 and not parted(term))
-        own = (points, {}, shares) if everywhere else drawn(term, _POINTS, i)
-        held["solved"][term.name] = space.held(term, *own)
+        whole = isinstance(term.place, Surface) and len(term.place.patches) == 1 and not parted(term)
+        if term.place is None or (term.name in time.initial and whole):
+            held["solved"][term.name] = space.held(term, points, {}, shares)
+        else:
+            held["solved"][term.name] = space.held(term, *drawn(term, _POINTS, i))
         held["fresh"][term.name] = space.held(term, *drawn(term, _FRESH, 100 + i))
     begins = [held["solved"].pop(name) for name in time.initial]
     for name in time.initial:
