@@ -14,6 +14,7 @@ from .continuation import Start
 from .derivatives import ENGINES, Engine, nested_jvp, taylor
 from .errors import MethodError, ProblemError, listing, suggestion
 from .exact import Exact, plan_exact
+from .levels import steppable
 from .methods.gauss_newton import gauss_newton
 from .networks import MLP
 from .operator_learning import OperatorPlan, OperatorProblem, recommend_operator
@@ -36,6 +37,7 @@ class Plan:
         choices: the decisions, in words.
         exact: the conditions built into the ansatz.
         widths: of the least-squares phase, in order; empty where it is left out.
+        steps: whether steps in time may solve it, by features of space at each of their stages.
         slabs: widths of the march through slabs of time that follows where the whole interval is not resolved; empty where
             there is none.
         time: what the slabs follow.
@@ -51,6 +53,7 @@ class Plan:
     choices: tuple[Choice, ...]
     exact: Exact
     widths: tuple[int, ...]
+    steps: bool
     slabs: tuple[int, ...]
     time: Timeline | None
     phases: tuple[Phase, ...]
@@ -137,6 +140,7 @@ def recommend(
     features = not phases and network is None
     time = timeline(problem, exact) if features else None
     widths = ((200, 300) if time is not None and not problem.is_linear else (200, 300, 600, 1200, 2400)) if features else ()
+    steps = begun is None and steppable(problem, time, precision(dtype))
     slabs = () if time is None else (100, 200) if problem.domain.dimension == 1 else (300, 450, 700, 1000)
     counts = _counts(problem, points)
     choices = [
@@ -144,6 +148,7 @@ def recommend(
         *_conditions(problem, exact),
         *start_choices(begun, problem.is_linear, bool(widths)),
         _features_choice(problem, widths, method, network),
+        *_steps_choice(steps, problem),
         *_slabs_choice(slabs, time, problem),
         _network_choice(phases, widths, network),
         Choice("points", _shown(counts), "given" if points is not None else "six or more for each weight of the default network"),
@@ -154,7 +159,7 @@ def recommend(
     phases = phases or (Phase(gauss_newton(), steps=400, name="gauss-newton"),)
     made = network or MLP
     kind = precision(dtype), dtype == "mixed"
-    return Plan(tuple(choices), exact, widths, slabs, time, phases, made, counts, engine, tol, limit, *kind, begun)
+    return Plan(tuple(choices), exact, widths, steps, slabs, time, phases, made, counts, engine, tol, limit, *kind, begun)
 
 
 def refuse_for_operators(**arguments: Any) -> None:
@@ -209,6 +214,13 @@ def _features_choice(problem: Problem, widths: tuple[int, ...], method: Any, net
         reason = "one QR solve a width" if problem.is_linear else "a few QR solves a width (Gauss-Newton)"
         return Choice("least squares", f"widths {', '.join(map(str, widths))}", f"{reason}; bandwidth by held-out residual")
     return Choice("least squares", "left out", f"{'method=' if method is not None else 'network='} given")
+
+
+def _steps_choice(steps: bool, problem: Problem) -> list[Choice]:
+    if not steps:
+        return []
+    when = "where 200 features leave more than 1e-6" if problem.is_linear else "first: the equation is nonlinear"
+    return [Choice("steps in time", "features of space at 6 stages of Radau IIA, finer level by level", when)]
 
 
 def _slabs_choice(slabs: tuple[int, ...], time: Timeline | None, problem: Problem) -> list[Choice]:

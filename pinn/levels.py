@@ -32,6 +32,7 @@ from .layers import steep_coordinates
 from .loss import Objective, Weights, field_values, given_values, objective
 from .memory import if_it_fits
 from .networks import StagedFeatures
+from .problem import Problem
 from .space import Level, around
 from .steep import Steep
 from .steps import Stepped, march, steps_goal
@@ -39,7 +40,7 @@ from .timeline import Timeline
 from .training import Outcome
 
 _WIDTHS = 128, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096
-_PLANE = 256, 512, 768, 1024, 1536, 2304, 3072, 4096  # in more than one dimension
+_PLANE = 256, 512, 1024, 2048, 4096  # in more than one dimension
 _MOST = 6144  # unknowns of a stage
 _STAGES = 6
 _FIRST = 1e-4, 1e-5  # errors of a step of the first two levels
@@ -61,15 +62,13 @@ _ROUNDED = 1e-13  # change that rounding makes
 _EPS = 4 * float(np.finfo(float).eps)
 
 
-def steppable(setup: Setup, time: Timeline | None) -> bool:
-    """Whether steps in time can solve a problem: one that evolves, in space, in float64, read at single points."""
-    problem = setup.problem
-    if time is None or problem.regions is not None or problem.domain.dimension < 2 or setup.dtype != jnp.float64:
+def steppable(problem: Problem, time: Timeline | None, dtype: Any) -> bool:
+    """Whether steps in time can solve a problem: one that evolves, in space, in float64, and is read at single points."""
+    if time is None or problem.regions is not None or problem.domain.dimension < 2 or dtype != jnp.float64:
         return False
-    if setup.start is not None or len(problem.equations) < len(problem.fields) or min(time.orders.values()) < 0:
+    if len(problem.equations) < len(problem.fields):
         return False
-    reads = [(term, leaf.index[time.axis]) for term in problem.terms for leaf in term.expression.leaves]
-    return not any(term.expression.integrates or order > 2 for term, order in reads)
+    return not any(term.expression.integrates for term in problem.terms)
 
 
 class _Solved(NamedTuple):
@@ -142,7 +141,7 @@ def step_through(
 ) -> tuple[Outcome | None, Status]:
     """Level after level while the error falls and there is time for another; None where nothing can be said of its error."""
     stepper = _Stepper(setup, time, clock, history)
-    allowed = clock.seconds + _SHARE * clock.left if np.isfinite(clock.left) else math.inf
+    allowed = clock.seconds + _SHARE * clock.left
     chain: list[_Solved] = []
     changes: list[float] = []
     status, target, steep = Status.SETTLED, _FIRST[0], ()
@@ -152,7 +151,7 @@ def step_through(
         if (doubtful and clock.seconds > allowed) or (chain and not stepper.affords(level, chain[-1])):
             status = Status.TIME
             break
-        until = allowed if doubtful else clock.seconds + _HALF * clock.left if np.isfinite(clock.left) else math.inf
+        until = allowed if doubtful else clock.seconds + _HALF * clock.left
         new = stepper.solve(level, until)
         if new is None:
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -311,7 +311,7 @@ def _solution(card: Mapping[str, Any], arrays: Mapping[str, np.ndarray], problem
         )
     distinct = [Drawn(_family(each), each["width"]) for each in card["drawn"]]
     edges, drawn = tuple(card["approximation"].get("edges", ())), tuple(distinct[i] for i in card["drawn_of_slab"])
-    slabs, level = _first_part(card["approximation"]), card.get("level") and Level(*card["level"])
+    slabs, level = _first_part(card["approximation"]), card.get("level") and _level(card["level"])
     whole = exact.until(slabs["axis"], slabs["edges"][1], later) if "slabs" in slabs else exact
     whole = steps_exact(exact, time) if level and time else whole
     return Solution(
@@ -332,9 +332,18 @@ def _first_part(card: Mapping[str, Any]) -> Mapping[str, Any]:
     return _first_part(card["sum"][0]) if "sum" in card else card
 
 
+def _level(card: Sequence[Any]) -> Level:
+    width, stages, target, steep, draw = card
+    return Level(width, stages, float(target), tuple(map(_steep, steep)), draw)
+
+
+def _steep(card: Mapping[str, Any]) -> Steep:
+    return Steep(card["axis"], tuple(card["centres"]), tuple(card["widths"]), card["periodic"], card["broad"])
+
+
 def _family(card: Mapping[str, Any]) -> Family:
-    steep = [Steep(s["axis"], tuple(s["centres"]), tuple(s["widths"]), s["periodic"], s["broad"]) for s in card["steep"]]
-    return Family(ACTIVATIONS[card["activation"]], tuple(card["bandwidth"]), tuple(steep), card["seen"], card["singular"])
+    steep = tuple(map(_steep, card["steep"]))
+    return Family(ACTIVATIONS[card["activation"]], tuple(card["bandwidth"]), steep, card["seen"], card["singular"])
 
 
 @dataclass(frozen=True)

@@ -213,7 +213,7 @@ def _card(solution: Any, correction: tuple[Any, Any] | None) -> dict[str, Any]:
         "family": _family_parts(solution.family),
         "drawn": [_family_parts(drawn.family) | {"width": drawn.width} for drawn in dict.fromkeys(solution.setup.drawn)],
         "drawn_of_slab": _places(solution.setup.drawn),
-        "level": solution.setup.level,
+        "level": solution.setup.level and _level_parts(solution.setup.level),
         "width": solution.width,
     }
 
@@ -233,6 +233,10 @@ def _correction(solution: Any) -> tuple[Any, Any] | None:
 def _places(drawn: Sequence[Any]) -> list[int]:
     distinct = list(dict.fromkeys(drawn))
     return [distinct.index(each) for each in drawn]
+
+
+def _level_parts(level: Any) -> list[Any]:
+    return list(level._replace(steep=[asdict(each) for each in level.steep]))
 
 
 def _family_parts(family: Any) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from .features import Setup, coarse_sizes, field_sizes
 from .history import Clock, History, Record, Status
 from .interrupts import Interrupts
 from .journal import NOTHING, Journal
-from .levels import step_through, steppable
+from .levels import step_through
 from .loss import Objective, Weights, draw, field_values, objective
 from .marching import march_through
 from .memory import forget_if_many, if_it_fits, told
@@ -260,7 +260,7 @@ def _judged(setup: Setup, goal: Objective, weights: Weights) -> Outcome:
 
 def _without_gradients(setup: Setup, plan: Plan, clock: Clock, history: History) -> tuple[Outcome, Status]:
     """Least squares: steps in time where the problem evolves, first if it is nonlinear; features of the whole domain."""
-    if not steppable(setup, plan.time) or plan.time is None:
+    if not plan.steps or plan.time is None:
         return _over_time(setup, plan, clock, history)
     explored, stepped, ended = None, None, Status.SETTLED
     if setup.problem.is_linear:

@@ -116,7 +116,7 @@ def march(
         key = "steps", level, len(stages)
 
         def work(carry: _Carry = carry) -> tuple[_Carry, NDArray, NDArray, int]:
-            return _piece(terms, scheme, time, level, carry, lambda: clock.seconds > until)
+            return _piece(terms, scheme, time, level, carry, lambda: clock.seconds > until or clock.left < 0)
 
         carry, ends, found, count = setup.journal.piece(key, work, like)
         edges += ends[:count].tolist()

@@ -1,0 +1,167 @@
+"""Steps in time against closed forms: conditions of every kind, two orders, systems, domains that are no box."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import pinn
+from pinn import d
+from pinn.estimate import error_points
+from pinn.exact import plan_exact
+from pinn.features import Setup
+from pinn.history import Clock, History
+from pinn.levels import as_slabs
+from pinn.loss import Weights, field_values, given_values, objective
+from pinn.space import Level
+from pinn.steps import march, steps_goal
+from pinn.timeline import timeline
+
+LINE = pinn.Box(t=(0, 1), x=(0, 1))
+PI = jnp.pi
+
+
+def stepped(problem, level, until=np.inf):
+    exact = plan_exact(problem, None)
+    setup, time = Setup(problem, exact, (0,), np.dtype("float64")), timeline(problem, exact)
+    goal = steps_goal(setup, time)
+    return setup, goal, march(setup, goal, time, level, Clock(None), History(), until)
+
+
+def error(problem, level):
+    """The largest error of any field, relative to its largest value."""
+    setup, goal, steps = stepped(problem, level)
+    points = np.asarray(error_points(setup))
+    found = np.asarray(given_values(goal, {}, jnp.asarray(points))) + steps.values(points)
+    known = problem.reference(points)
+    return max(np.max(np.abs(found[:, i] - known[name])) / np.max(np.abs(known[name])) for i, name in enumerate(problem.fields))
+
+
+def on_the_line(residual, reference, *conditions, fields="u"):
+    start = {name: reference for name in fields.split()} if callable(reference) else reference
+    given = {name: (lambda x, f=f: f(t=0.0, x=x)) for name, f in start.items()}
+    known = (lambda t, x: {name: f(t=t, x=x) for name, f in start.items()}) if len(start) > 1 else next(iter(start.values()))
+    return pinn.Problem(
+        fields=fields, domain=LINE, residual=residual, conditions=[pinn.Initial(**given), *conditions], reference=known
+    )
+
+
+def heat(u, t, x):
+    return d(u, t) - d(u, x, x)
+
+
+PROBLEMS = {
+    "periodic": on_the_line(
+        lambda u, t, x: d(u, t) + d(u, x), lambda t, x: jnp.exp(jnp.sin(2 * PI * (x - t))), pinn.Periodic("x")
+    ),
+    "values that move": on_the_line(
+        lambda u, t, x: heat(u, t, x) - x * jnp.cos(t),
+        lambda t, x: x * jnp.sin(t) + jnp.exp(-(PI**2) * t) * jnp.sin(PI * x),
+        pinn.Dirichlet(u=lambda t, x: x * jnp.sin(t), on=LINE.boundary),
+    ),
+    "slopes": on_the_line(heat, lambda t, x: jnp.exp(-(PI**2) * t) * jnp.cos(PI * x), pinn.Neumann(u=0.0, on=LINE.boundary)),
+    "a value and a slope": on_the_line(
+        heat,
+        lambda t, x: jnp.exp(-(PI**2) * t / 4) * jnp.sin(PI * x / 2),
+        pinn.Dirichlet(u=0.0, on=LINE.at(x=0)),
+        pinn.Neumann(u=0.0, on=LINE.at(x=1)),
+    ),
+    "a layer that moves": on_the_line(
+        lambda u, t, x: d(u, t) + u * d(u, x) - 0.05 * d(u, x, x),
+        lambda t, x: 1 - jnp.tanh((x - 0.2 - t) / 0.1),
+        pinn.Dirichlet(u=lambda t, x: 1 - jnp.tanh((x - 0.2 - t) / 0.1), on=LINE.boundary),
+    ),
+    "a field without a derivative in time": on_the_line(
+        lambda u, p, t, x: (d(u, t) - d(u, x, x) - p, p - 2 * u),
+        {
+            "u": lambda t, x: jnp.exp((2 - PI**2) * t) * jnp.sin(PI * x),
+            "p": lambda t, x: 2 * jnp.exp((2 - PI**2) * t) * jnp.sin(PI * x),
+        },
+        pinn.Dirichlet(u=0.0, p=0.0, on=LINE.boundary),
+        fields="u p",
+    ),
+    "two fields": on_the_line(
+        lambda u, v, t, x: (d(u, t) + d(v, x, x) + (u**2 + v**2) * v, d(v, t) - d(u, x, x) - (u**2 + v**2) * u),
+        {
+            "u": lambda t, x: jnp.cos(2 * PI * x + (1 - 4 * PI**2) * t),
+            "v": lambda t, x: jnp.sin(2 * PI * x + (1 - 4 * PI**2) * t),
+        },
+        pinn.Periodic("x"),
+        fields="u v",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_closed_forms_are_met(name):
+    width = 160 if name == "a layer that moves" else 32
+    assert error(PROBLEMS[name], Level(width, 6, 1e-9)) < 1e-7
+
+
+def waves_on_the_line(damping, velocity, reference):
+    walls = pinn.Dirichlet(u=0.0, on=LINE.boundary)
+    return pinn.Problem(
+        fields="u",
+        domain=LINE,
+        residual=lambda u, t, x: d(u, t, t) + damping * d(u, t) - d(u, x, x),
+        conditions=[pinn.Initial(u=lambda x: reference(0.0, x)), pinn.InitialVelocity(u=velocity), walls],
+        reference=reference,
+    )
+
+
+def test_equations_of_second_order_in_time():
+    rate = (PI**2 - 0.25) ** 0.5
+
+    def swinging(t, x):
+        return 2**0.5 * jnp.sin(PI * (t + 0.25)) * jnp.sin(PI * x)
+
+    def fading(t, x):
+        return jnp.exp(-t / 2) * jnp.cos(rate * t) * jnp.sin(PI * x)
+
+    swings = waves_on_the_line(0.0, lambda x: PI * jnp.sin(PI * x), swinging)
+    fades = waves_on_the_line(1.0, lambda x: -0.5 * jnp.sin(PI * x), fading)
+    for problem in (swings, fades):
+        assert error(problem, Level(32, 6, 1e-9)) < 1e-7
+
+
+def test_a_disk_in_time():
+    disk = pinn.Disk(x=0, y=0, radius=1)
+    problem = pinn.Problem(
+        fields="u",
+        domain=disk * pinn.Interval(t=(0, 0.5)),
+        residual=lambda u, t, x, y: d(u, t) - pinn.laplacian(u, x, y) - x * y * jnp.exp(t) + 4,
+        conditions=[
+            pinn.Initial(u=lambda x, y: x * y + x**2 + y**2),
+            pinn.Dirichlet(u=lambda t, x, y: x * y * jnp.exp(t) + 1, on=disk.boundary),
+        ],
+        reference=lambda t, x, y: x * y * jnp.exp(t) + x**2 + y**2,
+    )
+    assert error(problem, Level(120, 5, 1e-8)) < 1e-5
+
+
+def test_smaller_targets_take_shorter_steps_and_make_smaller_errors():
+    counts, errors = [], []
+    for target in (1e-3, 1e-5, 1e-7):
+        _, _, steps = stepped(PROBLEMS["periodic"], Level(48, 4, target))
+        counts.append(len(steps.stages))
+        errors.append(error(PROBLEMS["periodic"], Level(48, 4, target)))
+    assert counts[0] < counts[1] < counts[2]
+    assert errors[2] < 0.01 * errors[0] < 1e-3
+
+
+def test_the_residual_at_new_points_tells_of_too_few_features():
+    few, many = (stepped(PROBLEMS["a layer that moves"], Level(width, 6, 1e-7))[2].held_out for width in (40, 160))
+    assert many < 1e-3 * few
+
+
+def test_steps_end_early_where_there_is_no_time():
+    assert stepped(PROBLEMS["periodic"], Level(32, 6, 1e-9), until=0.0)[2] is None
+
+
+def test_steps_are_slabs_of_one_network():
+    """What the network says of any point is what the steps say."""
+    setup, goal, steps = stepped(PROBLEMS["values that move"], Level(32, 6, 1e-8))
+    approximation, state = as_slabs(goal, steps)
+    points = error_points(setup)
+    whole = objective(setup.problem, approximation, goal.exact)
+    found = np.asarray(field_values(whole, Weights(state, {}), points))
+    np.testing.assert_allclose(found, np.asarray(given_values(goal, {}, points)) + steps.values(np.asarray(points)), atol=1e-11)
