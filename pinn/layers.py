@@ -21,7 +21,7 @@ _SAME = 1.5  # how far the slopes of two steep coordinates may be apart before o
 def steep_coordinates(
     problem: Problem,
     periodic: Sequence[bool],
-    values: Callable[[NDArray], Array],
+    values: Callable[[NDArray], Array | NDArray],
     known: Sequence[Steep] = (),
     at: tuple[int, float] | None = None,
 ) -> tuple[Steep, ...]:

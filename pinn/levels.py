@@ -43,14 +43,17 @@ _WIDTHS = 128, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096
 _PLANE = 256, 512, 1024, 2048, 4096  # in more than one dimension
 _MOST = 6144  # unknowns of a stage
 _STAGES = 6
-_FIRST = 1e-4, 1e-5  # errors of a step of the first two levels
-_TIGHTER = 0.01  # error of a step of the next level, in the change from the one before to the last one
+_FIRST = 1e-4  # error of a step of the first level
+_AT_LEAST = 0.1  # error of a step of the next level in that of the last: with the same, both would make the same errors
+_TIGHTER = 3e-3, 0.01, 0.05  # error of a step of the next level, in the change from the one before to the last one:
+_FAST = 0.1  # where that is less than so much of the change before it, at first, and where it is more
 _FINEST = 1e-12
 _TRUSTED, _ROUGH = 0.1, 0.5  # as in `estimate`
 _LARGE = 0.05  # as in `estimate`: an error from which on another solution may be the right one
 _SETTLED = 1e-6  # error below which levels that agree no better are taken to be as good as rounding allows
 _SIMILAR = 4.0  # largest of three distances in the smallest, between answers that are equally good
-_GROWTH = 2.5  # seconds of a level, as a power of its features
+_MANY = 1000  # unknowns of a stage
+_GROWTH = 1.5, 2.5  # seconds of a level, as a power of its features, where its unknowns are fewer and more than that
 _SPARE = 0.9  # of the time left, that a level and the one beside it may take
 _DOUBTFUL = 0.05  # change from level to level above which they may take only
 _HALF = 0.5  # of the time left, that one level may take
@@ -63,9 +66,11 @@ _EPS = 4 * float(np.finfo(float).eps)
 
 
 def steppable(problem: Problem, time: Timeline | None, dtype: Any) -> bool:
-    """Whether steps in time can solve a problem: one that evolves, in space, in float64, and is read at single points."""
+    """Whether steps in time can solve a problem: one that evolves in a box, in float64, and is read at single points."""
     if time is None or problem.regions is not None or problem.domain.dimension < 2 or dtype != jnp.float64:
         return False
+    if not problem.domain.is_box:
+        return False  # without a quadrature of the domain, what should decay may grow
     if len(problem.equations) < len(problem.fields):
         return False
     return not any(term.expression.integrates for term in problem.terms)
@@ -115,12 +120,16 @@ class _Stepper:
     def expected(self, level: Level, last: _Solved) -> float:
         """Seconds that a level may take, from those of the last one."""
         finer = (last.level.target / level.target) ** (1 / (level.stages + 1))
-        return last.steps.seconds * (level.width / last.level.width) ** _GROWTH * finer
+        return last.steps.seconds * self._growth(level, last.level) * finer
 
     def affords(self, level: Level, last: _Solved) -> bool:
         """Whether there is time for a level and the one that judges beside it."""
         each = self.expected(level, last)
-        return each + each * (level.other().width / level.width) ** _GROWTH < _SPARE * self.clock.left
+        return each * (1 + self._growth(level.other(), level)) < _SPARE * self.clock.left
+
+    def _growth(self, level: Level, last: Level) -> float:
+        many = level.width * len(self.setup.problem.fields) > _MANY
+        return (level.width / last.width) ** (_GROWTH[1] if many else _GROWTH[0])
 
     def beside(self, last: _Solved) -> _Solved | None:
         """Another answer as fine as the last one, if there is time for it."""
@@ -144,10 +153,12 @@ def step_through(
     allowed = clock.seconds + _SHARE * clock.left
     chain: list[_Solved] = []
     changes: list[float] = []
-    status, target, steep = Status.SETTLED, _FIRST[0], ()
+    status, target, steep = Status.SETTLED, _FIRST, ()
     for width in stepper.levels():
         level = Level(width, _STAGES, target, steep)
         doubtful = not changes or changes[-1] > _DOUBTFUL
+        if chain and not stepper.affords(level, chain[-1]):
+            level = level._replace(target=_AT_LEAST * chain[-1].level.target)
         if (doubtful and clock.seconds > allowed) or (chain and not stepper.affords(level, chain[-1])):
             status = Status.TIME
             break
@@ -163,11 +174,11 @@ def step_through(
                 break
             continue
         chain.append(new)
-        target = _FIRST[1]
+        target = _AT_LEAST * level.target
         if len(chain) > 1:
             changes.append(float(np.max(stepper.far(*(each.values for each in chain[-2:])))))
             history.add(Record("steps", len(history), clock.seconds, estimate=changes[-1], note="by the level after it"))
-            target = max(min(_TIGHTER * changes[-1], level.target), _FINEST)
+            target = max(min(_tighter(changes) * changes[-1], target), _FINEST)
         if _ended(changes, tol):
             break
     if not changes:
@@ -175,6 +186,13 @@ def step_through(
     best = int(np.argmin(changes))
     judges = [chain[best + 1], stepper.beside(chain[best + 1])]
     return _outcome(stepper, chain[best], [each for each in judges if each is not None]), status
+
+
+def _tighter(changes: Sequence[float]) -> float:
+    """The error of a step of the next level, in the last change: looser where features of space are what errors come from."""
+    if len(changes) < 2:
+        return _TIGHTER[1]
+    return _TIGHTER[0] if changes[-1] < _FAST * changes[-2] else _TIGHTER[2]
 
 
 def _ended(changes: Sequence[float], tol: float | None) -> bool:

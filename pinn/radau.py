@@ -72,7 +72,7 @@ def _coefficients(nodes: tuple[float, ...]) -> NDArray:
     lines = []
     for i, here in enumerate(nodes):
         others = [place for j, place in enumerate(nodes) if j != i]
-        lines.append(np.poly(others)[::-1].real / np.prod(here - np.array(others)))
+        lines.append(np.atleast_1d(np.poly(others))[::-1].real / np.prod(here - np.array(others)))
     return np.array(lines)
 
 

@@ -328,7 +328,7 @@ class Solution:
         return tuple(columns) if numbered else dict(zip(expression.components, columns, strict=True))
 
     def _misfits(self) -> tuple[dict[str, float], dict[str, float]]:
-        whole = objective(self.problem, self.goal.approximation, self.setup.exact, every=True)
+        whole = objective(self.problem, self.goal.approximation, self.goal.exact, every=True)
         batches = draw(whole, {"equation": 4096, "condition": 512}, (*self.setup.seed, 77), self.setup.dtype)
         residual: dict[str, float] = {}
         conditions: dict[str, float] = {}

@@ -26,7 +26,6 @@ from .exact import Exact
 from .expression import Expression
 from .networks import Encoding, Features
 from .problem import Problem
-from .sampling import interior
 from .steep import Steep, tables
 from .terms import Term
 
@@ -34,7 +33,6 @@ _BLOCK = 128  # features, and
 _ROWS = 512  # points that are evaluated at a time: what is compiled for these serves any number
 _CUT = 1e-12  # smallest singular value of features that counts, in the largest
 _DENSITY = 2.8, 2.6, 2.2  # points along a coordinate for each whole wave, in so many coordinates
-_RANDOM = 2.0  # points where these are random, in the features
 _OTHER = 1.1  # features of another draw, and
 _FINER, _SHORTER = 1.4, 0.01  # of the next level, and the error of its steps
 _BEYOND = (1.3, 1.5)  # half the length on which waves repeat, in half the domain's, along a coordinate that is not periodic
@@ -92,11 +90,11 @@ class Waves(NamedTuple):
         return len(self.kernel) - len(places) + places.index(axis) if axis in places else axis
 
     def placed(self, axis: int, unit: NDArray) -> tuple[NDArray, NDArray]:
-        """Places along an axis, in [0, 1], that are spread as those in [0, 1] are in what the waves see; their densities."""
+        """Places along an axis, in [0, 1], that are spread in what the waves see as those given are; how dense they are there."""
         for each in self.steep:
             if each.axis == axis:
                 z = each.placed(unit)
-                return (z / each.half + 1) / 2, each.slope(z) * each.half
+                return (z / each.half + 1) / 2, each.slope(z)
         return unit, np.ones(len(unit))
 
 
@@ -207,13 +205,10 @@ def make_space(problem: Problem, exact: Exact, axis: int, hidden: Waves, points:
 def inside(problem: Problem, exact: Exact, axis: int, hidden: Waves, seed: Sequence[int]) -> tuple[NDArray, NDArray]:
     """Points of space, [n, d], that see the products of features, and the share of each in a mean, [n].
 
-    In a box those of a quadrature, by coordinate: Gauss-Legendre, or evenly spaced where the fields are periodic. Then the
-    equations are nearly projected on the features, and what keeps its size goes on to keep it. Elsewhere points are random.
+    Those of a quadrature, by coordinate: Gauss-Legendre, or evenly spaced where the fields are periodic. Then the equations are
+    nearly projected on the features, and what keeps its size goes on to keep it: with random points it may grow.
     """
     domain, (lower, upper) = problem.domain, problem.domain.bounds
-    if not domain.is_box:
-        points = interior(domain, int(_RANDOM * hidden.width), seed)
-        return points, np.ones(len(points))
     spatial = [a for a in range(domain.dimension) if a != axis]
     rng, density = np.random.default_rng(seed), _DENSITY[min(len(spatial), len(_DENSITY)) - 1]
     places, weights = [], []
@@ -227,7 +222,7 @@ def inside(problem: Problem, exact: Exact, axis: int, hidden: Waves, seed: Seque
             place, weight = (nodes + 1) / 2, weight * len(weight) / 2
         place, crowded = hidden.placed(a, place)
         places.append(lower[a] + (upper - lower)[a] * place)
-        weights.append(weight / crowded)
+        weights.append(weight / crowded / np.mean(weight / crowded))
     points = np.zeros((math.prod(map(len, places)), domain.dimension))
     points[:, spatial] = np.stack(np.meshgrid(*places, indexing="ij"), axis=-1).reshape(len(points), -1)
     return points, np.prod(np.stack(np.meshgrid(*weights, indexing="ij"), axis=-1).reshape(len(points), -1), axis=1)

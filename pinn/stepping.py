@@ -32,6 +32,7 @@ from .space import Held, Space
 
 _ROWS = 4096  # points that a term is evaluated at together: what is compiled for these serves any number
 _EMPHASIS = 10.0  # weight of a condition's rows against those of the equations, both of unit size
+_FORBIDDEN = 1e-9  # singular value of conditions, in the largest, from which on what it belongs to is free
 _RIDGES = 1e-15, 1e-13, 1e-11  # added to normal equations of unit columns
 _ITERATIONS = 8  # of Newton's method with one matrix
 
@@ -43,22 +44,36 @@ class Factor(NamedTuple):
     scales: NDArray
 
 
+class Kept(NamedTuple):
+    """What conditions leave free, which read no derivative by time: of their rows C, [m, P], a pseudoinverse and a null space.
+
+    Were they only weighted, a step could gain more in the equations from what they forbid, and what they forbid may grow.
+    """
+
+    mends: NDArray  # [P, m]
+    free: NDArray  # [P, q]
+
+
 class Slopes(NamedTuple):
     """The terms linearised: A_α, weighted, [N, P] by order α in time, and their products.
 
     Attributes:
         rows: A_α by α.
         products: A_αᵀ A_β, [P, P], for α ≤ β.
+        free: the same for the free coefficients, [q, q].
         weights: of the rows, [N].
+        kept: of the conditions that are kept exactly; None where there are none.
     """
 
     rows: Mapping[int, NDArray]
     products: Mapping[tuple[int, int], NDArray]
+    free: Mapping[tuple[int, int], NDArray]
     weights: NDArray
+    kept: Kept | None
 
     @property
     def size(self) -> int:
-        return next(iter(self.rows.values())).shape[1]
+        return next(iter(self.free.values())).shape[0]
 
 
 class Matrix(NamedTuple):
@@ -159,28 +174,52 @@ def states_at(scheme: Radau, length: float, start: Moment, stages: NDArray) -> t
 def linearised(terms: Terms, length: float, time: float, states: Sequence[NDArray]) -> Slopes:
     """The terms about states [P] by order in time; rows get unit size for steps of this length."""
     space, rows, weights = terms.space, {}, []
-    for held in terms.solved:
+    loose = [held for held in terms.solved if not is_kept(held)]
+    for held in loose:
         slopes = residuals(space, held, np.array([time]), [each[None] for each in states], True)[1][0]
-        blocks = _blocks(space, held, slopes)
+        blocks = blocks_of(space, held, slopes)
         size = sum(np.sum(block**2 * held.shares[:, None, None], axis=(0, 2)) / length ** (2 * k) for k, block in blocks.items())
         weight = (1.0 if held.term.place is None else _EMPHASIS) / np.where(size > 0, np.sqrt(size), 1)
         weights.append(np.sqrt(held.shares)[:, None] * weight)
         for order, block in blocks.items():
             rows.setdefault(order, {})[held.term.name] = (block * weights[-1][:, :, None]).reshape(-1, space.size)
-    lengths = {held.term.name: w.size for held, w in zip(terms.solved, weights, strict=True)}
+    lengths = {held.term.name: w.size for held, w in zip(loose, weights, strict=True)}
     joined = {
         order: np.concatenate([found.get(name, np.zeros((size, space.size))) for name, size in lengths.items()])
         for order, found in rows.items()
     }
     products = {(a, b): joined[a].T @ joined[b] for a in joined for b in joined if a <= b}
-    return Slopes(joined, products, np.concatenate([w.reshape(-1) for w in weights]))
+    kept = kept_of(terms, time, states)
+    free = products if kept is None else {pair: kept.free.T @ product @ kept.free for pair, product in products.items()}
+    return Slopes(joined, products, free, np.concatenate([w.reshape(-1) for w in weights]), kept)
 
 
-def _blocks(space: Space, held: Held, slopes: NDArray) -> dict[int, NDArray]:
+def is_kept(held: Held) -> bool:
+    """Whether a term is a condition that is kept exactly."""
+    return held.term.place is not None and all(read.order == 0 for read in held.reads)
+
+
+def kept_of(terms: Terms, time: float, states: Sequence[NDArray]) -> Kept | None:
+    """The conditions that are kept, about states [P] by order in time."""
+    fixed = []
+    for held in terms.solved:
+        if is_kept(held):
+            slopes = residuals(terms.space, held, np.array([time]), [each[None] for each in states], True)[1][0]
+            fixed.append(blocks_of(terms.space, held, slopes)[0].reshape(-1, terms.space.size))
+    if not fixed:
+        return None
+    rows = np.concatenate(fixed)
+    norms = np.maximum(np.linalg.norm(rows, axis=1), 1e-300)
+    left, sizes, right = scipy.linalg.svd(rows / norms[:, None], check_finite=False)
+    rank = int(np.sum(sizes > _FORBIDDEN * sizes[0]))
+    return Kept(right[:rank].T / sizes[:rank] @ left[:, :rank].T / norms, right[rank:].T)
+
+
+def blocks_of(space: Space, held: Held, slopes: NDArray) -> dict[int, NDArray]:
     """Σ slope × b of a term by order in time, [n, K, P]."""
     found: dict[int, NDArray] = {}
     for i, read in enumerate(held.reads):
-        if np.any(slopes[:, :, i]):
+        if read.order == 0 or np.any(slopes[:, :, i]):
             block = found.setdefault(read.order, np.zeros((*slopes.shape[:2], space.size)))
             block[:, :, read.part] += slopes[:, :, i, None] * read.table[:, None, :]
     return found
@@ -198,7 +237,7 @@ def factored(scheme: Radau, slopes: Slopes, length: float) -> Matrix:
             continue
         factor = (eigenvalue if eigenvalue.imag else float(eigenvalue.real)) / length
         total = np.zeros((slopes.size, slopes.size), np.result_type(factor, float))
-        for (a, b), product in slopes.products.items():
+        for (a, b), product in slopes.free.items():
             part = (np.conj(factor) ** a * factor**b) * product
             total += part if a == b else part + part.conj().T
         factors.append(cholesky(total))
@@ -227,17 +266,34 @@ def solve_cholesky(factor: Factor, right: Any) -> NDArray:
 def newton_step(scheme: Radau, matrix: Matrix, wrong: NDArray) -> NDArray:
     """The change of the stages, [s, P], for residuals [s, N]."""
     slopes, kept = matrix.slopes, [i for i, factor in enumerate(matrix.factors) if factor is not None]
-    turned = scheme.inverse[kept] @ (wrong * slopes.weights)
-    both = np.concatenate([np.real(turned), np.imag(turned)])  # a product of complex and real matrices would make both complex
-    across = {order: both @ rows for order, rows in slopes.rows.items()}
-    across = {order: found[: len(kept)] + 1j * found[len(kept) :] for order, found in across.items()}
-    total = np.zeros((scheme.stages, matrix.slopes.size))
+    count = len(slopes.weights)
+    turned = _across(scheme.inverse[kept], wrong[:, :count] * slopes.weights)
+    across = {order: _across(turned, rows) for order, rows in slopes.rows.items()}
+    forced = None if slopes.kept is None else -_across(_across(scheme.inverse[kept], wrong[:, count:]), slopes.kept.mends.T)
+    total = np.zeros((scheme.stages, next(iter(across.values())).shape[1]))
     for j, i in enumerate(kept):
         value, factor = complex(scheme.eigenvalues[i]), matrix.factors[i]
         assert factor is not None
-        right = np.sum([(value.conjugate() / matrix.length) ** order * found[j] for order, found in across.items()], axis=0)
-        total -= (2.0 if value.imag else 1.0) * np.real(np.outer(scheme.vectors[:, i], solve_cholesky(factor, right)))
+        powers = {order: (value / matrix.length) ** order for order in (0, 1, 2)}
+        right = np.sum([powers[order].conjugate() * found[j] for order, found in across.items()], axis=0)
+        if slopes.kept is None or forced is None:
+            change = -solve_cholesky(factor, right)
+        else:
+            for (a, b), product in slopes.products.items():
+                right += powers[a].conjugate() * powers[b] * (product @ forced[j])
+                right += 0 if a == b else powers[b].conjugate() * powers[a] * (product.T @ forced[j])
+            change = forced[j] - slopes.kept.free @ solve_cholesky(factor, slopes.kept.free.T @ right)
+        total += (2.0 if value.imag else 1.0) * np.real(np.outer(scheme.vectors[:, i], change))
     return total
+
+
+def _across(rows: NDArray, matrix: NDArray) -> NDArray:
+    """rows @ matrix; of a complex and a real one, NumPy would make both complex."""
+    if np.iscomplexobj(rows) == np.iscomplexobj(matrix):
+        return rows @ matrix
+    if np.iscomplexobj(matrix):
+        return _across(matrix.T, rows.T).T
+    return np.real(rows) @ matrix + 1j * (np.imag(rows) @ matrix)
 
 
 def solve_stages(
@@ -248,7 +304,8 @@ def solve_stages(
     times = time + scheme.nodes[1:] * matrix.length
     for _ in range(_ITERATIONS):
         states = states_at(scheme, matrix.length, start, stages)
-        wrong = [residuals(terms.space, held, times, states).reshape(scheme.stages, -1) for held in terms.solved]
+        ordered = sorted(terms.solved, key=is_kept)
+        wrong = [residuals(terms.space, held, times, states).reshape(scheme.stages, -1) for held in ordered]
         change = newton_step(scheme, matrix, np.concatenate(wrong, axis=1))
         stages = stages + change
         moved = float(np.sqrt(np.mean(np.sum(change[:, terms.moving] ** 2, axis=1)))) / size

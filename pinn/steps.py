@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from numpy.linalg import LinAlgError
 from numpy.typing import NDArray
 
 from .approximation import Slabs
@@ -19,7 +20,21 @@ from .history import Clock, History, Record
 from .loss import Objective, given_values, objective, parted
 from .radau import Radau, radau
 from .space import Held, Level, Space, inside, make_space, waves
-from .stepping import Moment, Terms, cholesky, factored, linearised, residuals, solve_cholesky, solve_stages, states_at, tail
+from .stepping import (
+    Moment,
+    Terms,
+    blocks_of,
+    cholesky,
+    factored,
+    is_kept,
+    kept_of,
+    linearised,
+    residuals,
+    solve_cholesky,
+    solve_stages,
+    states_at,
+    tail,
+)
 from .terms import Term
 from .timeline import Timeline
 
@@ -30,6 +45,7 @@ _PIECE = 32  # steps between two checkpoints
 _LEAST = 1e-8  # shortest step, in the whole time
 _CHECKED = np.array([0.2, 0.55, 0.9])  # where in a step it is judged
 _MANY, _UNRESOLVED = 60, 0.1  # steps, and their residual, with which further ones show nothing
+_FLOOR, _SMALL = 0.3, 1e-4  # error after a shorter step in the one before, and that, from which on time is not what makes it
 _PATIENCE = 10  # steps after one that was too long, before a longer one is tried
 _GROW = 0.3  # expected error of a step of twice the length, in the target, below which it is taken
 _SLOW = 0.3  # an update of Newton's method in the one before it, beyond which its matrix is out of date
@@ -89,6 +105,7 @@ class _Carry(NamedTuple):
     wrong: NDArray
     sizes: NDArray
     largest: float
+    allowed: float  # error of a step that shorter ones do not make smaller: features of space make it
     calm: int  # steps since one was too long, or the next could be longer
 
 
@@ -135,55 +152,72 @@ def march(
 def _piece(
     terms: Terms, scheme: Radau, time: Timeline, level: Level, carry: _Carry, late: Callable[[], bool]
 ) -> tuple[_Carry, NDArray, NDArray, int]:
-    """Some steps; fewer than `_PIECE` at the end, or where they fail."""
+    """Some steps: where each ends, its coefficients, and how many; fewer than `_PIECE` at the end, or where they fail."""
     ends, found, count = np.zeros(_PIECE), np.zeros((_PIECE, scheme.stages + 1, terms.space.size)), 0
-    whole, length, slopes, matrix = time.end - time.start, carry.length, None, None
+    length, slopes, matrix, refused = carry.length, None, None, None
+    wanted = max(_CONVERGED * level.target, _ROUNDING)
     while count < _PIECE and carry.time < time.end and not late():
         left = time.end - carry.time
         length = left / math.ceil(left / length * (1 - 1e-9))
-        if length < _LEAST * whole:
+        if length < _LEAST * (time.end - time.start):
             break
         start, fresh = Moment(carry.values, carry.velocities), slopes is None
         guess = _extrapolated(scheme, carry, length)
-        if slopes is None:
-            middle = [each[scheme.stages // 2] for each in states_at(scheme, length, start, guess)]
-            slopes, matrix = linearised(terms, length, carry.time + length / 2, middle), None
-        if matrix is None or abs(matrix.length / length - 1) > 1e-9:
-            matrix = factored(scheme, slopes, length)
-        wanted = max(_CONVERGED * level.target, _ROUNDING)
+        try:
+            if slopes is None:
+                middle = [each[scheme.stages // 2] for each in states_at(scheme, length, start, guess)]
+                slopes, matrix = linearised(terms, length, carry.time + length / 2, middle), None
+            if matrix is None or abs(matrix.length / length - 1) > 1e-9:
+                matrix = factored(scheme, slopes, length)
+        except LinAlgError:
+            break
         stages, rate, converged = solve_stages(terms, scheme, matrix, carry.time, start, guess, carry.largest, wanted)
         if not converged:
             slopes, length = None, length / 2 if fresh else length
             carry = carry._replace(known=0.0, calm=0) if fresh else carry
             continue
-        error = tail(terms, scheme, start, stages, carry.largest)
-        if error > level.target:
-            length *= float(np.clip(0.8 * (level.target / error) ** (1 / (scheme.stages + 1)), 0.1, 0.7))
+        error, allowed = tail(terms, scheme, start, stages, carry.largest), max(level.target, carry.allowed)
+        if error > allowed:
+            if refused and error > _FLOOR * refused[0] and refused[0] < _SMALL:  # shorter steps do not help
+                (error, length), refused = refused, None
+                carry = carry._replace(allowed=2 * error)
+                continue
+            refused = (error, length)
+            length *= float(np.clip(0.8 * (allowed / error) ** (1 / (scheme.stages + 1)), 0.1, 0.7))
             carry = carry._replace(calm=-_PATIENCE)
             continue
-        ends[count], found[count] = carry.time + length, np.concatenate([start.values[None], stages])
+        refused = None
+        whole = np.concatenate([start.values[None], stages])
         if carry.time == time.start:
-            found[count, 0, ~terms.moving] = scheme.before @ stages[:, ~terms.moving]
-        wrong, sizes = _judged(terms, scheme, carry.time, length, found[count])
-        ends[count] = time.end if time.end - ends[count] < 1e-9 * whole else ends[count]
-        easy = error * 2.0 ** (scheme.stages + 1) < _GROW * level.target
-        carry = carry._replace(
-            time=float(ends[count]),
-            values=stages[-1],
-            velocities=states_at(scheme, length, start, stages)[1][-1],
-            last=found[count].copy(),
-            known=length,
-            wrong=carry.wrong + length * wrong,
-            sizes=carry.sizes + length * sizes,
-            largest=max(carry.largest, float(np.linalg.norm(stages[-1][terms.moving]))),
-            calm=carry.calm + 1 if easy or carry.calm < 0 else 0,
-        )
-        count += 1
-        if carry.calm > 1:
-            length, carry = 2 * length, carry._replace(calm=0)
-        slopes = None if rate > _SLOW else slopes
-        carry = carry._replace(length=length)
+            whole[0, ~terms.moving] = scheme.before @ stages[:, ~terms.moving]
+        velocities = states_at(scheme, length, start, stages)[1][-1]
+        easy = error * 2.0 ** (scheme.stages + 1) < _GROW * allowed
+        carry = _moved(terms, scheme, time, carry, length, whole, velocities, easy)
+        ends[count], found[count], count = carry.time, whole, count + 1
+        length, slopes = carry.length, None if rate > _SLOW else slopes
     return carry, ends, found, count
+
+
+def _moved(
+    terms: Terms, scheme: Radau, time: Timeline, carry: _Carry, length: float, stages: NDArray, velocities: NDArray, easy: bool
+) -> _Carry:
+    """After a step; the next one is twice as long where two were `easy`."""
+    wrong, sizes = _judged(terms, scheme, carry.time, length, stages)
+    end = carry.time + length
+    calm = carry.calm + 1 if easy or carry.calm < 0 else 0
+    return _Carry(
+        time=time.end if time.end - end < 1e-9 * (time.end - time.start) else float(end),
+        values=stages[-1],
+        velocities=velocities,
+        length=2 * length if calm > 1 else length,
+        last=stages,
+        known=length,
+        wrong=carry.wrong + length * wrong,
+        sizes=carry.sizes + length * sizes,
+        largest=max(carry.largest, float(np.linalg.norm(stages[-1][terms.moving]))),
+        allowed=carry.allowed,
+        calm=0 if calm > 1 else calm,
+    )
 
 
 def _extrapolated(scheme: Radau, carry: _Carry, length: float) -> NDArray:
@@ -254,36 +288,53 @@ def _terms(setup: Setup, goal: Objective, time: Timeline, level: Level) -> tuple
 
 
 def _begun(setup: Setup, goal: Objective, terms: Terms, begins: Sequence[Held], time: Timeline, level: Level) -> _Carry:
-    """The state that meets the initial conditions best."""
-    space, none = terms.space, np.zeros((1, terms.space.size))
-    state, now, factor, used, matrix = [none, none, none], np.array([time.start]), None, np.zeros(0, bool), np.zeros((0, 0))
+    """The state that meets the initial conditions best, among those that meet the conditions that are kept."""
+    space, first = terms.space, (time.end - time.start) / _BEGINNING
+    forced, free = _forced(terms, radau(level.stages), time.start, first)
+    state = [forced[:1], forced[1:], np.zeros((1, space.size))]
+    rows, factor, used = [], None, np.zeros(0, bool)
     for _ in range(_FITS):
-        rows, wanted = [], []
+        wanted = []
         for held in begins:
-            found, slopes, _ = residuals(space, held, now, state, True)
+            found, slopes, _ = residuals(space, held, np.array([time.start]), state, True)
             shares = np.sqrt(held.shares)[:, None]
             wanted.append((-found[0] * shares).reshape(-1))
             if factor is None:
-                block = np.zeros((*found.shape[1:], 2 * space.size))
-                for i, read in enumerate(held.reads):
-                    own = slice(read.part.start + read.order * space.size, read.part.stop + read.order * space.size)
-                    block[:, :, own] += slopes[0, :, :, i, None] * read.table[:, None, :]
-                rows.append((block * shares[:, :, None]).reshape(-1, block.shape[2]))
+                blocks = blocks_of(space, held, slopes[0])
+                both = [blocks.get(order, np.zeros((*found.shape[1:], space.size))) @ free for order in (0, 1)]
+                rows.append((np.concatenate(both, axis=2) * shares[:, :, None]).reshape(-1, 2 * free.shape[1]))
+        matrix = np.concatenate(rows)
         if factor is None:
-            matrix = np.concatenate(rows)
             used = np.any(matrix != 0, axis=0)
-            matrix = matrix[:, used]
-            factor = cholesky(matrix.T @ matrix)
-        change = np.zeros(2 * space.size)
-        change[used] = solve_cholesky(factor, matrix.T @ np.concatenate(wanted))
-        state = [state[0] + change[: space.size], state[1] + change[space.size :], none]
-    points = terms.solved[0].points.copy()
-    lifts = []
+            factor = cholesky(matrix[:, used].T @ matrix[:, used])
+        change = np.zeros(2 * free.shape[1])
+        change[used] = solve_cholesky(factor, matrix[:, used].T @ np.concatenate(wanted))
+        for order, part in enumerate(np.split(change, 2)):
+            state[order] = state[order] + free @ part
+    largest = max(float(np.linalg.norm(state[0][0][terms.moving])), _lifted(goal, terms, time), 1e-300)
+    nothing = np.zeros(sum(len(held.term.expression.components) for held in terms.fresh))
+    last = np.zeros((level.stages + 1, space.size))
+    return _Carry(time.start, state[0][0], state[1][0], first, last, 0.0, nothing, nothing, largest, 0.0, 0)
+
+
+def _forced(terms: Terms, scheme: Radau, start: float, length: float) -> tuple[NDArray, NDArray]:
+    """What the conditions that are kept make of the values and velocities at the start, [2, P], and what they leave free."""
+    space = terms.space
+    none = np.zeros((scheme.stages + 1, space.size))
+    kept = kept_of(terms, start, [none[0]] * 3)
+    if kept is None:
+        return none[:2], np.eye(space.size)
+    held = [held for held in terms.solved if is_kept(held)]
+    wrong = [residuals(space, each, start + scheme.nodes * length, [none] * 3).reshape(len(none), -1) for each in held]
+    given = -np.concatenate(wrong, axis=1) @ kept.mends.T
+    _, slope, _ = scheme.at(np.zeros(1))
+    return np.concatenate([given[:1], slope @ given / length]), kept.free
+
+
+def _lifted(goal: Objective, terms: Terms, time: Timeline) -> float:
+    """How large the values are that are met by construction, root mean square."""
+    found, points = [], terms.solved[0].points.copy()
     for moment in (time.start, (time.start + time.end) / 2, time.end):
         points[:, time.axis] = moment
-        lifts.append(float(np.sqrt(np.mean(np.square(given_values(goal, {}, jnp.asarray(points)))))))
-    largest = max(float(np.linalg.norm(state[0][0][terms.moving])), max(lifts), 1e-300)
-    nothing = np.zeros(sum(len(held.term.expression.components) for held in terms.fresh))
-    first = (time.end - time.start) / _BEGINNING
-    last = np.zeros((level.stages + 1, space.size))
-    return _Carry(time.start, state[0][0], state[1][0], first, last, 0.0, nothing, nothing, largest, 0)
+        found.append(float(np.sqrt(np.mean(np.square(given_values(goal, {}, jnp.asarray(points)))))))
+    return max(found)

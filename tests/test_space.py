@@ -77,7 +77,6 @@ def test_derivatives_are_those_of_jax(layer):
     orders = {
         (read.order, leaf.index): read.table for leaf, read in zip(problem.terms[0].expression.leaves, held.reads, strict=True)
     }
-    assert orders.keys() == {(1, (1, 0)), (0, (0, 2))}
     np.testing.assert_allclose(orders[0, (0, 2)], second, rtol=1e-6, atol=1e-6 * np.abs(second).max())
     np.testing.assert_allclose(orders[1, (1, 0)], space.values(few)["u"], rtol=1e-9)
     np.testing.assert_allclose(space.values(np.array([[0.5, -1.0], [0.5, 1.0]]))["u"], 0, atol=1e-9)

@@ -36,9 +36,9 @@ def error(problem, level):
     return max(np.max(np.abs(found[:, i] - known[name])) / np.max(np.abs(known[name])) for i, name in enumerate(problem.fields))
 
 
-def on_the_line(residual, reference, *conditions, fields="u"):
+def on_the_line(residual, reference, *conditions, fields="u", begins="u v"):
     start = {name: reference for name in fields.split()} if callable(reference) else reference
-    given = {name: (lambda x, f=f: f(t=0.0, x=x)) for name, f in start.items()}
+    given = {name: (lambda x, f=f: f(t=0.0, x=x)) for name, f in start.items() if name in begins}
     known = (lambda t, x: {name: f(t=t, x=x) for name, f in start.items()}) if len(start) > 1 else next(iter(start.values()))
     return pinn.Problem(
         fields=fields, domain=LINE, residual=residual, conditions=[pinn.Initial(**given), *conditions], reference=known
@@ -93,7 +93,7 @@ PROBLEMS = {
 
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_closed_forms_are_met(name):
-    width = 160 if name == "a layer that moves" else 32
+    width = 160 if name == "a layer that moves" else 48
     assert error(PROBLEMS[name], Level(width, 6, 1e-9)) < 1e-7
 
 
@@ -123,19 +123,20 @@ def test_equations_of_second_order_in_time():
         assert error(problem, Level(32, 6, 1e-9)) < 1e-7
 
 
-def test_a_disk_in_time():
-    disk = pinn.Disk(x=0, y=0, radius=1)
+def test_slopes_on_the_walls_of_a_square():
+    box = pinn.Box(t=(0, 0.3), x=(0, 1), y=(0, 1))
+
+    def known(t, x, y):
+        return jnp.exp(-2 * PI**2 * t) * jnp.cos(PI * x) * jnp.cos(PI * y)
+
     problem = pinn.Problem(
         fields="u",
-        domain=disk * pinn.Interval(t=(0, 0.5)),
-        residual=lambda u, t, x, y: d(u, t) - pinn.laplacian(u, x, y) - x * y * jnp.exp(t) + 4,
-        conditions=[
-            pinn.Initial(u=lambda x, y: x * y + x**2 + y**2),
-            pinn.Dirichlet(u=lambda t, x, y: x * y * jnp.exp(t) + 1, on=disk.boundary),
-        ],
-        reference=lambda t, x, y: x * y * jnp.exp(t) + x**2 + y**2,
+        domain=box,
+        residual=lambda u, t, x, y: d(u, t) - pinn.laplacian(u, x, y),
+        conditions=[pinn.Initial(u=lambda x, y: known(0.0, x, y)), pinn.Neumann(u=0.0, on=box.boundary)],
+        reference=known,
     )
-    assert error(problem, Level(120, 5, 1e-8)) < 1e-5
+    assert error(problem, Level(300, 5, 1e-6)) < 1e-3
 
 
 def test_smaller_targets_take_shorter_steps_and_make_smaller_errors():
@@ -150,7 +151,7 @@ def test_smaller_targets_take_shorter_steps_and_make_smaller_errors():
 
 def test_the_residual_at_new_points_tells_of_too_few_features():
     few, many = (stepped(PROBLEMS["a layer that moves"], Level(width, 6, 1e-7))[2].held_out for width in (40, 160))
-    assert many < 1e-3 * few
+    assert many < 0.03 * few
 
 
 def test_steps_end_early_where_there_is_no_time():
