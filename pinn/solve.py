@@ -267,11 +267,17 @@ def _without_gradients(setup: Setup, plan: Plan, clock: Clock, history: History)
         explored = _explored(setup, plan, clock, history)
     if explored is None or explored.best.held_out > _RESOLVED:
         stepped, ended = step_through(setup, plan.time, plan.tol, clock, history)
-        enough = _EXACT if setup.problem.is_linear else _GOOD_ENOUGH
-        if stepped is not None and (clock.left < _SHORTEST or _content(stepped, plan, enough) or stepped.estimate.rounded):
+        if stepped is not None and (clock.left < _SHORTEST or _near(setup, plan, stepped)):
             return stepped, ended
     found, status = _over_time(setup, plan, clock, history, explored)
     return (found, status) if stepped is None or found.better_than(stepped) else (stepped, ended)
+
+
+def _near(setup: Setup, plan: Plan, stepped: Outcome) -> bool:
+    """Whether steps in time came so near to the solution of a problem that features of the whole are not tried."""
+    if plan.tol is None and not setup.problem.is_linear:
+        return stepped.estimate.worst < _BEGUN
+    return _content(stepped, plan, _EXACT) or stepped.estimate.rounded
 
 
 def _explored(setup: Setup, plan: Plan, clock: Clock, history: History) -> Explored:

@@ -45,7 +45,8 @@ _PIECE = 32  # steps between two checkpoints
 _LEAST = 1e-8  # shortest step, in the whole time
 _CHECKED = np.array([0.2, 0.55, 0.9])  # where in a step it is judged
 _MANY, _UNRESOLVED = 60, 0.1  # steps, and their residual, with which further ones show nothing
-_FLOOR, _SMALL = 0.3, 1e-4  # error after a shorter step in the one before, and that, from which on time is not what makes it
+_FLOOR, _SMALL = 0.5, 1e-4  # power of its length, at least, that time makes of the error of a step; error that it is told from
+_ROOM = 2.0  # error that is allowed, in the one that shorter steps do not make smaller
 _PATIENCE = 10  # steps after one that was too long, before a longer one is tried
 _GROW = 0.3  # expected error of a step of twice the length, in the target, below which it is taken
 _SLOW = 0.3  # an update of Newton's method in the one before it, beyond which its matrix is out of date
@@ -178,9 +179,9 @@ def _piece(
             continue
         error, allowed = tail(terms, scheme, start, stages, carry.largest), max(level.target, carry.allowed)
         if error > allowed:
-            if refused and error > _FLOOR * refused[0] and refused[0] < _SMALL:  # shorter steps do not help
+            if refused and refused[0] < _SMALL and error > refused[0] * (length / refused[1]) ** _FLOOR:
                 (error, length), refused = refused, None
-                carry = carry._replace(allowed=2 * error)
+                carry = carry._replace(allowed=_ROOM * error)
                 continue
             refused = (error, length)
             length *= float(np.clip(0.8 * (allowed / error) ** (1 / (scheme.stages + 1)), 0.1, 0.7))
@@ -193,6 +194,7 @@ def _piece(
         velocities = states_at(scheme, length, start, stages)[1][-1]
         easy = error * 2.0 ** (scheme.stages + 1) < _GROW * allowed
         carry = _moved(terms, scheme, time, carry, length, whole, velocities, easy)
+        carry = carry._replace(allowed=min(carry.allowed, _ROOM * error))
         ends[count], found[count], count = carry.time, whole, count + 1
         length, slopes = carry.length, None if rate > _SLOW else slopes
     return carry, ends, found, count

@@ -89,12 +89,12 @@ def test_layers_get_features(solution):
     assert judged.trust is not Trust.UNKNOWN
 
 
-def test_a_loose_tolerance_ends_early():
+def test_a_loose_tolerance_ends_early(solution):
     *_, rough = through(front(), 1e-2)
-    *_, fine = through(front(), 1e-5)
-    assert len(rough) < len(fine)
+    assert len(rough) < len(list(solution.history))
 
 
+@pytest.mark.slow
 def test_two_keys_agree_within_their_estimates():
     points = np.stack([np.linspace(0.05, 0.95, 40), np.linspace(-0.9, 0.9, 40)], axis=1)
     one, two = (pinn.solve(front(), tol=1e-5, key=key, progress=False)(t=points[:, 0], x=points[:, 1]) for key in (1, 2))
