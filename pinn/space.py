@@ -33,8 +33,8 @@ _BLOCK = 128  # features, and
 _ROWS = 512  # points that are evaluated at a time: what is compiled for these serves any number
 _CUT = 1e-12  # smallest singular value of features that counts, in the largest
 _DENSITY = 2.8, 2.6, 2.2  # points along a coordinate for each whole wave, in so many coordinates
-_OTHER = 1.1  # features of another draw, and
-_FINER, _SHORTER = 1.4, 0.01  # of the next level, and the error of its steps
+_OTHER, _CAREFUL = 1.1, 0.3  # features of another draw, and the error of its steps: more stages make more of it
+_FINER, _SHORTER = 1.4, 0.01  # those of the next level
 _BEYOND = (1.3, 1.5)  # half the length on which waves repeat, in half the domain's, along a coordinate that is not periodic
 
 
@@ -64,7 +64,8 @@ class Level(NamedTuple):
 
     def other(self) -> Level:
         """One that makes errors of its own, no larger."""
-        return Level(2 * (int(_OTHER * self.width) // 2), self.stages + 1, self.target, self.steep, self.draw + 1)
+        width, target = 2 * (int(_OTHER * self.width) // 2), max(_CAREFUL * self.target, 1e-12)
+        return Level(width, self.stages + 1, target, self.steep, self.draw + 1)
 
 
 class Waves(NamedTuple):
