@@ -29,8 +29,9 @@ from .exact import Exact
 from .families import Family, candidates, feature_ansatz
 from .features import Setup, add_coefficients, coefficient_count, least_squares, linearised, row_scales
 from .loss import Batch, Objective, Weights, draw, field_values, given_residuals, objective, read_leaves, values_at, with_given
+from .problem import Problem
 
-_TRUSTED, _ROUGH = 0.1, 0.5
+TRUSTED, ROUGH = 0.1, 0.5
 _LARGE = 0.05  # an error of a nonlinear problem from which on its linear part says nothing of other solutions
 _POINTS = 4000  # that norms are taken over
 _SENSITIVE = 1e10  # amplification of rounding errors beyond which no solution is fixed
@@ -134,15 +135,21 @@ def combined(setup: Setup, goal: Objective, weights: Weights, draws: Sequence[Dr
     sensitive = float(np.max(rounding)) > _SENSITIVE * float(jnp.finfo(setup.dtype).eps)
     rho, nl = max(d.rho for d in draws), max(d.nl for d in draws)
     trust, reason = _judge(rho, nl, gap, rounded, sensitive)
-    if not setup.problem.is_linear and np.max(errors) > _LARGE and not rounded:
-        trust = Trust.UNKNOWN
-        reason = f"so far from a solution, another one may be the right one: the equation is nonlinear; {reason}"
+    if not rounded:
+        trust, reason = doubted(setup.problem, errors, trust, reason)
     if len(draws) == 1:
         reason = f"there was no time to see whether a second draw of features agrees (ρ = {rho:.1g}, nl = {nl:.1g})"
         trust = Trust.UNKNOWN
     both = Weights((weights.state, draws[0].state), weights.unknown)
     named = dict(zip(setup.problem.fields, errors.tolist(), strict=True))
     return Estimate(named, trust, reason, rounded, Sum(goal.approximation, draws[0].approximation), both)
+
+
+def doubted(problem: Problem, errors: np.ndarray, trust: Trust, reason: str) -> tuple[Trust, str]:
+    """The trust in an estimate, and why: none in a large error of a nonlinear problem."""
+    if problem.is_linear or np.max(errors) <= _LARGE:
+        return trust, reason
+    return Trust.UNKNOWN, f"so far from a solution, another one may be the right one: the equation is nonlinear; {reason}"
 
 
 def _draw(
@@ -246,11 +253,11 @@ def _judge(rho: float, nl: float, gap: float, rounded: bool, sensitive: bool) ->
     if sensitive:
         return Trust.UNKNOWN, f"rounding alone moves the solution that far: the conditions may not fix one ({measures})"
     if rounded:
-        return Trust.ROUGH if gap < _ROUGH else Trust.UNKNOWN, f"rounding of the weights accounts for the error ({measures})"
+        return Trust.ROUGH if gap < ROUGH else Trust.UNKNOWN, f"rounding of the weights accounts for the error ({measures})"
     worst = max(rho, nl, gap)
-    if worst < _TRUSTED:
+    if worst < TRUSTED:
         return Trust.TRUSTED, f"the error equation is resolved, linear enough, and two draws agree ({measures})"
-    trust = Trust.ROUGH if worst < _ROUGH else Trust.UNKNOWN
+    trust = Trust.ROUGH if worst < ROUGH else Trust.UNKNOWN
     if worst == rho:
         return trust, f"the features leave part of the residual unexplained: a layer, a shock or noise ({measures})"
     if worst == nl:

@@ -37,7 +37,7 @@ from .terms import Term
 _CHUNK = 2048  # points linearised at a time: smaller ones compile twice as long and run no faster
 _RIDGE = 1e-14  # Tikhonov tail, relative to unit columns: decides among solutions that fit equally well
 _REACHED = 1.2  # sum of squares after a Newton step, in that of its linear model, that no further step can lower much
-_EMPHASIS = 10.0  # weight of a condition's rows against those of the equations, both of unit size
+EMPHASIS = 10.0  # weight of a condition's rows against those of the equations, both of unit size
 
 
 class Fit(NamedTuple):
@@ -164,9 +164,9 @@ def _scaled_rows(matrices: Sequence[Array], targets: Sequence[Array], scales: Se
 
 
 def row_scales(systems: Sequence[Rows], terms: Sequence[Term]) -> list[np.ndarray]:
-    """What brings each component of the terms' matrices to unit size, conditions to `_EMPHASIS`: [K] each."""
+    """What brings each component of the terms' matrices to unit size, conditions to `EMPHASIS`: [K] each."""
     sizes = [np.sqrt(np.einsum("nkp,nkp->k", rows.matrix, rows.matrix)) for rows in systems]
-    weights = [1.0 if term.place is None else _EMPHASIS for term in terms]
+    weights = [1.0 if term.place is None else EMPHASIS for term in terms]
     return [weight / np.where(size > 0, size, 1) for weight, size in zip(weights, sizes, strict=True)]
 
 
@@ -235,7 +235,7 @@ def residual_against(objective: Objective, systems: Sequence[Rows], sizes: Seque
     total = 0.0
     for term, rows, against in zip(objective.terms, systems, sizes, strict=True):
         residual = np.sqrt(np.mean(np.square(rows.residual), axis=0))
-        against = against if term.place is None else against / _EMPHASIS
+        against = against if term.place is None else against / EMPHASIS
         total += float(np.sum((residual / np.maximum(against, 1e-300)) ** 2))
     return float(np.sqrt(total)) if np.isfinite(total) else np.inf
 
@@ -253,16 +253,20 @@ def term_sizes(
     """
     conditions = any(term.place is not None for term in objective.terms)
     size = sizes or (field_sizes(objective.problem, field_values(objective, weights, batches[0].points)) if conditions else {})
-    lower, upper = objective.problem.domain.bounds
     found = []
     for term, rows in zip(objective.terms, systems, strict=True):
         if term.place is None:
             parts = np.sum(np.abs(np.asarray(rows.slopes) * np.asarray(rows.leaves)[:, None]), axis=2)
             found.append(np.sqrt(np.mean(parts**2, axis=0)))
         else:
-            typical = [size[leaf.field] * np.prod((2 / (upper - lower)) ** np.array(leaf.index)) for leaf in term.expression.read]
-            found.append(np.sqrt(np.mean(np.square(rows.slopes), axis=0)) @ np.array(typical))
+            found.append(np.sqrt(np.mean(np.square(rows.slopes), axis=0)) @ typical_leaves(objective.problem, term, size))
     return found
+
+
+def typical_leaves(problem: Problem, term: Term, sizes: Mapping[str, float]) -> np.ndarray:
+    """How large what a condition reads is expected to be, from the sizes of the fields, [L]."""
+    lower, upper = problem.domain.bounds
+    return np.array([sizes[leaf.field] * np.prod((2 / (upper - lower)) ** np.array(leaf.index)) for leaf in term.expression.read])
 
 
 def field_sizes(problem: Problem, values: Array) -> dict[str, float]:

@@ -40,14 +40,12 @@ def judge(setup: Setup, goal: Objective, weights: Weights, family: Family, width
     Where the time of a clock is used up by the first draw of features, slab by slab, there is no second one, and no trust;
     where it does not suffice for that one, the rest of the slabs is not judged.
     """
-    if setup.level is not None:
-        time = timeline(setup.problem, setup.exact)
-        assert time is not None
-        return judge_steps(setup, time, goal, weights)
-    if not setup.edges:
+    if not setup.edges and setup.level is None:
         return assess(setup, goal, weights, family.scaled(RICHER), int(1.5 * width), setup.exact)
     time = timeline(setup.problem, setup.exact)
     assert time is not None
+    if setup.level is not None:
+        return judge_steps(setup, time, goal, weights)
     points, limit = error_points(setup), clock.limit if clock is not None and clock.limit is not None else math.inf
     began = clock.seconds if clock is not None else 0.0
 

@@ -24,6 +24,7 @@ def steep_coordinates(
     values: Callable[[NDArray], Array | NDArray],
     known: Sequence[Steep] = (),
     at: tuple[int, float] | None = None,
+    axes: Sequence[int] | None = None,
 ) -> tuple[Steep, ...]:
     """A steep coordinate for each axis along which the solution has layers.
 
@@ -34,6 +35,7 @@ def steep_coordinates(
         values: the solution at points: [n, d] -> [n, F].
         known: steep coordinates that it was made with, which tell where to look closely.
         at: (axis, value), for lines within a moment of time.
+        axes: to look along; every one, but that of `at`, where none are given.
     """
     domain = problem.domain
     lower, upper = domain.bounds
@@ -41,7 +43,7 @@ def steep_coordinates(
     if at is not None:
         lines[:, at[0]] = at[1]
     found = []
-    for axis in range(domain.dimension):
+    for axis in range(domain.dimension) if axes is None else axes:
         if at is not None and axis == at[0]:
             continue
         near = next((each for each in known if each.axis == axis), None)

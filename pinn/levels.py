@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from .approximation import Slabs, Sum, empty_run
 from .derivatives import sin
-from .estimate import Estimate, Trust, error_points, root_mean_squares, unjudged
+from .estimate import ROUGH, TRUSTED, Estimate, Trust, doubted, error_points, root_mean_squares, unjudged
 from .families import Family
 from .features import Setup
 from .history import Clock, History, Record, Status
@@ -33,7 +33,7 @@ from .loss import Objective, Weights, field_values, given_values, objective
 from .memory import if_it_fits
 from .networks import StagedFeatures
 from .problem import Problem
-from .space import Level, around
+from .space import FINEST, Level, around
 from .steep import Steep
 from .steps import Stepped, march, steps_goal
 from .timeline import Timeline
@@ -47,19 +47,16 @@ _FIRST = 1e-4  # error of a step of the first level
 _AT_LEAST = 0.1  # error of a step of the next level in that of the last: with the same, both would make the same errors
 _TIGHTER = 3e-3, 0.01, 0.05  # error of a step of the next level, in the change from the one before to the last one:
 _FAST = 0.1  # where that is less than so much of the change before it, at first, and where it is more
-_FINEST = 1e-12
-_TRUSTED, _ROUGH = 0.1, 0.5  # as in `estimate`
-_LARGE = 0.05  # as in `estimate`: an error from which on another solution may be the right one
 _SETTLED = 1e-6  # error below which levels that agree no better are taken to be as good as rounding allows
 _SIMILAR = 4.0  # largest of three distances in the smallest, between answers that are equally good
 _MANY = 1000  # unknowns of a stage
 _GROWTH = 1.5, 2.5  # seconds of a level, as a power of its features, where its unknowns are fewer and more than that
 _SPARE = 0.9  # of the time left, that a level and the one beside it may take
-_DOUBTFUL = 0.05  # change from level to level above which they may take only
+_DOUBTFUL = 0.05  # change from level to level above which levels may take only
+_SHARE = 0.4  # so much of the time that was left at first
 _HALF = 0.5  # of the time left, that one level may take
 _KNOWN = 0.01  # change from level to level below which layers are known
 _EARLY = 0.2  # share of the time within which layers are looked for at its start
-_SHARE = 0.4  # so much of the time that was left at first
 _SLOWER = 0.3  # change of a level in the one before it, from which on further ones are of no use
 _ROUNDED = 1e-13  # change that rounding makes
 _EPS = 4 * float(np.finfo(float).eps)
@@ -98,10 +95,9 @@ class _Stepper:
         return [width for width in widths if width * len(self.setup.problem.fields) <= _MOST]
 
     def solve(self, level: Level, until: float) -> _Solved | None:
-        steps = if_it_fits(lambda: (march(self.setup, self.goal, self.time, level, self.clock, self.history, until),))
-        if steps is None or steps[0] is None:
-            return None
-        return _Solved(level, steps[0], self.given + steps[0].values(self.points))
+        """What a level comes to; None where it makes no step, or memory does not suffice."""
+        steps = if_it_fits(lambda: march(self.setup, self.goal, self.time, level, self.clock, self.history, until))
+        return None if steps is None else _Solved(level, steps, self.given + steps.values(self.points))
 
     def layers(self, found: _Solved) -> tuple[Steep, ...]:
         """Coordinates that are steep where the solution has layers at some time."""
@@ -110,12 +106,13 @@ class _Stepper:
         def values(points: NDArray) -> NDArray:
             times = points[:, axis] - self.time.start
             early = times < _EARLY * (self.time.end - self.time.start)
-            points[:, axis] = self.time.start + np.where(early, 0, np.minimum(times, found.steps.end - self.time.start))
+            then = self.time.start + np.where(early, 0, np.minimum(times, found.steps.end - self.time.start))
+            points = np.concatenate([points[:, :axis], then[:, None], points[:, axis + 1 :]], axis=1)
             given = given_values(self.goal, {}, jnp.asarray(points))
             return np.asarray(given) + found.steps.values(points)
 
-        steep = steep_coordinates(problem, self.goal.exact.periodic, values)
-        return tuple(each.broadened() for each in steep if each.axis != axis)
+        spatial = [a for a in range(problem.domain.dimension) if a != axis]
+        return tuple(each.broadened() for each in steep_coordinates(problem, self.goal.exact.periodic, values, axes=spatial))
 
     def expected(self, level: Level, last: _Solved) -> float:
         """Seconds that a level may take, from those of the last one."""
@@ -139,10 +136,11 @@ class _Stepper:
         found = self.solve(other, self.clock.seconds + self.clock.left)
         return None if found is None or found.steps.end < self.time.end else found
 
-    def far(self, one: NDArray, two: NDArray) -> NDArray:
-        """How far two answers are apart, relative to the second, by field."""
-        size = root_mean_squares(two)
-        return root_mean_squares(two - one) / np.where(size > 0, size, 1)
+
+def far(one: NDArray, two: NDArray) -> NDArray:
+    """How far two answers, [n, F], are apart, relative to the second, by field."""
+    size = root_mean_squares(two)
+    return root_mean_squares(two - one) / np.where(size > 0, size, 1)
 
 
 def step_through(
@@ -176,9 +174,9 @@ def step_through(
         chain.append(new)
         target = _AT_LEAST * level.target
         if len(chain) > 1:
-            changes.append(float(np.max(stepper.far(*(each.values for each in chain[-2:])))))
+            changes.append(float(np.max(far(*(each.values for each in chain[-2:])))))
             history.add(Record("steps", len(history), clock.seconds, estimate=changes[-1], note="by the level after it"))
-            target = max(min(_tighter(changes) * changes[-1], target), _FINEST)
+            target = max(min(_tighter(changes) * changes[-1], target), FINEST)
         if _ended(changes, tol):
             break
     if not changes:
@@ -230,32 +228,29 @@ def _estimate(
 ) -> Estimate:
     """The error of a solution with these values, by one or two finer ones."""
     first, last, problem = judges[0], judges[-1], stepper.setup.problem
-    errors = np.maximum(*(stepper.far(values, each.values) for each in (first, last))) + _EPS
-    apart, nl = stepper.far(first.values, last.values), first.steps.held_out / max(held_out, 1e-300)
+    errors = np.maximum(*(far(values, each.values) for each in (first, last))) + _EPS
+    apart, nl = far(first.values, last.values), first.steps.held_out / max(held_out, 1e-300)
     rho, rounded = float(np.max(apart / errors)), False
     measures = f"ρ = {rho:.1g}, nl = {nl:.1g}"
     if len(judges) == 1:
         trust, reason = Trust.UNKNOWN, f"there was no time to see whether a second finer solution agrees (nl = {nl:.1g})"
-    elif rho > _ROUGH and np.max(errors) < _SETTLED:
-        distances = np.stack([*(stepper.far(values, each.values) for each in judges), apart])
+    elif rho > ROUGH and np.max(errors) < _SETTLED:
+        distances = np.stack([*(far(values, each.values) for each in judges), apart])
         errors, rounded = np.max(distances, axis=0) + _EPS, True
         alike = bool(np.all(errors < _SIMILAR * (np.min(distances, axis=0) + _EPS)))
         trust = Trust.ROUGH if alike else Trust.UNKNOWN
         reason = f"three solutions are as far apart as rounding, or what they begin with, makes them ({measures})"
     else:
         worst = max(rho, nl if np.isfinite(held_out) else 0.0)
-        trust = Trust.TRUSTED if worst < _TRUSTED else Trust.ROUGH if worst < _ROUGH else Trust.UNKNOWN
-        told = "two finer solutions agree" if rho < _TRUSTED else "two finer solutions differ"
-        told = told if worst == rho or worst < _TRUSTED else "a finer solution leaves much of the residual"
+        trust = Trust.TRUSTED if worst < TRUSTED else Trust.ROUGH if worst < ROUGH else Trust.UNKNOWN
+        told = "two finer solutions agree" if rho < TRUSTED else "two finer solutions differ"
+        told = told if worst == rho or worst < TRUSTED else "a finer solution leaves much of the residual"
         reason = f"{told} ({measures})"
-    if not problem.is_linear and np.max(errors) > _LARGE:
-        trust = Trust.UNKNOWN
-        reason = f"so far from a solution, another one may be the right one: the equation is nonlinear; {reason}"
-    added, added_state = as_slabs(stepper.goal, first.steps)
-    both = Sum(added, goal.approximation), (added_state, _negative(weights.state))
-    state = Weights((weights.state, both[1]), weights.unknown)
-    named = dict(zip(problem.fields, errors.tolist(), strict=True))
-    return Estimate(named, trust, reason, rounded, Sum(goal.approximation, both[0]), state)
+    trust, reason = doubted(problem, errors, trust, reason)
+    finer, state = as_slabs(stepper.goal, first.steps)
+    corrected = Sum(goal.approximation, Sum(finer, goal.approximation))
+    both = Weights((weights.state, (state, _negative(weights.state))), weights.unknown)
+    return Estimate(dict(zip(problem.fields, errors.tolist(), strict=True)), trust, reason, rounded, corrected, both)
 
 
 def _negative(state: Any) -> Any:

@@ -312,13 +312,15 @@ def _solution(card: Mapping[str, Any], arrays: Mapping[str, np.ndarray], problem
     distinct = [Drawn(_family(each), each["width"]) for each in card["drawn"]]
     edges, drawn = tuple(card["approximation"].get("edges", ())), tuple(distinct[i] for i in card["drawn_of_slab"])
     slabs, level = _first_part(card["approximation"]), card.get("level") and _level(card["level"])
-    whole = exact.until(slabs["axis"], slabs["edges"][1], later) if "slabs" in slabs else exact
-    whole = steps_exact(exact, time) if level and time else whole
+    if level is not None and time is not None:
+        whole = steps_exact(exact, time)
+    else:
+        whole = exact.until(slabs["axis"], slabs["edges"][1], later) if "slabs" in slabs else exact
     return Solution(
         problem=problem,
         goal=objective(problem, approximation, whole),
         weights=weights,
-        setup=Setup(problem, exact if level else whole, tuple(card["seed"]), dtype, edges=edges, drawn=drawn, level=level),
+        setup=Setup(problem, exact, tuple(card["seed"]), dtype, edges=edges, drawn=drawn, level=level),
         family=_family(card["family"]),
         width=card["width"],
         corrected=corrected,

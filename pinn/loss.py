@@ -184,12 +184,13 @@ def batch_at(
     goal: Objective, expression: Expression, points: Array, columns: dict[str, Array], weight: Array | None = None
 ) -> Batch:
     """The batch of an expression at points."""
-    given = _given(goal.problem, goal.exact, expression, points, columns)
+    given = given_leaves(goal.problem, goal.exact, expression, points, columns)
     return Batch(points, columns, given, jnp.ones(len(points), points.dtype) if weight is None else weight)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
-def _given(problem: Problem, exact: Exact, expression: Expression, points: Array, columns: dict[str, Array]) -> Array:
+def given_leaves(problem: Problem, exact: Exact, expression: Expression, points: Array, columns: dict[str, Array]) -> Array:
+    """What an expression reads at points of the values that are met by construction, [n, L]."""
     constants = {name: jnp.asarray(value, points.dtype) for name, value in problem.known().items()}
     return jax.vmap(lambda p, c: lifted(exact, expression, problem.unknowns, constants | c, p))(points, columns)
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.polynomial import Legendre, Polynomial, legendre
+from numpy.polynomial import Legendre, Polynomial, legendre, polynomial
 from numpy.typing import NDArray
 
 from .derivatives import Smooth
@@ -44,9 +44,14 @@ class Radau(NamedTuple):
 
     def at(self, places: NDArray) -> tuple[NDArray, NDArray, NDArray]:
         """ℓ_i and its two derivatives by τ, [places, s + 1] each: what gives a function there from its values at the nodes."""
-        found = [[p(places) for p in (line, line.deriv(), line.deriv(2))] for line in map(Polynomial, lagrange(self.nodes))]
-        value, first, second = (np.stack(each, axis=1) for each in zip(*found, strict=True))
+        lines = lagrange(self.nodes).T
+        value, first, second = (polynomial.polyval(places, polynomial.polyder(lines, order)).T for order in range(3))
         return value, first, second
+
+    @property
+    def upper(self) -> NDArray:
+        """Which eigenvalues have no negative imaginary part: the others are conjugate to them."""
+        return np.flatnonzero(np.imag(self.eigenvalues) >= 0)
 
 
 @lru_cache(maxsize=16)

@@ -239,7 +239,7 @@ def _solved(setup: Setup, plan: Plan, clock: Clock, history: History) -> tuple[O
     if plan.widths:
         first, status = _without_gradients(setup, plan, clock, history)
         done = _content(first, plan, _GOOD_ENOUGH) or first.estimate.rounded or setup.problem.is_linear
-        done = done or (plan.tol is None and first.level is not None and first.estimate.worst < _BEGUN)
+        done = done or (first.level is not None and _near(setup, plan, first))
         if done or status is Status.MEMORY or clock.left < _SHORTEST:
             return first, status
     goal, weights = _network(setup, plan, first)

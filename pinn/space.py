@@ -29,6 +29,7 @@ from .problem import Problem
 from .steep import Steep, tables
 from .terms import Term
 
+FINEST = 1e-12  # error of a step that is never asked to be smaller
 _BLOCK = 128  # features, and
 _ROWS = 512  # points that are evaluated at a time: what is compiled for these serves any number
 _CUT = 1e-12  # smallest singular value of features that counts, in the largest
@@ -60,11 +61,11 @@ class Level(NamedTuple):
 
     def finer(self) -> Level:
         """With more features, and shorter steps."""
-        return self._replace(width=2 * (int(_FINER * self.width) // 2), target=max(_SHORTER * self.target, 1e-12))
+        return self._replace(width=2 * (int(_FINER * self.width) // 2), target=max(_SHORTER * self.target, FINEST))
 
     def other(self) -> Level:
         """One that makes errors of its own, no larger."""
-        width, target = 2 * (int(_OTHER * self.width) // 2), max(_CAREFUL * self.target, 1e-12)
+        width, target = 2 * (int(_OTHER * self.width) // 2), max(_CAREFUL * self.target, FINEST)
         return Level(width, self.stages + 1, target, self.steep, self.draw + 1)
 
 
@@ -255,32 +256,38 @@ def _tables(
     """The functions, or for a space without V the features and 1, at points: [n, r] by site, field and derivative."""
     hidden, more = space.waves, -space.waves.width % _BLOCK
     kernel, bias = np.pad(hidden.kernel, [(0, 0), (0, more)]), np.pad(hidden.bias, (0, more))
-    block = Waves(kernel[:, :_BLOCK], bias[:_BLOCK], hidden.steep)
-    part, state = around(space.problem, space.exact, block, Features)
-    basis, blocks, parts = together(space.problem.fields, (part,)), len(bias) // _BLOCK, []
-    for start in range(0, len(points), _ROWS):
-        count = min(_ROWS, len(points) - start)
-        rows = jax.tree.map(partial(_rows_from, start), (points, dict(columns)))
-        found = []
-        for i in range(blocks):
-            own = slice(i * _BLOCK, (i + 1) * _BLOCK)
-            layer = {"kernel": jnp.asarray(kernel[:, own]), "bias": jnp.asarray(bias[own])}
-            frozen = {**state["frozen"], "layer": layer}
-            found.append(_block_values(space.problem, basis, expression, keys, ({**state, "frozen": frozen},), *rows))
-        table = {}
-        for j, key in enumerate(keys):
-            features = np.concatenate([np.asarray(each[j][:count, :-1]) for each in found], axis=1)[:, : space.waves.width]
-            features = np.concatenate([features, np.asarray(found[0][j][:count, -1:])], axis=1)
-            mix = space.mixes[key[1]]
-            table[key] = features @ mix if mix.size else features
-        parts.append(table)
-    return {key: np.concatenate([part[key] for part in parts]) for key in keys}
+    blocks = [slice(start, start + _BLOCK) for start in range(0, len(bias), _BLOCK)]
+    part, state = around(space.problem, space.exact, Waves(kernel[:, blocks[0]], bias[blocks[0]], hidden.steep), Features)
+    basis, states = together(space.problem.fields, (part,)), []
+    for own in blocks:
+        layer = {"kernel": jnp.asarray(kernel[:, own]), "bias": jnp.asarray(bias[own])}
+        states.append(({**state, "frozen": {**state["frozen"], "layer": layer}},))
+
+    def values(points: NDArray, columns: dict[str, NDArray]) -> list[NDArray]:
+        found = [_block_values(space.problem, basis, expression, keys, each, points, columns) for each in states]
+        return [_mixed(space, key, [np.asarray(each) for each in tables]) for key, *tables in zip(keys, *found, strict=True)]
+
+    return dict(zip(keys, in_rows(values, _ROWS, points, dict(columns)), strict=True))
 
 
-def _rows_from(start: int, column: NDArray) -> NDArray:
-    """`_ROWS` rows, the last of them repeated where there are fewer."""
-    rows = column[start : start + _ROWS]
-    return np.concatenate([rows, np.repeat(rows[-1:], _ROWS - len(rows), axis=0)]) if len(rows) < _ROWS else rows
+def _mixed(space: Space, key: tuple, blocks: Sequence[NDArray]) -> NDArray:
+    """A table of features and 1, from blocks that each end with the 1, by the V of its field."""
+    features = np.concatenate([block[:, :-1] for block in blocks], axis=1)[:, : space.waves.width]
+    table, mix = np.concatenate([features, blocks[0][:, -1:]], axis=1), space.mixes[key[1]]
+    return table @ mix if mix.size else table
+
+
+def in_rows(function: Callable, most: int, *arrays: Any) -> Any:
+    """A function of rows, so many at a time, the last repeated where there are fewer: it is compiled for that number alone."""
+    size, parts = len(arrays[0]), []
+    for start in range(0, size, most):
+        rows = jax.tree.map(lambda a, s=start: _filled(a[s : s + most], most), arrays)
+        parts.append(jax.tree.map(lambda a, s=start: np.asarray(a)[: size - s], function(*rows)))
+    return parts[0] if len(parts) == 1 else jax.tree.map(lambda *each: np.concatenate(each), *parts)
+
+
+def _filled(rows: NDArray, most: int) -> NDArray:
+    return np.concatenate([rows, np.repeat(rows[-1:], most - len(rows), axis=0)]) if len(rows) < most else rows
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))

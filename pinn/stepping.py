@@ -12,7 +12,7 @@ eigenvalue λ of the method (Raissi, Perdikaris & Karniadakis 2019, section 3.2,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -23,15 +23,14 @@ import scipy.linalg
 from jax import Array
 from numpy.typing import NDArray
 
-from .approximation import lifted
-from .exact import Exact
 from .expression import Expression
+from .features import EMPHASIS
+from .loss import given_leaves
 from .problem import Problem
 from .radau import Radau
-from .space import Held, Space
+from .space import Held, Space, in_rows
 
-_ROWS = 4096  # points that a term is evaluated at together: what is compiled for these serves any number
-_EMPHASIS = 10.0  # weight of a condition's rows against those of the equations, both of unit size
+_ROWS = 4096  # points that a term is evaluated at together
 _FORBIDDEN = 1e-9  # singular value of conditions, in the largest, from which on what it belongs to is free
 _RIDGES = 1e-15, 1e-13, 1e-11  # added to normal equations of unit columns
 _ITERATIONS = 8  # of Newton's method with one matrix
@@ -77,11 +76,11 @@ class Slopes(NamedTuple):
 
 
 class Matrix(NamedTuple):
-    """What a step of one length needs of Newton's method: a factor for each eigenvalue of positive imaginary part, or none."""
+    """What a step of one length needs of Newton's method: a factor for each of the scheme's `upper` eigenvalues."""
 
     length: float
     slopes: Slopes
-    factors: tuple[Factor | None, ...]
+    factors: tuple[Factor, ...]
 
 
 class Moment(NamedTuple):
@@ -103,20 +102,6 @@ class Terms(NamedTuple):
 # --- residuals -------------------------------------------------------------------------------------------------------
 
 
-def in_rows(function: Callable, points: NDArray, *more: Any) -> Any:
-    """A compiled function of rows, so many at a time."""
-    size, parts = len(points), []
-    for start in range(0, size, _ROWS):
-        rows = jax.tree.map(lambda a, s=start: _filled(np.asarray(a)[s : s + _ROWS]), (points, *more))
-        parts.append(jax.tree.map(lambda a, s=start: np.asarray(a)[: size - s], function(*rows)))
-    return parts[0] if len(parts) == 1 else jax.tree.map(lambda *each: np.concatenate(each), *parts)
-
-
-def _filled(column: NDArray) -> NDArray:
-    short = _ROWS - len(column)
-    return np.concatenate([column, np.repeat(column[-1:], short, axis=0)]) if short > 0 else column
-
-
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def _residuals(
     problem: Problem, expression: Expression, sloped: bool, points: Array, leaves: Array, columns: dict[str, Array]
@@ -133,29 +118,22 @@ def _residuals(
     return jax.vmap(one)(points, leaves, columns)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
-def _given(problem: Problem, exact: Exact, expression: Expression, points: Array, columns: dict[str, Array]) -> Array:
-    known = {name: jnp.asarray(value, points.dtype) for name, value in problem.known().items()}
-    return jax.vmap(lambda p, c: lifted(exact, expression, problem.unknowns, known | c, p))(points, columns)
-
-
 def at_times(space: Space, held: Held, times: NDArray, states: Sequence[NDArray]) -> tuple[NDArray, NDArray, Mapping]:
     """Points [s n, d] of a term at some times, its leaves there, [s n, L], and columns, from states [s, P] by order in time."""
     count, n = len(times), len(held.points)
     points = np.tile(held.points, (count, 1))
     points[:, space.axis] = np.repeat(times, n)
     columns = {name: np.tile(column, (count,) + (1,) * (column.ndim - 1)) for name, column in held.columns.items()}
-    leaves = [(states[read.order][:, read.part] @ read.table.T).reshape(-1) for read in held.reads]
-    found = np.stack(leaves, axis=1) if leaves else np.zeros((count * n, 0))
+    found = np.stack([(states[read.order][:, read.part] @ read.table.T).reshape(-1) for read in held.reads], axis=1)
     if any(map(space.exact.lifts, space.problem.unknowns)):
-        found = found + in_rows(partial(_given, space.problem, space.exact, held.term.expression), points, columns)
+        found = found + in_rows(partial(given_leaves, space.problem, space.exact, held.term.expression), _ROWS, points, columns)
     return points, found, columns
 
 
 def residuals(space: Space, held: Held, times: NDArray, states: Sequence[NDArray], sloped: bool = False) -> Any:
     """Components of a term at some times, [s, n, K]; with `sloped` also slopes [s, n, K, L] and leaves [s, n, L]."""
     points, leaves, columns = at_times(space, held, times, states)
-    found = in_rows(partial(_residuals, space.problem, held.term.expression, sloped), points, leaves, columns)
+    found = in_rows(partial(_residuals, space.problem, held.term.expression, sloped), _ROWS, points, leaves, columns)
     shape = len(times), len(held.points)
     if not sloped:
         return found.reshape(*shape, -1)
@@ -173,25 +151,23 @@ def states_at(scheme: Radau, length: float, start: Moment, stages: NDArray) -> t
 
 def linearised(terms: Terms, length: float, time: float, states: Sequence[NDArray]) -> Slopes:
     """The terms about states [P] by order in time; rows get unit size for steps of this length."""
-    space, rows, weights = terms.space, {}, []
-    loose = [held for held in terms.solved if not is_kept(held)]
-    for held in loose:
-        slopes = residuals(space, held, np.array([time]), [each[None] for each in states], True)[1][0]
-        blocks = blocks_of(space, held, slopes)
-        size = sum(np.sum(block**2 * held.shares[:, None, None], axis=(0, 2)) / length ** (2 * k) for k, block in blocks.items())
-        weight = (1.0 if held.term.place is None else _EMPHASIS) / np.where(size > 0, np.sqrt(size), 1)
-        weights.append(np.sqrt(held.shares)[:, None] * weight)
-        for order, block in blocks.items():
-            rows.setdefault(order, {})[held.term.name] = (block * weights[-1][:, :, None]).reshape(-1, space.size)
-    lengths = {held.term.name: w.size for held, w in zip(loose, weights, strict=True)}
-    joined = {
-        order: np.concatenate([found.get(name, np.zeros((size, space.size))) for name, size in lengths.items()])
-        for order, found in rows.items()
+    space, found, weights = terms.space, [], []
+    for held in terms.solved:
+        if not is_kept(held):
+            blocks = _blocks_about(space, held, time, states)
+            shares = held.shares[:, None, None]
+            size = np.sqrt(sum(np.sum(block**2 * shares, axis=(0, 2)) / length ** (2 * k) for k, block in blocks.items()))
+            weight = (1.0 if held.term.place is None else EMPHASIS) / np.where(size > 0, size, 1)
+            weights.append(np.sqrt(held.shares)[:, None] * weight)
+            found.append({k: (block * weights[-1][:, :, None]).reshape(-1, space.size) for k, block in blocks.items()})
+    rows = {
+        order: np.concatenate([own.get(order, np.zeros((w.size, space.size))) for own, w in zip(found, weights, strict=True)])
+        for order in sorted({order for own in found for order in own})
     }
-    products = {(a, b): joined[a].T @ joined[b] for a in joined for b in joined if a <= b}
+    products = {(a, b): rows[a].T @ rows[b] for a in rows for b in rows if a <= b}
     kept = kept_of(terms, time, states)
     free = products if kept is None else {pair: kept.free.T @ product @ kept.free for pair, product in products.items()}
-    return Slopes(joined, products, free, np.concatenate([w.reshape(-1) for w in weights]), kept)
+    return Slopes(rows, products, free, np.concatenate([w.reshape(-1) for w in weights]), kept)
 
 
 def is_kept(held: Held) -> bool:
@@ -201,11 +177,8 @@ def is_kept(held: Held) -> bool:
 
 def kept_of(terms: Terms, time: float, states: Sequence[NDArray]) -> Kept | None:
     """The conditions that are kept, about states [P] by order in time."""
-    fixed = []
-    for held in terms.solved:
-        if is_kept(held):
-            slopes = residuals(terms.space, held, np.array([time]), [each[None] for each in states], True)[1][0]
-            fixed.append(blocks_of(terms.space, held, slopes)[0].reshape(-1, terms.space.size))
+    space = terms.space
+    fixed = [_blocks_about(space, held, time, states)[0].reshape(-1, space.size) for held in terms.solved if is_kept(held)]
     if not fixed:
         return None
     rows = np.concatenate(fixed)
@@ -213,6 +186,12 @@ def kept_of(terms: Terms, time: float, states: Sequence[NDArray]) -> Kept | None
     left, sizes, right = scipy.linalg.svd(rows / norms[:, None], check_finite=False)
     rank = int(np.sum(sizes > _FORBIDDEN * sizes[0]))
     return Kept(right[:rank].T / sizes[:rank] @ left[:, :rank].T / norms, right[rank:].T)
+
+
+def _blocks_about(space: Space, held: Held, time: float, states: Sequence[NDArray]) -> dict[int, NDArray]:
+    """The change of a term by each coefficient, about states [P] by order in time: [n, K, P] by order."""
+    _, slopes, _ = residuals(space, held, np.array([time]), [each[None] for each in states], True)
+    return blocks_of(space, held, slopes[0])
 
 
 def blocks_of(space: Space, held: Held, slopes: NDArray) -> dict[int, NDArray]:
@@ -226,15 +205,12 @@ def blocks_of(space: Space, held: Held, slopes: NDArray) -> dict[int, NDArray]:
 
 
 def factored(scheme: Radau, slopes: Slopes, length: float) -> Matrix:
-    """The normal equations of Σ A_α (λ / h)^α for each eigenvalue of positive imaginary part, or none, factored.
+    """The normal equations of Σ A_α (λ / h)^α for each of the scheme's `upper` eigenvalues, factored.
 
     What rounding does to them Newton's method mends.
     """
-    factors: list[Factor | None] = []
-    for eigenvalue in scheme.eigenvalues.tolist():
-        if eigenvalue.imag < 0:
-            factors.append(None)
-            continue
+    factors = []
+    for eigenvalue in scheme.eigenvalues[scheme.upper].tolist():
         factor = (eigenvalue if eigenvalue.imag else float(eigenvalue.real)) / length
         total = np.zeros((slopes.size, slopes.size), np.result_type(factor, float))
         for (a, b), product in slopes.free.items():
@@ -264,17 +240,15 @@ def solve_cholesky(factor: Factor, right: Any) -> NDArray:
 
 
 def newton_step(scheme: Radau, matrix: Matrix, wrong: NDArray) -> NDArray:
-    """The change of the stages, [s, P], for residuals [s, N]."""
-    slopes, kept = matrix.slopes, [i for i, factor in enumerate(matrix.factors) if factor is not None]
-    count = len(slopes.weights)
-    turned = _across(scheme.inverse[kept], wrong[:, :count] * slopes.weights)
+    """The change of the stages, [s, P], for residuals [s, N]: those of the terms that are kept come last."""
+    slopes, turn, count = matrix.slopes, scheme.inverse[scheme.upper], len(matrix.slopes.weights)
+    turned = _across(turn, wrong[:, :count] * slopes.weights)
     across = {order: _across(turned, rows) for order, rows in slopes.rows.items()}
-    forced = None if slopes.kept is None else -_across(_across(scheme.inverse[kept], wrong[:, count:]), slopes.kept.mends.T)
+    forced = None if slopes.kept is None else -_across(_across(turn, wrong[:, count:]), slopes.kept.mends.T)
     total = np.zeros((scheme.stages, next(iter(across.values())).shape[1]))
-    for j, i in enumerate(kept):
-        value, factor = complex(scheme.eigenvalues[i]), matrix.factors[i]
-        assert factor is not None
-        powers = {order: (value / matrix.length) ** order for order in (0, 1, 2)}
+    for j, (i, factor) in enumerate(zip(scheme.upper, matrix.factors, strict=True)):
+        value = complex(scheme.eigenvalues[i])
+        powers = {order: (value / matrix.length) ** order for order in across}
         right = np.sum([powers[order].conjugate() * found[j] for order, found in across.items()], axis=0)
         if slopes.kept is None or forced is None:
             change = -solve_cholesky(factor, right)

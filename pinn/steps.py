@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .approximation import Slabs
 from .boundaries import Surface
 from .exact import Exact
-from .features import Setup
+from .features import EMPHASIS, Setup, typical_leaves
 from .history import Clock, History, Record
 from .loss import Objective, given_values, objective, parted
 from .radau import Radau, radau
@@ -53,7 +53,6 @@ _SLOW = 0.3  # an update of Newton's method in the one before it, beyond which i
 _CONVERGED = 0.02  # last update, in the target
 _ROUNDING = 1e-13
 _FITS = 3  # solves for the state that steps begin with: each mends what rounding did to the one before
-_EMPHASIS = 10.0  # as in `features`: a condition's residual against an equation's
 
 
 class Stepped(NamedTuple):
@@ -127,7 +126,7 @@ def march(
     """Steps from start to end; fewer where one fails, they resolve nothing or the time is `until`, None where there is none."""
     began, scheme = clock.seconds, radau(level.stages)
     terms, begins = _terms(setup, goal, time, level)
-    carry = _begun(setup, goal, terms, begins, time, level)
+    carry = _begun(goal, terms, begins, time, scheme)
     edges, stages, held_out = [time.start], [], 0.0
     while carry.time < time.end:
         like = carry, np.zeros(_PIECE), np.zeros((_PIECE, level.stages + 1, terms.space.size)), 0
@@ -191,34 +190,30 @@ def _piece(
         whole = np.concatenate([start.values[None], stages])
         if carry.time == time.start:
             whole[0, ~terms.moving] = scheme.before @ stages[:, ~terms.moving]
-        velocities = states_at(scheme, length, start, stages)[1][-1]
         easy = error * 2.0 ** (scheme.stages + 1) < _GROW * allowed
-        carry = _moved(terms, scheme, time, carry, length, whole, velocities, easy)
-        carry = carry._replace(allowed=min(carry.allowed, _ROOM * error))
+        carry = carry._replace(calm=carry.calm + 1 if easy or carry.calm < 0 else 0, allowed=min(carry.allowed, _ROOM * error))
+        carry = _moved(terms, scheme, time, carry, length, whole)
         ends[count], found[count], count = carry.time, whole, count + 1
         length, slopes = carry.length, None if rate > _SLOW else slopes
     return carry, ends, found, count
 
 
-def _moved(
-    terms: Terms, scheme: Radau, time: Timeline, carry: _Carry, length: float, stages: NDArray, velocities: NDArray, easy: bool
-) -> _Carry:
-    """After a step; the next one is twice as long where two were `easy`."""
+def _moved(terms: Terms, scheme: Radau, time: Timeline, carry: _Carry, length: float, stages: NDArray) -> _Carry:
+    """After a step; the next one is twice as long where two could have been."""
     wrong, sizes = _judged(terms, scheme, carry.time, length, stages)
-    end = carry.time + length
-    calm = carry.calm + 1 if easy or carry.calm < 0 else 0
-    return _Carry(
+    _, velocities, _ = states_at(scheme, length, Moment(carry.values, carry.velocities), stages[1:])
+    end, longer = carry.time + length, carry.calm > 1
+    return carry._replace(
         time=time.end if time.end - end < 1e-9 * (time.end - time.start) else float(end),
         values=stages[-1],
-        velocities=velocities,
-        length=2 * length if calm > 1 else length,
+        velocities=velocities[-1],
+        length=2 * length if longer else length,
         last=stages,
         known=length,
         wrong=carry.wrong + length * wrong,
         sizes=carry.sizes + length * sizes,
         largest=max(carry.largest, float(np.linalg.norm(stages[-1][terms.moving]))),
-        allowed=carry.allowed,
-        calm=0 if calm > 1 else calm,
+        calm=0 if longer else carry.calm,
     )
 
 
@@ -234,6 +229,8 @@ def _judged(terms: Terms, scheme: Radau, start: float, length: float, stages: ND
     """Mean squares of the residuals at new points and times of a step, and of what they would be were nothing to cancel."""
     value, first, second = scheme.at(_CHECKED)
     states = value @ stages, first @ stages / length, second @ stages / length**2
+    parts = terms.space.parts.items()
+    fields = {name: float(np.sqrt(np.mean(np.sum(states[0][:, part] ** 2, axis=1)))) for name, part in parts}
     wrong, sizes = [], []
     for held in terms.fresh:
         found, slopes, leaves = residuals(terms.space, held, start + _CHECKED * length, states, True)
@@ -241,17 +238,9 @@ def _judged(terms: Terms, scheme: Radau, start: float, length: float, stages: ND
         if held.term.place is None:
             sizes.append(np.mean(np.sum(np.abs(slopes * leaves[:, :, None]), axis=3) ** 2, axis=(0, 1)))
         else:
-            sizes.append((np.sqrt(np.mean(slopes**2, axis=(0, 1))) @ _typical(terms, held, states[0]) / _EMPHASIS) ** 2)
+            typical = typical_leaves(terms.space.problem, held.term, fields)
+            sizes.append((np.sqrt(np.mean(slopes**2, axis=(0, 1))) @ typical / EMPHASIS) ** 2)
     return np.concatenate(wrong), np.concatenate(sizes)
-
-
-def _typical(terms: Terms, held: Held, values: NDArray) -> NDArray:
-    """How large what a condition reads is expected to be, from the fields' sizes, [L]."""
-    lower, upper = terms.space.problem.domain.bounds
-    leaves = held.term.expression.leaves
-    sizes = [np.sqrt(np.mean(np.sum(values[:, read.part] ** 2, axis=1))) for read in held.reads]
-    scale = 2 / (upper - lower)
-    return np.array([size * np.prod(scale ** np.array(leaf.index)) for size, leaf in zip(sizes, leaves, strict=True)])
 
 
 # --- where it begins -------------------------------------------------------------------------------------------------
@@ -264,35 +253,33 @@ def _terms(setup: Setup, goal: Objective, time: Timeline, level: Level) -> tuple
     points, shares = inside(problem, goal.exact, axis, hidden, seed)
     points[:, axis] = time.start
     space = make_space(problem, goal.exact, axis, hidden, points, shares)
-    d, held = problem.domain.dimension - 1, {"solved": {}, "fresh": {}}
-    counts = {True: level.width, False: int(4 * level.width ** ((d - 1) / d))}
+    d = problem.domain.dimension - 1
+    on = int(4 * level.width ** ((d - 1) / d))
 
-    def drawn(term: Term, share: float, index: int) -> tuple[NDArray, dict[str, NDArray]]:
-        spread = term.place is None or term.name in time.initial
-        found, columns = term.sample(problem.domain, max(int(share * counts[spread]), 4), (*seed, index))
+    def drawn(term: Term, share: float, index: int) -> Held:
+        count = level.width if term.place is None or term.name in time.initial else on
+        found, columns = term.sample(problem.domain, max(int(share * count), 4), (*seed, index))
         found[:, axis] = time.start
-        return found, columns
+        return space.held(term, found, columns)
 
+    solved, fresh, begins = [], [], []
     for i, term in enumerate(goal.terms):
+        first = term.name in time.initial
         whole = isinstance(term.place, Surface) and len(term.place.patches) == 1 and not parted(term)
-        if term.place is None or (term.name in time.initial and whole):
-            held["solved"][term.name] = space.held(term, points, {}, shares)
-        else:
-            held["solved"][term.name] = space.held(term, *drawn(term, _POINTS, i))
-        held["fresh"][term.name] = space.held(term, *drawn(term, _FRESH, 100 + i))
-    begins = [held["solved"].pop(name) for name in time.initial]
-    for name in time.initial:
-        held["fresh"].pop(name)
+        everywhere = term.place is None or (first and whole)
+        (begins if first else solved).append(space.held(term, points, {}, shares) if everywhere else drawn(term, _POINTS, i))
+        if not first:
+            fresh.append(drawn(term, _FRESH, 100 + i))
     moving = np.zeros(space.size, bool)
     for name, part in space.parts.items():
         moving[part] = time.orders[name] > 0
-    return Terms(space, tuple(held["solved"].values()), tuple(held["fresh"].values()), moving), begins
+    return Terms(space, tuple(solved), tuple(fresh), moving), begins
 
 
-def _begun(setup: Setup, goal: Objective, terms: Terms, begins: Sequence[Held], time: Timeline, level: Level) -> _Carry:
+def _begun(goal: Objective, terms: Terms, begins: Sequence[Held], time: Timeline, scheme: Radau) -> _Carry:
     """The state that meets the initial conditions best, among those that meet the conditions that are kept."""
     space, first = terms.space, (time.end - time.start) / _BEGINNING
-    forced, free = _forced(terms, radau(level.stages), time.start, first)
+    forced, free = _forced(terms, scheme, time.start, first)
     state = [forced[:1], forced[1:], np.zeros((1, space.size))]
     rows, factor, used = [], None, np.zeros(0, bool)
     for _ in range(_FITS):
@@ -315,7 +302,7 @@ def _begun(setup: Setup, goal: Objective, terms: Terms, begins: Sequence[Held], 
             state[order] = state[order] + free @ part
     largest = max(float(np.linalg.norm(state[0][0][terms.moving])), _lifted(goal, terms, time), 1e-300)
     nothing = np.zeros(sum(len(held.term.expression.components) for held in terms.fresh))
-    last = np.zeros((level.stages + 1, space.size))
+    last = np.zeros((scheme.stages + 1, space.size))
     return _Carry(time.start, state[0][0], state[1][0], first, last, 0.0, nothing, nothing, largest, 0.0, 0)
 
 
