@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .approximation import Slabs, Sum, empty_run
+from .boundaries import TIME
 from .derivatives import sin
 from .estimate import ROUGH, TRUSTED, Estimate, Trust, doubted, error_points, root_mean_squares, unjudged
 from .families import Family
@@ -33,7 +34,8 @@ from .loss import Objective, Weights, field_values, given_values, objective
 from .memory import if_it_fits
 from .networks import StagedFeatures
 from .problem import Problem
-from .space import FINEST, Level, around
+from .quadrature import is_shape
+from .space import FINEST, STEPS, Level, around
 from .steep import Steep
 from .steps import Stepped, march, steps_goal
 from .timeline import Timeline
@@ -43,11 +45,13 @@ _WIDTHS = 128, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096
 _PLANE = 256, 512, 1024, 2048, 4096  # in more than one dimension
 _MOST = 6144  # unknowns of a stage
 _STAGES = 6
-_FIRST = 1e-4  # error of a step of the first level
-_AT_LEAST = 0.1  # error of a step of the next level in that of the last: with the same, both would make the same errors
+_FIRST = 1e-4, 1e-3  # error of a step of the first level, in one dimension and in more
+_AT_LEAST = 0.1, 0.3  # error of a step of the next level in that of the last, at most: with the same, both would make the same
+# errors; and in more than one dimension, while changes are doubtful
 _TIGHTER = 3e-3, 0.01, 0.05  # error of a step of the next level, in the change from the one before to the last one:
 _FAST = 0.1  # where that is less than so much of the change before it, at first, and where it is more
 _SETTLED = 1e-6  # error below which levels that agree no better are taken to be as good as rounding allows
+_COARSE = 1e-3  # error above which accuracy matters more than trust: the finest level is the solution, not its judge
 _SIMILAR = 4.0  # largest of three distances in the smallest, between answers that are equally good
 _MANY = 1000  # unknowns of a stage
 _GROWTH = 1.5, 2.5  # seconds of a level, as a power of its features, where its unknowns are fewer and more than that
@@ -58,18 +62,19 @@ _HALF = 0.5  # of the time left, that one level may take
 _KNOWN = 0.01  # change from level to level below which layers are known
 _EARLY = 0.2  # share of the time within which layers are looked for at its start
 _SLOWER = 0.3  # change of a level in the one before it, from which on further ones are of no use
+_EXPLAINED = 0.01  # error of a step, in a change, from which on the length of steps may be what makes it
 _ROUNDED = 1e-13  # change that rounding makes
 _EPS = 4 * float(np.finfo(float).eps)
 
 
 def steppable(problem: Problem, time: Timeline | None, dtype: Any) -> bool:
-    """Whether steps in time can solve a problem: one that evolves in a box, in float64, and is read at single points."""
+    """Whether steps in time can solve a problem: in a box or a shape in the plane, in float64, and read at single points."""
     if time is None or problem.regions is not None or problem.domain.dimension < 2 or dtype != jnp.float64:
         return False
-    if not problem.domain.is_box:
-        return False  # without a quadrature of the domain, what should decay may grow
     if len(problem.equations) < len(problem.fields):
         return False
+    if not (problem.domain.is_box or is_shape(problem.domain, TIME)):
+        return False  # without a quadrature of the domain, what should decay may grow
     return not any(term.expression.integrates for term in problem.terms)
 
 
@@ -89,19 +94,33 @@ class _Stepper:
         self.goal, points = steps_goal(setup, time), error_points(setup)
         self.points, self.given = np.asarray(points), np.asarray(given_values(self.goal, {}, points))
 
+    @property
+    def plane(self) -> bool:
+        """Whether space has more than one dimension."""
+        return self.setup.problem.domain.dimension > 2
+
+    def at_least(self, changes: Sequence[float]) -> float:
+        """How much smaller the error of a step is at the next level, at most."""
+        return _AT_LEAST[self.plane and (not changes or changes[-1] > _DOUBTFUL)]
+
     def levels(self) -> list[int]:
         """Features of space, level by level."""
-        widths = _WIDTHS if self.setup.problem.domain.dimension == 2 else _PLANE
+        widths = _PLANE if self.plane else _WIDTHS
         return [width for width in widths if width * len(self.setup.problem.fields) <= _MOST]
 
     def solve(self, level: Level, until: float) -> _Solved | None:
         """What a level comes to; None where it makes no step, or memory does not suffice."""
         steps = if_it_fits(lambda: march(self.setup, self.goal, self.time, level, self.clock, self.history, until))
-        return None if steps is None else _Solved(level, steps, self.given + steps.values(self.points))
+        if steps is None:
+            return None
+        longest = float(np.max(np.diff(steps.edges))) / (self.time.end - self.time.start)
+        return _Solved(level._replace(longest=longest), steps, self.given + steps.values(self.points))
 
     def layers(self, found: _Solved) -> tuple[Steep, ...]:
         """Coordinates that are steep where the solution has layers at some time."""
         problem, axis = self.setup.problem, self.time.axis
+        if not problem.domain.is_box:
+            return ()  # those along a curved boundary no coordinate follows
 
         def values(points: NDArray) -> NDArray:
             times = points[:, axis] - self.time.start
@@ -117,12 +136,13 @@ class _Stepper:
     def expected(self, level: Level, last: _Solved) -> float:
         """Seconds that a level may take, from those of the last one."""
         finer = (last.level.target / level.target) ** (1 / (level.stages + 1))
-        return last.steps.seconds * self._growth(level, last.level) * finer
+        ready = last.steps.ready * level.width / last.level.width
+        return ready + last.steps.seconds * self._growth(level, last.level) * finer
 
     def affords(self, level: Level, last: _Solved) -> bool:
         """Whether there is time for a level and the one that judges beside it."""
-        each = self.expected(level, last)
-        return each * (1 + self._growth(level.other(), level)) < _SPARE * self.clock.left
+        beside = level.other()
+        return self.expected(level, last) + self.expected(beside, last) < _SPARE * self.clock.left
 
     def _growth(self, level: Level, last: Level) -> float:
         many = level.width * len(self.setup.problem.fields) > _MANY
@@ -151,12 +171,12 @@ def step_through(
     allowed = clock.seconds + _SHARE * clock.left
     chain: list[_Solved] = []
     changes: list[float] = []
-    status, target, steep = Status.SETTLED, _FIRST, ()
+    status, target, steep = Status.SETTLED, _FIRST[stepper.plane], ()
     for width in stepper.levels():
-        level = Level(width, _STAGES, target, steep)
+        level = Level(width, _STAGES, target, steep, longest=STEPS * chain[-1].level.longest if chain else 1.0)
         doubtful = not changes or changes[-1] > _DOUBTFUL
         if chain and not stepper.affords(level, chain[-1]):
-            level = level._replace(target=_AT_LEAST * chain[-1].level.target)
+            level = level._replace(target=stepper.at_least(changes) * chain[-1].level.target)
         if (doubtful and clock.seconds > allowed) or (chain and not stepper.affords(level, chain[-1])):
             status = Status.TIME
             break
@@ -172,18 +192,20 @@ def step_through(
                 break
             continue
         chain.append(new)
-        target = _AT_LEAST * level.target
+        target = stepper.at_least(changes) * level.target
         if len(chain) > 1:
             changes.append(float(np.max(far(*(each.values for each in chain[-2:])))))
             history.add(Record("steps", len(history), clock.seconds, estimate=changes[-1], note="by the level after it"))
-            target = max(min(_tighter(changes) * changes[-1], target), FINEST)
-        if _ended(changes, tol):
+            target = max(min(_tighter(changes) * changes[-1], stepper.at_least(changes) * level.target), FINEST)
+        if _ended(changes, chain, tol):
             break
     if not changes:
         return None, status
     best = int(np.argmin(changes))
-    judges = [chain[best + 1], stepper.beside(chain[best + 1])]
-    return _outcome(stepper, chain[best], [each for each in judges if each is not None]), status
+    finer, beside = chain[best + 1], stepper.beside(chain[best + 1])
+    if changes[best] > _COARSE:
+        return _outcome(stepper, finer, [beside or chain[best]], changes[best]), status
+    return _outcome(stepper, chain[best], [finer] if beside is None else [finer, beside]), status
 
 
 def _tighter(changes: Sequence[float]) -> float:
@@ -193,11 +215,12 @@ def _tighter(changes: Sequence[float]) -> float:
     return _TIGHTER[0] if changes[-1] < _FAST * changes[-2] else _TIGHTER[2]
 
 
-def _ended(changes: Sequence[float], tol: float | None) -> bool:
+def _ended(changes: Sequence[float], chain: Sequence[_Solved], tol: float | None) -> bool:
     """Whether the last level is good enough, or further ones are of no use."""
     if not changes:
         return False
-    settled = len(changes) > 1 and changes[-1] > _SLOWER * changes[-2] and changes[-1] < _SETTLED
+    slow = len(changes) > 1 and changes[-1] > _SLOWER * changes[-2] and changes[-1] < _SETTLED
+    settled = slow and chain[-2].level.target < max(_EXPLAINED * changes[-1], FINEST / _EXPLAINED)
     return settled or changes[-1] < _ROUNDED or (tol is not None and changes[-1] <= tol / 2)
 
 
@@ -214,25 +237,36 @@ def judge_steps(setup: Setup, time: Timeline, goal: Objective, weights: Weights)
     return _estimate(stepper, goal, weights, values, math.inf, found)
 
 
-def _outcome(stepper: _Stepper, found: _Solved, judges: Sequence[_Solved]) -> Outcome:
+def _outcome(stepper: _Stepper, found: _Solved, judges: Sequence[_Solved], coarser: float | None = None) -> Outcome:
     approximation, state = as_slabs(stepper.goal, found.steps)
     goal, weights = objective(stepper.setup.problem, approximation, stepper.goal.exact), Weights(state, {})
-    judged = _estimate(stepper, goal, weights, found.values, found.steps.held_out, judges)
-    kernel = found.steps.space.waves.kernel
+    judged = _estimate(stepper, goal, weights, found.values, found.steps.held_out, judges, coarser)
+    seen = stepper.setup.problem.domain.dimension + len(found.level.steep)
+    kernel = found.steps.space.waves.kernel[:seen]
     family = Family(sin, tuple((np.max(np.abs(kernel), axis=1) / 2).tolist()))
     return Outcome(goal, weights, family, found.level.width, judged, tuple(found.steps.edges.tolist()), (), found.level)
 
 
 def _estimate(
-    stepper: _Stepper, goal: Objective, weights: Weights, values: NDArray, held_out: float, judges: Sequence[_Solved]
+    stepper: _Stepper,
+    goal: Objective,
+    weights: Weights,
+    values: NDArray,
+    held_out: float,
+    judges: Sequence[_Solved],
+    coarser: float | None = None,
 ) -> Estimate:
-    """The error of a solution with these values, by one or two finer ones."""
+    """The error of a solution with these values, by one or two finer ones; by one as fine where one is `coarser` by so much."""
     first, last, problem = judges[0], judges[-1], stepper.setup.problem
     errors = np.maximum(*(far(values, each.values) for each in (first, last))) + _EPS
     apart, nl = far(first.values, last.values), first.steps.held_out / max(held_out, 1e-300)
     rho, rounded = float(np.max(apart / errors)), False
     measures = f"ρ = {rho:.1g}, nl = {nl:.1g}"
-    if len(judges) == 1:
+    if coarser is not None:
+        closer = bool(np.max(errors) < ROUGH * coarser)
+        trust = Trust.ROUGH if closer else Trust.UNKNOWN
+        reason = f"another solution as fine is {'closer than' if closer else 'not much closer than'} a coarser one"
+    elif len(judges) == 1:
         trust, reason = Trust.UNKNOWN, f"there was no time to see whether a second finer solution agrees (nl = {nl:.1g})"
     elif rho > ROUGH and np.max(errors) < _SETTLED:
         distances = np.stack([*(far(values, each.values) for each in judges), apart])

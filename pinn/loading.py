@@ -335,8 +335,8 @@ def _first_part(card: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _level(card: Sequence[Any]) -> Level:
-    width, stages, target, steep, draw = card
-    return Level(width, stages, float(target), tuple(map(_steep, steep)), draw)
+    width, stages, target, steep, draw, longest = card
+    return Level(width, stages, float(target), tuple(map(_steep, steep)), draw, float(longest))
 
 
 def _steep(card: Mapping[str, Any]) -> Steep:

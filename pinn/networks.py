@@ -269,10 +269,18 @@ class StagedFeatures(Features):
     """
 
     def __init__(
-        self, kernel: np.ndarray, bias: np.ndarray, outputs: int, activation: Activation, dtype: jnp.dtype, stages: int, time: int
+        self,
+        kernel: np.ndarray,
+        bias: np.ndarray,
+        outputs: int,
+        activation: Activation,
+        dtype: jnp.dtype,
+        stages: int,
+        time: int,
+        direct: int = 0,
     ):
-        super().__init__(kernel, bias, outputs, activation, dtype)
-        width = (stages + 1) * (kernel.shape[1] + 1)
+        super().__init__(kernel, bias, outputs, activation, dtype, direct)
+        width = (stages + 1) * (kernel.shape[1] + direct + 1)
         self.output = Dense(np.zeros((width, outputs)), np.zeros(outputs), dtype)
         self.stages, self.time = stages, time
 
@@ -304,7 +312,7 @@ def describe(network: nnx.Module) -> dict[str, Any] | None:
         return None
     description = {"kind": type(network).__name__, "activation": name, "width": network.output.kernel.shape[0]}
     if isinstance(network, StagedFeatures):
-        return description | {"stages": network.stages, "time": network.time}
+        description |= {"stages": network.stages, "time": network.time}
     if isinstance(network, Features):
         return description | {"direct": network.direct}
     description["depth"] = len(network.inner if isinstance(network, ResidualMLP) else network.layers)
@@ -323,9 +331,10 @@ def rebuild(description: Mapping[str, Any], inputs: int, outputs: int, dtype: jn
     options = dict(description)
     make, activation = _KINDS[options.pop("kind")], ACTIVATIONS[options.pop("activation")]
     if make is StagedFeatures:
-        stages, time = options["stages"], options["time"]
-        drawn = options["width"] // (stages + 1) - 1
-        return StagedFeatures(np.zeros((inputs, drawn)), np.zeros(drawn), outputs, activation, dtype, stages, time)
+        stages, time, direct = options["stages"], options["time"], options["direct"]
+        drawn = options["width"] // (stages + 1) - 1 - direct
+        kernel = np.zeros((inputs - direct, drawn))
+        return StagedFeatures(kernel, np.zeros(drawn), outputs, activation, dtype, stages, time, direct)
     if make is Features:
         direct = options["direct"]
         drawn = options["width"] - direct

@@ -21,11 +21,14 @@ from numpy.typing import NDArray
 
 from .ansatz import Ansatz, wrap
 from .approximation import Together, together
+from .boundaries import TIME
 from .derivatives import Jet, sin, taylor
 from .exact import Exact
 from .expression import Expression
 from .networks import Encoding, Features
 from .problem import Problem
+from .quadrature import shape_rule
+from .singular import Singular
 from .steep import Steep, tables
 from .terms import Term
 
@@ -36,6 +39,8 @@ _CUT = 1e-12  # smallest singular value of features that counts, in the largest
 _DENSITY = 2.8, 2.6, 2.2  # points along a coordinate for each whole wave, in so many coordinates
 _OTHER, _CAREFUL = 1.1, 0.3  # features of another draw, and the error of its steps: more stages make more of it
 _FINER, _SHORTER = 1.4, 0.01  # those of the next level
+STEPS = 0.7  # the longest step of the next level, in that of the last: were all steps the same, so would be their errors
+_LOOK = 1.0  # bandwidth of the coordinates of corners and holes
 _BEYOND = (1.3, 1.5)  # half the length on which waves repeat, in half the domain's, along a coordinate that is not periodic
 
 
@@ -47,6 +52,7 @@ class Level(NamedTuple):
         target: relative error that one step may make.
         steep: coordinates that stand for those of space where the solution has layers.
         draw: which draw it is.
+        longest: step that it may take, and once it is solved that it took, in the whole time.
     """
 
     width: int
@@ -54,6 +60,7 @@ class Level(NamedTuple):
     target: float
     steep: tuple[Steep, ...] = ()
     draw: int = 0
+    longest: float = 1.0
 
     def __str__(self) -> str:
         steep = ", closer where layers are" if self.steep else ""
@@ -61,23 +68,26 @@ class Level(NamedTuple):
 
     def finer(self) -> Level:
         """With more features, and shorter steps."""
-        return self._replace(width=2 * (int(_FINER * self.width) // 2), target=max(_SHORTER * self.target, FINEST))
+        width, target = 2 * (int(_FINER * self.width) // 2), max(_SHORTER * self.target, FINEST)
+        return self._replace(width=width, target=target, longest=STEPS * self.longest)
 
     def other(self) -> Level:
         """One that makes errors of its own, no larger."""
         width, target = 2 * (int(_OTHER * self.width) // 2), max(_CAREFUL * self.target, FINEST)
-        return Level(width, self.stages + 1, target, self.steep, self.draw + 1)
+        return self._replace(width=width, stages=self.stages + 1, target=target, draw=self.draw + 1)
 
 
 class Waves(NamedTuple):
     """Hidden weights of sines of space, [inputs, M] and [M], in the encoding's raw coordinates; they do not see time.
 
-    Along an axis that has a steep coordinate they see that one alone.
+    Along an axis that has a steep coordinate they see that one alone. Where the solution is `singular` some see its coordinates
+    there instead.
     """
 
     kernel: NDArray
     bias: NDArray
     steep: tuple[Steep, ...] = ()
+    singular: tuple[Singular, ...] = ()
 
     @property
     def width(self) -> int:
@@ -89,7 +99,8 @@ class Waves(NamedTuple):
 
     def _row(self, axis: int) -> int:
         places = [each.axis for each in self.steep]
-        return len(self.kernel) - len(places) + places.index(axis) if axis in places else axis
+        d = len(self.kernel) - len(places) - sum(each.seen for each in self.singular)
+        return d + places.index(axis) if axis in places else axis
 
     def placed(self, axis: int, unit: NDArray) -> tuple[NDArray, NDArray]:
         """Places along an axis, in [0, 1], that are spread in what the waves see as those given are; how dense they are there."""
@@ -103,19 +114,37 @@ class Waves(NamedTuple):
 def waves(problem: Problem, exact: Exact, axis: int, level: Level, seed: Sequence[int]) -> Waves:
     """The slowest waves of space, each with two phases: whole numbers of them where the fields are periodic.
 
-    Slow is meant in the problem's own coordinates, alike in all directions.
+    Slow is meant in the problem's own coordinates, alike in all directions. Where there are corners and holes, half of the
+    features see these, each one of them.
     """
     rng, (lower, upper), d = np.random.default_rng(seed), problem.domain.bounds, problem.domain.dimension
     spatial = [a for a in range(d) if a != axis]
     periodic = np.array([exact.periodic[a] for a in spatial])
     spacing = np.where(periodic, 1.0, np.pi / rng.uniform(*_BEYOND, len(spatial)))
     turns = np.where(periodic, 2 * np.pi, 2.0)
-    numbers = _slowest(spacing * turns / (upper - lower)[spatial], level.width // 2)
-    phases = rng.uniform(0, 2 * np.pi, level.width // 2)
-    kernel = np.zeros((d + len(level.steep), 2 * len(phases)))
-    found = Waves(kernel, np.stack([phases, phases + np.pi / 2], axis=1).reshape(-1), level.steep)
-    kernel[[found._row(a) for a in spatial]] = np.repeat(numbers * spacing, 2, axis=0).T
+    singular = _singular(problem, exact, axis, level.width)
+    seen = [each.seen for each in singular if each.seen]
+    count = level.width // 4 if seen else level.width // 2
+    numbers = _slowest(spacing * turns / (upper - lower)[spatial], count)
+    phases = rng.uniform(0, 2 * np.pi, count)
+    kernel, plain = np.zeros((d + len(level.steep) + sum(seen), level.width)), 2 * count
+    both = np.stack([phases, phases + np.pi / 2], axis=1).reshape(-1)
+    bias = np.concatenate([both, rng.uniform(0, 2 * np.pi, level.width - plain)])
+    found = Waves(kernel, bias, level.steep, singular)
+    kernel[[found._row(a) for a in spatial], :plain] = np.repeat(numbers * spacing, 2, axis=0).T
+    which, start = np.arange(level.width - plain) % max(len(seen), 1), d + len(level.steep)
+    for i, size in enumerate(seen):
+        own = plain + np.flatnonzero(which == i)
+        kernel[start : start + size, own] = rng.uniform(-2 * _LOOK, 2 * _LOOK, (size, len(own)))
+        start += size
     return found
+
+
+def _singular(problem: Problem, exact: Exact, axis: int, count: int) -> tuple[Singular, ...]:
+    """Corners and holes of space that features may see: not where the ansatz meets values."""
+    met = {axis, *(a for ends in exact.ends.values() for a in ends)}
+    found = tuple(each for each in problem.singular(problem.domain) if not met.intersection(each.axes))
+    return found if 2 * sum(each.direct for each in found) <= count else ()
 
 
 def _slowest(spacing: NDArray, count: int) -> NDArray:
@@ -207,12 +236,15 @@ def make_space(problem: Problem, exact: Exact, axis: int, hidden: Waves, points:
 def inside(problem: Problem, exact: Exact, axis: int, hidden: Waves, seed: Sequence[int]) -> tuple[NDArray, NDArray]:
     """Points of space, [n, d], that see the products of features, and the share of each in a mean, [n].
 
-    Those of a quadrature, by coordinate: Gauss-Legendre, or evenly spaced where the fields are periodic. Then the equations are
-    nearly projected on the features, and what keeps its size goes on to keep it: with random points it may grow.
+    Those of a quadrature: Gauss-Legendre, or in a box by coordinate evenly spaced where the fields are periodic. Then the
+    equations are nearly projected on the features, and what keeps its size goes on to keep it: with random points it may grow.
     """
     domain, (lower, upper) = problem.domain, problem.domain.bounds
     spatial = [a for a in range(domain.dimension) if a != axis]
     rng, density = np.random.default_rng(seed), _DENSITY[min(len(spatial), len(_DENSITY)) - 1]
+    if not domain.is_box:
+        places, shares = shape_rule(domain, TIME, density / 2 * np.array([hidden.highest(a) for a in spatial]))
+        return np.insert(places, axis, 0.0, axis=1), shares
     places, weights = [], []
     for a in spatial:
         highest = hidden.highest(a)
@@ -244,8 +276,9 @@ def _alike(problem: Problem, exact: Exact) -> dict[str, str]:
 
 def around(problem: Problem, exact: Exact, hidden: Waves, make: Callable[..., Features]) -> tuple[Ansatz, dict[str, Any]]:
     """The ansatz of a network of such waves, `make(kernel, bias, outputs, activation, dtype)`, and its state."""
-    encoding = Encoding(*problem.domain.bounds, exact.periodic, raw=True, steep=tuple(each.axis for each in hidden.steep))
-    network = make(hidden.kernel, hidden.bias, len(problem.fields), sin, jnp.float64)
+    places = tuple(each.axis for each in hidden.steep)
+    encoding = Encoding(*problem.domain.bounds, exact.periodic, raw=True, steep=places, singular=hidden.singular)
+    network = make(hidden.kernel, hidden.bias, len(problem.fields), sin, jnp.float64, direct=encoding.direct)
     axes, scale = tuple(range(problem.domain.dimension)), jnp.ones(len(problem.fields))
     return wrap(network, problem.fields, axes, encoding, exact, scale, taylor, tables(hidden.steep, jnp.float64))
 
@@ -257,7 +290,7 @@ def _tables(
     hidden, more = space.waves, -space.waves.width % _BLOCK
     kernel, bias = np.pad(hidden.kernel, [(0, 0), (0, more)]), np.pad(hidden.bias, (0, more))
     blocks = [slice(start, start + _BLOCK) for start in range(0, len(bias), _BLOCK)]
-    part, state = around(space.problem, space.exact, Waves(kernel[:, blocks[0]], bias[blocks[0]], hidden.steep), Features)
+    part, state = around(space.problem, space.exact, hidden._replace(kernel=kernel[:, blocks[0]], bias=bias[blocks[0]]), Features)
     basis, states = together(space.problem.fields, (part,)), []
     for own in blocks:
         layer = {"kernel": jnp.asarray(kernel[:, own]), "bias": jnp.asarray(bias[own])}
@@ -271,9 +304,9 @@ def _tables(
 
 
 def _mixed(space: Space, key: tuple, blocks: Sequence[NDArray]) -> NDArray:
-    """A table of features and 1, from blocks that each end with the 1, by the V of its field."""
-    features = np.concatenate([block[:, :-1] for block in blocks], axis=1)[:, : space.waves.width]
-    table, mix = np.concatenate([features, blocks[0][:, -1:]], axis=1), space.mixes[key[1]]
+    """A table of features and 1, from blocks that each end with those that are singular and the 1, by the V of its field."""
+    features = np.concatenate([block[:, :_BLOCK] for block in blocks], axis=1)[:, : space.waves.width]
+    table, mix = np.concatenate([features, blocks[0][:, _BLOCK:]], axis=1), space.mixes[key[1]]
     return table @ mix if mix.size else table
 
 

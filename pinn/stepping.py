@@ -31,7 +31,7 @@ from .radau import Radau
 from .space import Held, Space, in_rows
 
 _ROWS = 4096  # points that a term is evaluated at together
-_FORBIDDEN = 1e-9  # singular value of conditions, in the largest, from which on what it belongs to is free
+_FORBIDDEN = 1e-6  # singular value of conditions, in the largest, from which on what it belongs to is free
 _RIDGES = 1e-15, 1e-13, 1e-11  # added to normal equations of unit columns
 _ITERATIONS = 8  # of Newton's method with one matrix
 

@@ -44,10 +44,12 @@ _BEGINNING = 64  # steps of the first length
 _PIECE = 32  # steps between two checkpoints
 _LEAST = 1e-8  # shortest step, in the whole time
 _CHECKED = np.array([0.2, 0.55, 0.9])  # where in a step it is judged
-_MANY, _UNRESOLVED = 60, 0.1  # steps, and their residual, with which further ones show nothing
+_MANY, _UNRESOLVED = 60, 0.3  # steps, and their residual, with which further ones show nothing
 _FLOOR, _SMALL = 0.5, 1e-4  # power of its length, at least, that time makes of the error of a step; error that it is told from
 _ROOM = 2.0  # error that is allowed, in the one that shorter steps do not make smaller
 _PATIENCE = 10  # steps after one that was too long, before a longer one is tried
+_DARING = 0.05  # error of a step in the target, below which for so many steps as it is worth a longer one is tried all the same:
+_WORTH = 10, 4  # at first; times more after one that was too long. The error of a step need not fall as fast as its order says
 _GROW = 0.3  # expected error of a step of twice the length, in the target, below which it is taken
 _SLOW = 0.3  # an update of Newton's method in the one before it, beyond which its matrix is out of date
 _CONVERGED = 0.02  # last update, in the target
@@ -63,7 +65,7 @@ class Stepped(NamedTuple):
         edges: [K + 1].
         stages: coefficients at the start and the stages of each step, [K, s + 1, P].
         held_out: relative residual at new points and times.
-        seconds: that it took.
+        ready, seconds: that it took before the first step, compilation counted in, and after it.
     """
 
     space: Space
@@ -71,6 +73,7 @@ class Stepped(NamedTuple):
     edges: NDArray
     stages: NDArray
     held_out: float
+    ready: float
     seconds: float
 
     @property
@@ -107,6 +110,8 @@ class _Carry(NamedTuple):
     largest: float
     allowed: float  # error of a step that shorter ones do not make smaller: features of space make it
     calm: int  # steps since one was too long, or the next could be longer
+    quiet: int  # steps with little error, -1 where a longer one is tried because of them, and
+    worth: int  # how many of them make a longer one worth to be tried
 
 
 def steps_exact(exact: Exact, time: Timeline) -> Exact:
@@ -127,7 +132,7 @@ def march(
     began, scheme = clock.seconds, radau(level.stages)
     terms, begins = _terms(setup, goal, time, level)
     carry = _begun(goal, terms, begins, time, scheme)
-    edges, stages, held_out = [time.start], [], 0.0
+    edges, stages, held_out, pace = [time.start], [], 0.0, math.inf
     while carry.time < time.end:
         like = carry, np.zeros(_PIECE), np.zeros((_PIECE, level.stages + 1, terms.space.size)), 0
         key = "steps", level, len(stages)
@@ -135,18 +140,22 @@ def march(
         def work(carry: _Carry = carry) -> tuple[_Carry, NDArray, NDArray, int]:
             return _piece(terms, scheme, time, level, carry, lambda: clock.seconds > until or clock.left < 0)
 
+        before, at = carry, clock.seconds
         carry, ends, found, count = setup.journal.piece(key, work, like)
         edges += ends[:count].tolist()
         stages += list(found[:count])
         held_out = float(np.sqrt(np.sum(carry.wrong / np.maximum(carry.sizes, 1e-300))))
+        pace = min(pace, (clock.seconds - at) / max(count, 1))
         note = f"{level}: to {carry.time:.4g} in {len(stages)} steps"
         history.add(Record("steps", len(history), clock.seconds, held_out=held_out, note=note))
-        hopeless = len(stages) > _MANY and held_out > _UNRESOLVED
+        lately = np.sqrt(np.sum((carry.wrong - before.wrong) / np.maximum(carry.sizes - before.sizes, 1e-300)))
+        hopeless = len(stages) > _MANY and min(held_out, lately) > _UNRESOLVED
         if (count < _PIECE or hopeless) and carry.time < time.end:
             break
     if not stages:
         return None
-    return Stepped(terms.space, scheme, np.array(edges), np.stack(stages), held_out, clock.seconds - began)
+    took, seconds = clock.seconds - began, pace * len(stages)
+    return Stepped(terms.space, scheme, np.array(edges), np.stack(stages), held_out, max(took - seconds, 0.0), seconds)
 
 
 def _piece(
@@ -157,9 +166,10 @@ def _piece(
     length, slopes, matrix, refused = carry.length, None, None, None
     wanted = max(_CONVERGED * level.target, _ROUNDING)
     while count < _PIECE and carry.time < time.end and not late():
-        left = time.end - carry.time
+        left, span = time.end - carry.time, time.end - time.start
+        length = min(length, level.longest * span)
         length = left / math.ceil(left / length * (1 - 1e-9))
-        if length < _LEAST * (time.end - time.start):
+        if length < _LEAST * span:
             break
         start, fresh = Moment(carry.values, carry.velocities), slopes is None
         guess = _extrapolated(scheme, carry, length)
@@ -184,14 +194,16 @@ def _piece(
                 continue
             refused = (error, length)
             length *= float(np.clip(0.8 * (allowed / error) ** (1 / (scheme.stages + 1)), 0.1, 0.7))
-            carry = carry._replace(calm=-_PATIENCE)
+            worth = carry.worth * (_WORTH[1] if carry.quiet < 0 else 1)
+            carry = carry._replace(calm=-_PATIENCE, quiet=0, worth=worth)
             continue
         refused = None
         whole = np.concatenate([start.values[None], stages])
         if carry.time == time.start:
             whole[0, ~terms.moving] = scheme.before @ stages[:, ~terms.moving]
         easy = error * 2.0 ** (scheme.stages + 1) < _GROW * allowed
-        carry = carry._replace(calm=carry.calm + 1 if easy or carry.calm < 0 else 0, allowed=min(carry.allowed, _ROOM * error))
+        calm, quiet = carry.calm + 1 if easy or carry.calm < 0 else 0, max(carry.quiet, 0) + 1 if error < _DARING * allowed else 0
+        carry = carry._replace(calm=calm, quiet=quiet, allowed=min(carry.allowed, _ROOM * error))
         carry = _moved(terms, scheme, time, carry, length, whole)
         ends[count], found[count], count = carry.time, whole, count + 1
         length, slopes = carry.length, None if rate > _SLOW else slopes
@@ -202,7 +214,8 @@ def _moved(terms: Terms, scheme: Radau, time: Timeline, carry: _Carry, length: f
     """After a step; the next one is twice as long where two could have been."""
     wrong, sizes = _judged(terms, scheme, carry.time, length, stages)
     _, velocities, _ = states_at(scheme, length, Moment(carry.values, carry.velocities), stages[1:])
-    end, longer = carry.time + length, carry.calm > 1
+    end, tried = carry.time + length, carry.quiet >= carry.worth
+    longer = tried or carry.calm > 1
     return carry._replace(
         time=time.end if time.end - end < 1e-9 * (time.end - time.start) else float(end),
         values=stages[-1],
@@ -214,6 +227,7 @@ def _moved(terms: Terms, scheme: Radau, time: Timeline, carry: _Carry, length: f
         sizes=carry.sizes + length * sizes,
         largest=max(carry.largest, float(np.linalg.norm(stages[-1][terms.moving]))),
         calm=0 if longer else carry.calm,
+        quiet=-1 if tried else 0 if longer else carry.quiet,
     )
 
 
@@ -303,7 +317,7 @@ def _begun(goal: Objective, terms: Terms, begins: Sequence[Held], time: Timeline
     largest = max(float(np.linalg.norm(state[0][0][terms.moving])), _lifted(goal, terms, time), 1e-300)
     nothing = np.zeros(sum(len(held.term.expression.components) for held in terms.fresh))
     last = np.zeros((scheme.stages + 1, space.size))
-    return _Carry(time.start, state[0][0], state[1][0], first, last, 0.0, nothing, nothing, largest, 0.0, 0)
+    return _Carry(time.start, state[0][0], state[1][0], first, last, 0.0, nothing, nothing, largest, 0.0, 0, 0, _WORTH[0])
 
 
 def _forced(terms: Terms, scheme: Radau, start: float, length: float) -> tuple[NDArray, NDArray]:

@@ -26,6 +26,7 @@ from pinn.exact import plan_exact
 from pinn.families import Family
 from pinn.features import Setup, fit
 from pinn.history import Clock, History
+from pinn.journal import NOTHING
 from pinn.loss import field_values, objective
 from pinn.mixed import mixed
 from pinn.operator_learning.plan import recommend_operator
@@ -75,7 +76,7 @@ def operator():
     dense = partial(pinn.DeepONet, rank=8, branch=partial(pinn.DenseBranch, width=8), trunk=partial(pinn.MLP, width=8, depth=1))
     problem = antiderivative.problem(sensors=12)
     plan = recommend_operator(problem, network=dense, method=Phase(optax.adam(1e-3), steps=11))
-    trained, _ = _learned(problem, plan, (0,), Clock(1e5), History())
+    trained, _ = _learned(problem, plan, (0,), Clock(1e5), NOTHING)
     values = jax.random.normal(sampling.key((0,)), (12,))
     return trained.learner.outputs(trained.state, values, jnp.asarray(problem.sensors), None, POINTS)
 

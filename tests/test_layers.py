@@ -26,6 +26,7 @@ LINE = (
     "algebra",
     "domains",
     "plane",
+    "quadrature",
     "derivatives",
     "singular",
     "corners",
