@@ -300,7 +300,7 @@ class Setup:
     steps: int = 12
     edges: tuple[float, ...] = ()  # of the slabs of time, ends included; empty for the whole interval
     drawn: tuple[Drawn, ...] = ()  # the features of each slab
-    level: Level | None = None  # of its steps in time, if it was made of such
+    level: Level | None = None  # of the steps in time that judge it, if it was made of such
     journal: Journal = field(default=NOTHING, compare=False, repr=False)
     start: Start | None = field(default=None, compare=False, repr=False)  # an earlier solution to begin from
 

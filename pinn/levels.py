@@ -244,7 +244,7 @@ def _outcome(stepper: _Stepper, found: _Solved, judges: Sequence[_Solved], coars
     seen = stepper.setup.problem.domain.dimension + len(found.level.steep)
     kernel = found.steps.space.waves.kernel[:seen]
     family = Family(sin, tuple((np.max(np.abs(kernel), axis=1) / 2).tolist()))
-    return Outcome(goal, weights, family, found.level.width, judged, tuple(found.steps.edges.tolist()), (), found.level)
+    return Outcome(goal, weights, family, found.level.width, judged, tuple(found.steps.edges.tolist()), (), judges[0].level)
 
 
 def _estimate(

@@ -27,7 +27,8 @@ _MUCH = 0.3  # held-out residual, in that of fewer features, that counts where t
 class Outcome:
     """A trained approximation, and its estimated error; `family` and `width` are the features that judged it or made it.
 
-    `edges` are those of its slabs of time, if it has any, and `drawn` their features; `level` is that of its steps in time.
+    `edges` are those of its slabs of time, if it has any, and `drawn` their features; `level` is that of the steps in time
+    that judge it.
     """
 
     goal: Objective
