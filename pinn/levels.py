@@ -42,10 +42,11 @@ from .timeline import Timeline
 from .training import Outcome
 
 _WIDTHS = 128, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096
-_PLANE = 256, 512, 1024, 2048, 4096  # in more than one dimension
+_PLANE = 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096  # in more than one dimension
+_TWICE = 2  # features of a level there in those of the last one, at most, where there is time for more than the next
 _MOST = 6144  # unknowns of a stage
 _STAGES = 6
-_FIRST = 1e-4, 1e-3  # error of a step of the first level, in one dimension and in more
+_FIRST = 1e-4  # error of a step of the first level
 _AT_LEAST = 0.1, 0.3  # error of a step of the next level in that of the last, at most: with the same, both would make the same
 # errors; and in more than one dimension, while changes are doubtful
 _TIGHTER = 3e-3, 0.01, 0.05  # error of a step of the next level, in the change from the one before to the last one:
@@ -57,7 +58,7 @@ _MANY = 1000  # unknowns of a stage
 _GROWTH = 1.5, 2.5  # seconds of a level, as a power of its features, where its unknowns are fewer and more than that
 _SPARE = 0.9  # of the time left, that a level and the one beside it may take
 _DOUBTFUL = 0.05  # change from level to level above which levels may take only
-_SHARE = 0.4  # so much of the time that was left at first
+_SHARE = 0.7  # so much of the time that was left at first
 _HALF = 0.5  # of the time left, that one level may take
 _KNOWN = 0.01  # change from level to level below which layers are known
 _EARLY = 0.2  # share of the time within which layers are looked for at its start
@@ -144,6 +145,12 @@ class _Stepper:
         beside = level.other()
         return self.expected(level, last) + self.expected(beside, last) < _SPARE * self.clock.left
 
+    def skips(self, level: Level, further: Sequence[int], last: _Solved) -> bool:
+        """Whether one with more features may take a level's place: in the plane features make the smaller difference."""
+        if not self.plane or not further or further[0] > _TWICE * last.level.width:
+            return False
+        return self.affords(level._replace(width=further[0]), last)
+
     def _growth(self, level: Level, last: Level) -> float:
         many = level.width * len(self.setup.problem.fields) > _MANY
         return (level.width / last.width) ** (_GROWTH[1] if many else _GROWTH[0])
@@ -171,9 +178,12 @@ def step_through(
     allowed = clock.seconds + _SHARE * clock.left
     chain: list[_Solved] = []
     changes: list[float] = []
-    status, target, steep = Status.SETTLED, _FIRST[stepper.plane], ()
-    for width in stepper.levels():
+    status, target, steep = Status.SETTLED, _FIRST, ()
+    widths = stepper.levels()
+    for i, width in enumerate(widths):
         level = Level(width, _STAGES, target, steep, longest=STEPS * chain[-1].level.longest if chain else 1.0)
+        if chain and stepper.skips(level, widths[i + 1 :], chain[-1]):
+            continue
         doubtful = not changes or changes[-1] > _DOUBTFUL
         if chain and not stepper.affords(level, chain[-1]):
             level = level._replace(target=stepper.at_least(changes) * chain[-1].level.target)

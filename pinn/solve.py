@@ -53,6 +53,7 @@ _RESOLVED = 1e-6  # held-out residual of the first features of a linear problem,
 _EXACT = 1e-8  # an estimate that steps in time are content with
 _EXCELLENT = 1e-10  # and one that slabs are not tried after
 _BEGUN = 1e-2  # held-out residual of the first features, above which more of them are not tried before slabs: Newton's steps cost
+_SHOWN = 0.5  # error of steps in time, below which what serves where they do not is not tried
 _BEFORE_SLABS = 0.5  # of the time left, that more features over the whole interval may take where slabs may follow
 
 
@@ -268,16 +269,20 @@ def _without_gradients(setup: Setup, plan: Plan, clock: Clock, history: History)
         explored = _explored(setup, plan, clock, history)
     if explored is None or explored.best.held_out > _RESOLVED:
         stepped, ended = step_through(setup, plan.time, plan.tol, clock, history)
-        if stepped is not None and (clock.left < _SHORTEST or _near(setup, plan, stepped)):
+        unseen = explored is not None and explored.best.held_out > UNRESOLVED
+        if stepped is not None and (clock.left < _SHORTEST or _near(setup, plan, stepped, unseen)):
             return stepped, ended
     found, status = _over_time(setup, plan, clock, history, explored)
     return (found, status) if stepped is None or found.better_than(stepped) else (stepped, ended)
 
 
-def _near(setup: Setup, plan: Plan, stepped: Outcome) -> bool:
-    """Whether steps in time came so near to the solution of a problem that features of the whole are not tried."""
-    if plan.tol is None and not setup.problem.is_linear:
-        return stepped.estimate.worst < _BEGUN
+def _near(setup: Setup, plan: Plan, stepped: Outcome, unseen: bool = False) -> bool:
+    """Whether steps in time came so near to the solution of a problem that features of the whole are not tried.
+
+    Those of a linear one may come nearer, unless a few have `unseen` what there is to see.
+    """
+    if plan.tol is None and (unseen or not setup.problem.is_linear):
+        return stepped.estimate.worst < _SHOWN
     return _content(stepped, plan, _EXACT) or stepped.estimate.rounded
 
 

@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 
 import pinn
-from pinn import Trust, d
+from pinn import Trust, d, levels
 from pinn.exact import plan_exact
 from pinn.features import Setup
 from pinn.history import Clock, History
 from pinn.judging import judge_steps
 from pinn.levels import step_through, steppable
+from pinn.loss import field_values
 from pinn.timeline import timeline
 
 BOX = pinn.Box(t=(0, 1), x=(-1, 1))
@@ -101,6 +102,39 @@ def test_two_keys_agree_within_their_estimates():
     assert np.max(np.abs(one - two)) < 1e-4
 
 
+def test_a_coarse_solution_is_the_finest_level(monkeypatch):
+    """Of errors of a percent the last level is worth more than what it says of the one before."""
+    monkeypatch.setattr(levels, "_WIDTHS", (12, 16))
+    _, outcome, _, _ = through(front())
+    points = np.stack(np.meshgrid(np.linspace(0, 1, 31), np.linspace(-1, 1, 41)), axis=-1).reshape(-1, 2)
+    known = np.asarray(front().reference(points)["u"])
+    found = np.asarray(field_values(outcome.goal, outcome.weights, jnp.asarray(points)))[:, 0]
+    true = np.linalg.norm(found - known) / np.linalg.norm(known)
+    assert outcome.width == 16 and true > 1e-3
+    assert outcome.estimate.trust is not Trust.TRUSTED and 0.2 < outcome.estimate.errors["u"] / true < 5
+
+
+def test_a_hole_is_seen_and_saved(monkeypatch, tmp_path):
+    """Features of the inversion at a hole come back as they were."""
+    monkeypatch.setattr(levels, "_PLANE", (96, 128))
+    shape = pinn.Disk(x=0, y=0, radius=1) - pinn.Disk(x=0.3, y=0.2, radius=0.3)
+
+    def build():
+        return pinn.Problem(
+            fields="u",
+            domain=pinn.Interval(t=(0, 0.5)) * shape,
+            residual=lambda u, t, x, y: d(u, t) - 0.1 * pinn.laplacian(u, x, y) + u**3,
+            conditions=[pinn.Initial(u=lambda x, y: 1 + x * y), pinn.Neumann(u=0.0, on=shape.boundary)],
+        )
+
+    solution = pinn.solve(build(), tol=0.2, progress=False)
+    assert solution.setup.level is not None and solution.goal.approximation.runs[0].encoding.singular
+    solution.save(tmp_path / "ring")
+    points = {"t": np.full(20, 0.3), "x": np.linspace(-0.9, -0.1, 20), "y": np.linspace(-0.3, 0.3, 20)}
+    for loaded in (pinn.load(tmp_path / "ring", build()), pinn.load(tmp_path / "ring")):
+        np.testing.assert_allclose(loaded(**points), solution(**points), atol=1e-12)
+
+
 def test_where_steps_do_not_serve():
     line = pinn.Interval(t=(0, 1))
     alone = pinn.Problem(fields="y", domain=line, residual=lambda y, t: d(y, t) + y**3, conditions=[pinn.Initial(y=1.0)])
@@ -110,6 +144,13 @@ def test_where_steps_do_not_serve():
         residual=lambda u, t, x: d(u, t) - pinn.integral(u, x, -1, 1) + u,
         conditions=[pinn.Initial(u=1.0)],
     )
-    for problem in (alone, summed):
+    ball, rest = pinn.Ball(x=0, y=0, z=0, radius=1), pinn.Initial(u=1.0)
+    solid = pinn.Problem(
+        fields="u",
+        domain=ball * pinn.Interval(t=(0, 1)),
+        residual=lambda u, t, x, y, z: d(u, t) - pinn.laplacian(u, x, y, z) + u**3,
+        conditions=[rest, pinn.Dirichlet(u=0.0, on=ball.boundary)],
+    )
+    for problem in (alone, summed, solid):
         assert not steppable(problem, timeline(problem, plan_exact(problem, None)), np.dtype("float64"))
     assert not steppable(front(), timeline(front(), plan_exact(front(), None)), np.dtype("float32"))
