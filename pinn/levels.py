@@ -8,6 +8,8 @@ linearised equation):
 
     ρ     how far v and w are apart:                        ‖v - w‖ / ‖v - u‖, worst field
     nl    what v leaves of the residual that u leaves:      ‖F(v)‖ / ‖F(u)‖ at new points and times
+
+While v still changes much, accuracy is worth more than trust: then v is the solution, and w alone judges it.
 """
 
 from __future__ import annotations
