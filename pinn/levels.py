@@ -204,11 +204,12 @@ def step_through(
                 break
             continue
         chain.append(new)
-        target = stepper.at_least(changes) * level.target
         if len(chain) > 1:
             changes.append(float(np.max(far(*(each.values for each in chain[-2:])))))
             history.add(Record("steps", len(history), clock.seconds, estimate=changes[-1], note="by the level after it"))
-            target = max(min(_tighter(changes) * changes[-1], stepper.at_least(changes) * level.target), FINEST)
+        target = stepper.at_least(changes) * level.target
+        if changes:
+            target = max(min(_tighter(changes) * changes[-1], target), FINEST)
         if _ended(changes, chain, tol):
             break
     if not changes:

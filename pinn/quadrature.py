@@ -116,11 +116,12 @@ def _turns(curve: Curve, contains: Contains, size: float) -> list[float]:
     points, normals, states = seen(places)
     changes = (np.diff(states) != 0) | (np.sum(normals[1:] * normals[:-1], axis=1) < _TURN)
     low, high, before, sides = places[:-1][changes], places[1:][changes], states[:-1][changes], normals[:-1][changes]
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
+
+    def unchanged(middle: NDArray) -> Mask:
         _, facing, state = seen(middle)
-        same = (state == before) & (np.sum(facing * sides, axis=1) >= _TURN)
-        low, high = np.where(same, middle, low), np.where(same, high, middle)
+        return (state == before) & (np.sum(facing * sides, axis=1) >= _TURN)
+
+    low, _ = _bisected(low, high, unchanged)
     smooth = np.linalg.norm(points[0] - points[-1]) < _SAME * size and normals[0] @ normals[-1] >= _TURN
     ends = points[:0] if smooth else points[[0, -1]]
     inner = seen(low)[0] if len(low) else points[:0]
@@ -134,8 +135,14 @@ def _intervals(lines: NDArray, contains: Contains, left: float, right: float) ->
     held = np.stack([contains(np.stack([places, np.full(len(places), y)], axis=1)) for y in lines])
     line, here = np.nonzero(held[:, 1:] != held[:, :-1])
     low, high, before = places[here], places[here + 1], held[line, here]
+    low, high = _bisected(low, high, lambda x: contains(np.stack([x, lines[line]], axis=1)) == before)
+    return line[::2], ((low + high) / 2).reshape(-1, 2)
+
+
+def _bisected(low: NDArray, high: NDArray, unchanged: Callable[[NDArray], Mask]) -> tuple[NDArray, NDArray]:
+    """The places [k] between `low` and `high` up to which things are unchanged, from both sides."""
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
-        same = contains(np.stack([middle, lines[line]], axis=1)) == before
+        same = unchanged(middle)
         low, high = np.where(same, middle, low), np.where(same, high, middle)
-    return line[::2], ((low + high) / 2).reshape(-1, 2)
+    return low, high

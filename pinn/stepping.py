@@ -91,7 +91,7 @@ class Moment(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """The terms that hold at every time, at points that they are solved at, and at others that judge them."""
+    """The terms that hold at every time, at points that they are solved at (kept ones last), and at others that judge."""
 
     space: Space
     solved: tuple[Held, ...]
@@ -278,8 +278,7 @@ def solve_stages(
     times = time + scheme.nodes[1:] * matrix.length
     for _ in range(_ITERATIONS):
         states = states_at(scheme, matrix.length, start, stages)
-        ordered = sorted(terms.solved, key=is_kept)
-        wrong = [residuals(terms.space, held, times, states).reshape(scheme.stages, -1) for held in ordered]
+        wrong = [residuals(terms.space, held, times, states).reshape(scheme.stages, -1) for held in terms.solved]
         change = newton_step(scheme, matrix, np.concatenate(wrong, axis=1))
         stages = stages + change
         moved = float(np.sqrt(np.mean(np.sum(change[:, terms.moving] ** 2, axis=1)))) / size

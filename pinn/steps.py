@@ -287,7 +287,7 @@ def _terms(setup: Setup, goal: Objective, time: Timeline, level: Level) -> tuple
     moving = np.zeros(space.size, bool)
     for name, part in space.parts.items():
         moving[part] = time.orders[name] > 0
-    return Terms(space, tuple(solved), tuple(fresh), moving), begins
+    return Terms(space, tuple(sorted(solved, key=is_kept)), tuple(fresh), moving), begins
 
 
 def _begun(goal: Objective, terms: Terms, begins: Sequence[Held], time: Timeline, scheme: Radau) -> _Carry:
