@@ -33,7 +33,6 @@ from .problem import Problem
 
 TRUSTED, ROUGH = 0.1, 0.5
 _LARGE = 0.05  # an error of a nonlinear problem from which on its linear part says nothing of other solutions
-_POINTS = 4000  # that norms are taken over
 _SENSITIVE = 1e10  # amplification of rounding errors beyond which no solution is fixed
 NO_MEMORY = "memory ran out while its error was estimated"
 ROUNDING = 4.0  # errors of one solve, in units of one rounding of its weights
@@ -119,7 +118,7 @@ def unjudged(goal: Objective, weights: Weights, reason: str) -> Estimate:
 
 def error_points(setup: Setup) -> Array:
     """Where norms of errors are taken, [n, d]."""
-    return jnp.asarray(sampling.measure_points(setup.problem.domain, _POINTS), setup.dtype)
+    return jnp.asarray(sampling.measure_points(setup.problem.domain), setup.dtype)
 
 
 def combined(setup: Setup, goal: Objective, weights: Weights, draws: Sequence[Draw]) -> Estimate:

@@ -31,8 +31,6 @@ from .problem import Problem
 from .regions import inside
 from .singularities import torn_points
 
-_ERROR_POINTS = 10_000
-
 
 class Found(float):
     """The value of an unknown parameter; `interval` is its 95 % confidence interval, where it is known."""
@@ -204,7 +202,7 @@ class Solution:
 
         Corners where two given values differ are left out: there the solution has every value between.
         """
-        points = sampling.measure_points(self.problem.domain, _ERROR_POINTS)
+        points = sampling.measure_points(self.problem.domain)
         found = field_values(self.goal, self.weights, jnp.asarray(points, self.setup.dtype))
         found = np.asarray(_living(self.problem, points, found))
         known = self.problem.reference(points) if self.problem.reference is not None else {}

@@ -145,8 +145,8 @@ def residuals(space: Space, held: Held, times: NDArray, states: Sequence[NDArray
 
 def states_at(scheme: Radau, length: float, start: Moment, stages: NDArray) -> tuple[NDArray, NDArray, NDArray]:
     """Values, velocities and accelerations at the stages, [s, P] each."""
-    velocities = (scheme.slopes @ stages + np.outer(scheme.start, start.values)) / length
-    return stages, velocities, (scheme.slopes @ velocities + np.outer(scheme.start, start.velocities)) / length
+    velocities = scheme.derivative(start.values, stages) / length
+    return stages, velocities, scheme.derivative(start.velocities, velocities) / length
 
 
 def linearised(terms: Terms, length: float, time: float, states: Sequence[NDArray]) -> Slopes:

@@ -41,6 +41,7 @@ from .timeline import Timeline
 _POINTS = 2.0  # where the equations hold, in the features
 _FRESH = 0.5  # and where they are judged
 _BEGINNING = 64  # steps of the first length
+_READ = 2500  # points that values are found at together
 _PIECE = 32  # steps between two checkpoints
 _LEAST = 1e-8  # shortest step, in the whole time
 _CHECKED = np.array([0.2, 0.55, 0.9])  # where in a step it is judged
@@ -83,6 +84,10 @@ class Stepped(NamedTuple):
 
     def values(self, points: NDArray) -> NDArray:
         """The fields less G at points [n, d]: [n, F]."""
+        blocks = [points[i : i + _READ] for i in range(0, len(points), _READ)]
+        return np.concatenate([self._values(block) for block in blocks])
+
+    def _values(self, points: NDArray) -> NDArray:
         tables, parts = self.space.values(points), self.space.parts
         times = points[:, self.space.axis]
         k = np.clip(np.searchsorted(self.edges, times) - 1, 0, len(self.stages) - 1)
