@@ -13,7 +13,7 @@ import numpy as np
 from .algebra import Domain, Product
 from .curves import Chain, Oval
 from .domains import Box
-from .pieces import Array, Face, Sphere, fixed_points, positions
+from .pieces import Array, Face, Sphere, bisected, fixed_points, positions
 from .singular import Corner, Hole, Singular
 
 _NEAR = 1e-6  # radius of the circle on which the inside of a corner is told from its outside, relative to the domain
@@ -136,11 +136,7 @@ def opening_at(domain: Domain, centre: Array) -> Opening | None:
     changes = np.flatnonzero(now != np.roll(now, -1))
     if len(changes) != 2:
         return None
-    low, high = ring[changes], ring[changes] + 2 * np.pi / _RING
-    for _ in range(40):
-        middle = (low + high) / 2
-        before = inside(middle) == now[changes]
-        low, high = np.where(before, middle, low), np.where(before, high, middle)
+    low, _ = bisected(ring[changes], ring[changes] + 2 * np.pi / _RING, lambda middle: inside(middle) == now[changes])
     first, second = low.tolist()
     return Opening(centre, second, first + 2 * np.pi) if now[changes[0]] else Opening(centre, first, second)
 

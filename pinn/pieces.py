@@ -6,7 +6,7 @@ further coordinates. Corners and edges, where two pieces meet, have no normal an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from math import gamma, pi, prod
@@ -22,6 +22,7 @@ Mask = NDArray[np.bool_]
 # Two surfaces this close, relative to the size of a piece, are one.
 SAME = 1e-9
 _LARGEST_BATCH = 2**16
+_BISECTIONS = 50
 
 
 class Piece(Protocol):
@@ -233,3 +234,12 @@ def fixed_points(count: int, dimension: int) -> Array:
     points = next(unit_batches(dimension, count, np.random.default_rng(0)))
     points.setflags(write=False)
     return points
+
+
+def bisected(low: NDArray, high: NDArray, unchanged: Callable[[NDArray], Mask]) -> tuple[NDArray, NDArray]:
+    """The places [k] between `low` and `high` up to which things are unchanged, from both sides."""
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        same = unchanged(middle)
+        low, high = np.where(same, middle, low), np.where(same, high, middle)
+    return low, high

@@ -19,11 +19,10 @@ from numpy.polynomial.legendre import leggauss
 from numpy.typing import NDArray
 
 from .algebra import Domain
-from .pieces import Array, Mask, Piece, positions
+from .pieces import Array, Mask, Piece, bisected, positions
 
 _ALONG = 2048  # places along a curve, between which it turns at most once
 _ACROSS = 2048  # places along a line, between which the boundary is met at most once
-_BISECTIONS = 50
 _TURN = 0.98  # cosine of the angle between neighbouring normals, below which there is a corner between them
 _SAME = 1e-9  # distance, in the size of the shape, below which two places are one
 _ASIDE = 1e-7  # how far from the boundary its two sides are looked at
@@ -121,7 +120,7 @@ def _turns(curve: Curve, contains: Contains, size: float) -> list[float]:
         _, facing, state = seen(middle)
         return (state == before) & (np.sum(facing * sides, axis=1) >= _TURN)
 
-    low, _ = _bisected(low, high, unchanged)
+    low, _ = bisected(low, high, unchanged)
     smooth = np.linalg.norm(points[0] - points[-1]) < _SAME * size and normals[0] @ normals[-1] >= _TURN
     ends = points[:0] if smooth else points[[0, -1]]
     inner = seen(low)[0] if len(low) else points[:0]
@@ -135,14 +134,5 @@ def _intervals(lines: NDArray, contains: Contains, left: float, right: float) ->
     held = np.stack([contains(np.stack([places, np.full(len(places), y)], axis=1)) for y in lines])
     line, here = np.nonzero(held[:, 1:] != held[:, :-1])
     low, high, before = places[here], places[here + 1], held[line, here]
-    low, high = _bisected(low, high, lambda x: contains(np.stack([x, lines[line]], axis=1)) == before)
+    low, high = bisected(low, high, lambda x: contains(np.stack([x, lines[line]], axis=1)) == before)
     return line[::2], ((low + high) / 2).reshape(-1, 2)
-
-
-def _bisected(low: NDArray, high: NDArray, unchanged: Callable[[NDArray], Mask]) -> tuple[NDArray, NDArray]:
-    """The places [k] between `low` and `high` up to which things are unchanged, from both sides."""
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        same = unchanged(middle)
-        low, high = np.where(same, middle, low), np.where(same, high, middle)
-    return low, high

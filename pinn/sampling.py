@@ -28,7 +28,7 @@ _PATIENCE = 2**20
 _LOWEST_RATE = 1e-4
 _GRID_DIMENSIONS = 3
 _NEXT = 1e-9
-MEASURED = 10_000  # points that norms of errors are taken over: fewer do not see a layer
+_MEASURED = 10_000  # points that norms of errors are taken over: fewer do not see a layer
 _MEASURE_SEED = (2, 7, 1, 8)
 
 
@@ -143,7 +143,7 @@ def grid(domain: Domain, counts: int | Sequence[int]) -> Array:
     return points if domain.is_box else points[_next_to_inside(domain, points)]
 
 
-def measure_points(domain: Domain, count: int = MEASURED) -> Array:
+def measure_points(domain: Domain, count: int = _MEASURED) -> Array:
     """About `count` points [n, d], uniform by measure, over which errors are averaged: always the same.
 
     For boxes of up to three dimensions a regular grid with its ends, since errors are often largest there; otherwise

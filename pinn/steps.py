@@ -19,7 +19,7 @@ from .features import EMPHASIS, Setup, typical_leaves
 from .history import Clock, History, Record
 from .loss import Objective, given_values, objective, parted
 from .radau import Radau, radau
-from .space import Held, Level, Space, inside, make_space, waves
+from .space import Held, Level, Space, in_rows, inside, make_space, waves
 from .stepping import (
     Moment,
     Terms,
@@ -84,8 +84,7 @@ class Stepped(NamedTuple):
 
     def values(self, points: NDArray) -> NDArray:
         """The fields less G at points [n, d]: [n, F]."""
-        blocks = [points[i : i + _READ] for i in range(0, len(points), _READ)]
-        return np.concatenate([self._values(block) for block in blocks])
+        return in_rows(self._values, _READ, points)
 
     def _values(self, points: NDArray) -> NDArray:
         tables, parts = self.space.values(points), self.space.parts
