@@ -30,6 +30,7 @@ from .steep import Steep
 from .terms import Term
 
 _CHUNK = 256  # rows
+_ENTRIES = 2**20  # of a layer that are held at a time, where its rows may be differentiated: a loop keeps what each turn computed
 _WEIGHTS = "train"  # the part of a state that belongs to linear layers
 _NEAR = 0.7  # share of the points that steep coordinates draw to them
 
@@ -198,8 +199,10 @@ def given_leaves(problem: Problem, exact: Exact, expression: Expression, points:
 @partial(jax.jit, static_argnums=0)
 def residuals(objective: Objective, weights: Weights, batches: Sequence[Batch]) -> tuple[Array, ...]:
     """The residuals of every term at its points, each [n, K]."""
+    widest = max((max(leaf.shape, default=1) for leaf in jax.tree.leaves(weights.state)), default=1)
+    chunk = max(_ENTRIES // widest, _CHUNK)
     return tuple(
-        by_chunks(lambda row, term=term: objective.residual(term, weights, row), batch)
+        devices.everywhere(devices.over_rows(lambda row, term=term: objective.residual(term, weights, row), batch, chunk))
         for term, batch in zip(objective.terms, batches, strict=True)
     )
 

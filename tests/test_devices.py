@@ -165,6 +165,16 @@ class Begun(Exception):
     """All warnings of before the solve have been given."""
 
 
+def test_what_xla_is_told_of_compiling_wins():
+    assert "xla_cpu_use_fusion_emitters=false" in os.environ["XLA_FLAGS"]
+    told = "--xla_force_host_platform_device_count=2 --xla_cpu_use_fusion_emitters=true"
+    program = "import os, pinn; print(os.environ['XLA_FLAGS'])"
+    run = subprocess.run(
+        [sys.executable, "-c", program], env=os.environ | {"XLA_FLAGS": told}, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == told
+
+
 @pytest.mark.parametrize("problem", [exam_ode.problem, lambda: antiderivative.problem(sensors=12)])
 def test_float64_on_a_tpu_is_told_to_be_slow(problem, monkeypatch):
     def begun(*arguments, **options):
