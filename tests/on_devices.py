@@ -10,7 +10,7 @@ from functools import cache, partial
 
 import jax
 
-if len(sys.argv) > 3:
+if __name__ == "__main__" and len(sys.argv) > 3:
     jax.distributed.initialize(f"127.0.0.1:{sys.argv[3]}", int(sys.argv[4]), int(sys.argv[5]), initialization_timeout=120)
 
 import jax.numpy as jnp

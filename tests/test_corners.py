@@ -222,8 +222,8 @@ ROUND = SQUARE - Disk(x=0.2, y=0.1, radius=0.05)
     [
         (L, power, [pinn.Dirichlet(u=power, on=L.boundary)]),
         (ROUND, logarithm, [pinn.Dirichlet(u=logarithm, on=ROUND.boundary)]),
-        (SQUARE, angle, [pinn.Dirichlet(u=angle, on=SQUARE.boundary)]),
-        (
+        pytest.param(SQUARE, angle, [pinn.Dirichlet(u=angle, on=SQUARE.boundary)], marks=pytest.mark.slow),
+        pytest.param(
             SQUARE,
             motz,
             [
@@ -231,6 +231,7 @@ ROUND = SQUARE - Disk(x=0.2, y=0.1, radius=0.05)
                 pinn.Neumann(u=0.0, on=RIGHT),
                 pinn.Dirichlet(u=motz, on=SQUARE.at(x=(-1, 1)) + SQUARE.at(y=1)),
             ],
+            marks=pytest.mark.slow,
         ),
     ],
     ids=["corner", "hole", "jump", "Motz"],

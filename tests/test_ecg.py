@@ -14,7 +14,7 @@ from problems.denoising import ecg
 RECORD = np.arange(600.0)
 
 
-@pytest.mark.parametrize(("half", "low", "high"), [("first", 0, 299), ("second", 300, 599)])
+@pytest.mark.parametrize(("half", "low", "high"), [("first", 0, 299), pytest.param("second", 300, 599, marks=pytest.mark.slow)])
 def test_windows_stay_in_their_half(half, low, high):
     problem = ecg.of_record(RECORD, 0.5, 64, half=half)
     between = jnp.asarray(problem.sensors[:-1] + 0.5 / ecg.RATE)

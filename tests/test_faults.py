@@ -201,6 +201,7 @@ def marched(monkeypatch, most, widths=(12, 24, 48), tol=None, **options):
     return outcome, status, tried
 
 
+@pytest.mark.slow
 def test_a_march_goes_on_with_the_features_that_fit(monkeypatch):
     outcome, status, tried = marched(monkeypatch, 12)
     assert status is pinn.Status.MEMORY

@@ -210,6 +210,7 @@ def gauged(domain: pinn.Domain, fixed: list) -> pinn.Problem:
     )
 
 
+@pytest.mark.slow
 def test_a_mean_fixes_what_slopes_leave_free():
     box = Box(x=(0, 1), y=(0, 1))
     mean = pinn.Integral(lambda u, x: u + x, equals=1 / 12 + 0.5)

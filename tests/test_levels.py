@@ -66,6 +66,7 @@ def test_conditions_are_met_and_derivatives_can_be_asked_for(solution):
     assert np.max(np.abs(solution.residual(t=t, x=x))) < 1e-2
 
 
+@pytest.mark.slow
 def test_refining_comes_closer_and_is_judged_anew(solution):
     finer = solution.refine()
     true, before = (each.errors().fields["u"].relative_l2 for each in (finer, solution))
@@ -83,6 +84,7 @@ def test_saved_steps_are_loaded_whole(solution, tmp_path):
     np.testing.assert_allclose(whole.residual(t=t, x=x), solution.residual(t=t, x=x), atol=1e-9)
 
 
+@pytest.mark.slow
 def test_layers_get_features(solution):
     """The front is a hundredth of what it passes: the features crowd there."""
     assert solution.setup.level.width <= 1024
@@ -102,6 +104,7 @@ def test_two_keys_agree_within_their_estimates():
     assert np.max(np.abs(one - two)) < 1e-4
 
 
+@pytest.mark.slow
 def test_a_coarse_solution_is_the_finest_level(monkeypatch):
     """Of large errors the last level is worth more than what it says of the one before."""
     monkeypatch.setattr(levels, "_WIDTHS", (32, 40))
@@ -114,6 +117,7 @@ def test_a_coarse_solution_is_the_finest_level(monkeypatch):
     assert outcome.estimate.trust is not Trust.TRUSTED and 0.2 < outcome.estimate.errors["u"] / true < 5
 
 
+@pytest.mark.slow
 def test_a_hole_is_seen_and_saved(monkeypatch, tmp_path):
     """Features of the inversion at a hole come back as they were."""
     monkeypatch.setattr(levels, "_PLANE", (96, 128))

@@ -160,7 +160,7 @@ def test_no_error_is_taken_where_two_values_meet():
     assert torn_points((LEFT, BENT), points).tolist() == [True, False, False, False]
 
 
-@pytest.mark.parametrize("first", [0, 1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("first", [0, *(pytest.param(order, marks=pytest.mark.slow) for order in (1, 2))])
 def test_few_features_resolve_them(first):
     """u = s_n for a wall on the left."""
     reach = float(np.sqrt(4 * NU * 0.5))

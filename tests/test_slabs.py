@@ -122,7 +122,7 @@ def test_where_slabs_are_valid(name):
 
 
 @pytest.mark.parametrize("exact", [None, False], ids=["exact start", "penalty start"])
-@pytest.mark.parametrize("width", [12, 40])
+@pytest.mark.parametrize("width", [12, pytest.param(40, marks=pytest.mark.slow)])
 def test_value_and_velocity_are_handed_over(exact, width):
     """Both sides of an edge agree as well as the features solve the equation beside it."""
     _, _, march = marched(swing(), width=width, count=4, exact=exact)
@@ -133,6 +133,7 @@ def test_value_and_velocity_are_handed_over(exact, width):
             assert abs(float(here[index][0] - there[index][0])) < max(march.held_out, 1e-11) * size
 
 
+@pytest.mark.slow
 def test_nothing_grows_from_slab_to_slab():
     """A string swings 12 times: with the state at an edge built into the next slab, the residual grew by 1.4 in each."""
     box = pinn.Box(t=(0, 24), x=(0, 1))
@@ -149,6 +150,7 @@ def test_nothing_grows_from_slab_to_slab():
     np.testing.assert_allclose(values_of(march, points)[:, 0], exact, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_fields_that_have_no_time_derivative_are_not_carried():
     """v follows u at every time; its value at an edge is found anew."""
     problem = pinn.Problem(
@@ -188,6 +190,7 @@ def test_features_may_change_between_slabs():
     np.testing.assert_allclose(values_of(march, t)[:, 0], problem.reference(t)["u"], atol=1e-8)
 
 
+@pytest.mark.slow
 def test_what_is_read_in_a_slab_is_what_the_whole_march_is_there():
     """For several weights at once, and with features that changed on the way; at a handover, how far it jumps."""
     setup, time, march = marched(swing(), width=12, count=2)
@@ -286,6 +289,7 @@ def test_no_time_is_no_march():
     assert march_through(setup, timeline(problem, setup.exact), (60,), None, Clock(1e-9), History())[0] is None
 
 
+@pytest.mark.slow
 def test_slabs_grow_where_it_is_easy():
     """A fast start and a slow rest: lengths follow."""
     problem = pinn.Problem(

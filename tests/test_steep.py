@@ -25,7 +25,7 @@ def of_layer(width, at=0.0, periodic=False):
     return steep_coordinate(0, z, np.cosh(np.clip((z - at) / width, -200, 200)) ** -1.0, periodic)
 
 
-@pytest.mark.parametrize("periodic", [False, True])
+@pytest.mark.parametrize("periodic", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("raw", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_derivatives_agree_with_those_of_jax(periodic, raw):
     steep = of_layer(0.1, 0.2, periodic)

@@ -123,6 +123,7 @@ def test_equations_of_second_order_in_time():
         assert error(problem, Level(32, 6, 1e-9)) < 1e-7
 
 
+@pytest.mark.slow
 def test_slopes_on_the_walls_of_a_square():
     box = pinn.Box(t=(0, 0.3), x=(0, 1), y=(0, 1))
 
@@ -146,7 +147,7 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("name", ["disk", *(pytest.param(name, marks=pytest.mark.slow) for name in ("disk with a hole", "L"))])
 def test_shapes_in_the_plane(name):
     """A wave that decays: with points that are no quadrature it would grow."""
 
