@@ -20,7 +20,8 @@ from .space import Level
 from .uncertainty import assess
 
 _HOPELESS = 1e3  # a rival activation with a held-out residual so many times as large is given up
-_MUCH = 0.3  # held-out residual, in that of fewer features, that counts where the estimate means nothing
+_MUCH = 0.3  # held-out residual, in that of fewer features, that counts where the estimate means nothing or is of a wrong answer
+_WRONG = 1e-2  # estimated error above which more features are tried as long as the residual falls much
 
 
 @dataclass(frozen=True)
@@ -120,11 +121,10 @@ def widen(
         judged = wider and if_it_fits(partial(_judged, setup, wider[0], width, clock, history))
         if wider is None or judged is None:
             return best, Status.MEMORY
-        (current, rival), latest, last = wider, judged, latest
+        (current, rival), latest, last, residual = wider, judged, latest, current.held_out
         if _improves(latest, current.held_out, best, held_out):
             best, held_out = latest, current.held_out
-        known = latest.estimate.trust is not Trust.UNKNOWN
-        if i and known and latest.estimate.worst > 0.5 * last.estimate.worst:
+        if i and _settles(latest.estimate, last.estimate, current.held_out, residual):
             break
         took.append(_Took.since(began, clock.reading, width))
         if share * clock.left < _next(took):
@@ -135,6 +135,16 @@ def widen(
 def _improves(new: Outcome, residual: float, best: Outcome, smallest: float) -> bool:
     """Whether more features gained: by an estimate that means something, or by a much smaller residual at held-out points."""
     return new.better_than(best) or (new.estimate.worst < best.estimate.worst and residual < _MUCH * smallest)
+
+
+def _settles(new: Estimate, before: Estimate, residual: float, previous: float) -> bool:
+    """Whether more features no longer help.
+
+    A large error has not settled while the residual falls: near a resonance the error follows late.
+    """
+    if new.trust is Trust.UNKNOWN or new.worst <= 0.5 * before.worst:
+        return False
+    return new.worst <= _WRONG or residual > _MUCH * previous
 
 
 def _next(took: Sequence[_Took]) -> float:

@@ -12,7 +12,7 @@ from pinn.derivatives import tanh
 from pinn.estimate import Estimate
 from pinn.families import Family
 from pinn.history import Clock
-from pinn.training import Outcome, _improves, _next, _Took
+from pinn.training import Outcome, _improves, _next, _settles, _Took
 
 
 def outcome(worst, trust):
@@ -36,6 +36,20 @@ ROUGH, UNKNOWN = pinn.Trust.ROUGH, pinn.Trust.UNKNOWN
 )
 def test_more_features_are_kept_for_an_estimate_or_for_a_much_smaller_residual(new, residual, kept):
     assert _improves(new, residual, outcome(1e-3, ROUGH), 1.0) == kept
+
+
+@pytest.mark.parametrize(
+    ("new", "before", "residual", "settled"),
+    [
+        (outcome(0.9e-8, ROUGH), 1e-8, 0.01, True),
+        (outcome(0.4e-8, ROUGH), 1e-8, 1.0, False),
+        (outcome(0.25, ROUGH), 0.3, 0.9, True),
+        (outcome(0.25, ROUGH), 0.3, 0.04, False),
+        (outcome(0.9e-8, UNKNOWN), 1e-8, 1.0, False),
+    ],
+)
+def test_a_wrong_answer_has_not_settled_while_its_residual_falls(new, before, residual, settled):
+    assert _settles(new.estimate, outcome(before, ROUGH).estimate, residual, 1.0) == settled
 
 
 def test_compilation_takes_no_longer_for_twice_as_many_features():
