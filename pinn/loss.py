@@ -200,9 +200,9 @@ def given_leaves(problem: Problem, exact: Exact, expression: Expression, points:
 def residuals(objective: Objective, weights: Weights, batches: Sequence[Batch]) -> tuple[Array, ...]:
     """The residuals of every term at its points, each [n, K]."""
     widest = max((max(leaf.shape, default=1) for leaf in jax.tree.leaves(weights.state)), default=1)
-    chunk = max(_ENTRIES // widest, _CHUNK)
+    most = max(_ENTRIES // widest, _CHUNK)
     return tuple(
-        devices.everywhere(devices.over_rows(lambda row, term=term: objective.residual(term, weights, row), batch, chunk))
+        by_chunks(lambda row, term=term: objective.residual(term, weights, row), batch, most)
         for term, batch in zip(objective.terms, batches, strict=True)
     )
 
@@ -315,9 +315,9 @@ def summed_values(approximation: Approximation, state: State, points: Array) -> 
     return reduce(jnp.add, (values_at(*part, points) for part in summands(approximation, state)))
 
 
-def by_chunks(one: Callable, batch: Any) -> Any:
+def by_chunks(one: Callable, batch: Any, most: int = _CHUNK) -> Any:
     """`one` of every row, in chunks that stay in the cache, the rows divided by the devices; the result is whole on each."""
-    return devices.everywhere(devices.over_rows(one, batch, _CHUNK))
+    return devices.everywhere(devices.over_rows(one, batch, most))
 
 
 def mean_squares(values: Sequence[Array]) -> Array:

@@ -121,10 +121,10 @@ def widen(
         judged = wider and if_it_fits(partial(_judged, setup, wider[0], width, clock, history))
         if wider is None or judged is None:
             return best, Status.MEMORY
-        (current, rival), latest, last, residual = wider, judged, latest, current.held_out
+        (current, rival), latest, last, previous = wider, judged, latest, current.held_out
         if _improves(latest, current.held_out, best, held_out):
             best, held_out = latest, current.held_out
-        if i and _settles(latest.estimate, last.estimate, current.held_out, residual):
+        if i and _settles(latest.estimate, last.estimate, current.held_out, previous):
             break
         took.append(_Took.since(began, clock.reading, width))
         if share * clock.left < _next(took):

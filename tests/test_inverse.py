@@ -77,7 +77,6 @@ def covered(draws, **options):
     return hits
 
 
-@pytest.mark.slow
 def test_intervals_hold_the_parameters():
     assert np.all(covered(3) >= 2)
 

@@ -89,8 +89,16 @@ ROUGH = [
     "poisson_holes",
 ]
 # References that take seconds to a minute where they are not stored yet.
-LONG = ["backward_step", "cavity_flat", "cylinder", "gray_scott", "heat_holes", "heat_long", "kdv_solitons"]
-LONG += ["kuramoto_sivashinsky"]
+LONG = [
+    "backward_step",
+    "cavity_flat",
+    "cylinder",
+    "gray_scott",
+    "heat_holes",
+    "heat_long",
+    "kdv_solitons",
+    "kuramoto_sivashinsky",
+]
 CLOSED = [name for name in NAMES if name not in COMPUTED]
 
 # Width of the polynomials by coordinate, as a share of the domain's, where the solution varies faster than over a fifth of it.

@@ -46,7 +46,6 @@ def test_closed_forms_are_reached_without_an_argument(make, bound):
         assert error.relative_l2 < 3 * solution.error_estimate[name]
 
 
-@pytest.mark.slow
 def test_the_scale_of_a_problem_does_not_matter():
     for size in (1e-8, 1e8):
         assert worst(pinn.solve(poisson(size), progress=False, tol=1e-8)) < 1e-8
@@ -70,7 +69,6 @@ def test_a_tolerance_out_of_reach_is_a_status_and_a_warning():
     assert "not reached" in str(solution.status) or "time limit" in str(solution.status)
 
 
-@pytest.mark.slow
 def test_the_same_key_gives_the_same_solution_and_another_a_different_one():
     problem, xs = heat(), {"t": np.linspace(0, 1, 7), "x": np.linspace(0, 1, 7)}
     one, two, other = (pinn.solve(problem, key=key, tol=1e-4, progress=False)(**xs) for key in (3, jax.random.key(3), 4))

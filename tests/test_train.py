@@ -152,7 +152,6 @@ def test_the_cache_of_compilations(monkeypatch, tmp_path, home, used):
         jax.config.update("jax_persistent_cache_min_compile_time_secs", before[1])
 
 
-@pytest.mark.slow
 def test_as_a_command(tmp_path):
     command = [sys.executable, str(SCRIPT), "exam_ode", "--quiet", "--output", str(tmp_path / "exam")]
     done = subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
