@@ -31,7 +31,7 @@ from .features import Setup, add_coefficients, coefficient_count, least_squares,
 from .loss import Batch, Objective, Weights, draw, field_values, given_residuals, objective, read_leaves, values_at, with_given
 from .problem import Problem
 
-TRUSTED, ROUGH = 0.1, 0.5
+TRUSTED, ROUGH = 0.3, 0.5  # of the gates; below 0.3 every estimate of the calibration was within a factor 1.3
 _LARGE = 0.05  # an error of a nonlinear problem from which on its linear part says nothing of other solutions
 _SENSITIVE = 1e10  # amplification of rounding errors beyond which no solution is fixed
 NO_MEMORY = "memory ran out while its error was estimated"
