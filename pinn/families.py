@@ -17,7 +17,7 @@ from .derivatives import Activation, sin, tanh, taylor
 from .exact import Exact
 from .networks import Encoding, Features
 from .problem import Problem
-from .singular import Onset
+from .singular import Onset, seen_by
 from .steep import Steep, tables
 
 _BESIDE = 2.0  # most bandwidth of a coordinate that has a steep one beside it
@@ -174,9 +174,8 @@ def feature_ansatz(
         periodic, own = tuple(exact.periodic[axis] for axis in axes), family.for_axes(axes)
         places = tuple(axes.index(steep.axis) for steep in own.steep)
         met = {axes.index(axis) for name in fields for axis in exact.ends.get(name, ()) if axis in axes}
-        past = Onset if exact.resumed else ()
-        singular = tuple(each for each in singular if not met.intersection(each.axes) and not isinstance(each, past))
-        singular = singular if 2 * sum(each.direct for each in singular) <= count else ()
+        ahead = [each for each in singular if not (exact.resumed and isinstance(each, Onset))]
+        singular = seen_by(count, ahead, met)
         encoding = Encoding(lower[list(axes)], upper[list(axes)], periodic, family.activation is sin, places, singular)
         kernel, bias = draw_features(encoding, own, count - encoding.direct, [*seed, i])
         network = Features(kernel, bias, len(fields), family.activation, dtype, encoding.direct)

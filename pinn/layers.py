@@ -10,11 +10,15 @@ from numpy.typing import NDArray
 
 from . import sampling
 from .problem import Problem
+from .singular import Onset
 from .steep import Steep, mean_over, steep_coordinate
 
 _LINES = 12
 _NODES = 512
 _PEAKED = 2.0  # curvature of a layer, in square roots, relative to the mean
+_MIDDLE = 1e-5, 1e-2  # of an onset, in how wide it comes to be, where its logarithm ends: in one dimension of space and in more,
+# where so many scales of each would be too many of all
+_BENT = 2  # onsets of this order and later ones need no steep coordinate: there the solution and its slope go on
 _SAME = 1.5  # how far the slopes of two steep coordinates may be apart before one is out of date
 
 
@@ -59,6 +63,35 @@ def steep_coordinates(
         if density.max() > _PEAKED * mean_over(z, density):
             found.append(steep_coordinate(axis, z, density, periodic[axis]))
     return tuple(found)
+
+
+def graded(problem: Problem, periodic: Sequence[bool], found: Sequence[Steep], axes: Sequence[int]) -> tuple[Steep, ...]:
+    """The steep coordinates that were found along these axes, with those of jumps and kinks that the solution begins with.
+
+    Such an onset is as wide as √(4 ν t): near it the solution is smooth in the logarithm of the distance. Where there are both
+    along one axis, its coordinate has the steps of both.
+    """
+    lower, upper = problem.domain.bounds
+    begins = [each for each in problem.singular(problem.domain) if isinstance(each, Onset) and each.first < _BENT]
+    coordinates, smallest = {each.axis: each for each in found}, _MIDDLE[len(axes) > 1]
+    for axis in axes:
+        half, own = np.pi if periodic[axis] else 1.0, [each for each in begins if each.axes[1] == axis]
+        scale = 2 * half / (upper - lower)[axis]
+        if not own:
+            continue
+        places = [((each.centre[1] - lower[axis]) * scale - half, smallest * abs(each.reach) * scale) for each in own]
+        away = np.geomspace(1e-2, half / min(middle for _, middle in places), _NODES)
+        near = [place + side * middle * away for place, middle in places for side in (-1, 1)]
+        z = np.unique(np.concatenate([np.linspace(-half, half, _NODES), *(each[np.abs(each) < half] for each in near)]))
+        gaps = [np.abs(z - place) for place, _ in places]
+        gaps = [np.minimum(gap, 2 * half - gap) for gap in gaps] if periodic[axis] else gaps
+        density = np.sum([1 / (gap + middle) for gap, (_, middle) in zip(gaps, places, strict=True)], axis=0)
+        density /= mean_over(z, density)
+        if axis in coordinates:
+            slope = coordinates[axis].slope(z)
+            density += slope / mean_over(z, slope)
+        coordinates[axis] = steep_coordinate(axis, z, density, periodic[axis])
+    return tuple(coordinates[axis] for axis in sorted(coordinates))
 
 
 def _density(z: NDArray, values: NDArray, inside: NDArray, periodic: bool) -> NDArray:

@@ -31,7 +31,7 @@ from .estimate import ROUGH, TRUSTED, Estimate, Trust, doubted, error_points, ro
 from .families import Family
 from .features import Setup
 from .history import Clock, History, Record, Status
-from .layers import steep_coordinates
+from .layers import graded, steep_coordinates
 from .loss import Objective, Weights, field_values, given_values, objective
 from .memory import if_it_fits
 from .networks import StagedFeatures
@@ -96,6 +96,9 @@ class _Stepper:
         self.setup, self.time, self.clock, self.history = setup, time, clock, history
         self.goal, points = steps_goal(setup, time), error_points(setup)
         self.points, self.given = np.asarray(points), np.asarray(given_values(self.goal, {}, points))
+        self.spatial = [axis for axis in range(setup.problem.domain.dimension) if axis != time.axis]
+        # The coordinates of jumps and kinks that there are at the start.
+        self.torn = graded(setup.problem, self.goal.exact.periodic, (), self.spatial)
 
     @property
     def plane(self) -> bool:
@@ -119,22 +122,22 @@ class _Stepper:
         longest = float(np.max(np.diff(steps.edges))) / (self.time.end - self.time.start)
         return _Solved(level._replace(longest=longest), steps, self.given + steps.values(self.points))
 
-    def layers(self, found: _Solved) -> tuple[Steep, ...]:
-        """Coordinates that are steep where the solution has layers at some time."""
-        problem, axis = self.setup.problem, self.time.axis
-        if not problem.domain.is_box:
-            return ()  # those along a curved boundary no coordinate follows
+    def layers(self, found: _Solved | None) -> tuple[Steep, ...]:
+        """Coordinates that are steep where the solution has layers at some time, or is known to begin with some."""
+        problem, axis, periodic = self.setup.problem, self.time.axis, self.goal.exact.periodic
+        if found is None or not problem.domain.is_box:
+            return self.torn  # no coordinate follows layers along a curved boundary
 
         def values(points: NDArray) -> NDArray:
             times = points[:, axis] - self.time.start
-            early = times < _EARLY * (self.time.end - self.time.start)
+            early = (times < _EARLY * (self.time.end - self.time.start)) & (not self.torn)
             then = self.time.start + np.where(early, 0, np.minimum(times, found.steps.end - self.time.start))
             points = np.concatenate([points[:, :axis], then[:, None], points[:, axis + 1 :]], axis=1)
             given = given_values(self.goal, {}, jnp.asarray(points))
             return np.asarray(given) + found.steps.values(points)
 
-        spatial = [a for a in range(problem.domain.dimension) if a != axis]
-        return tuple(each.broadened() for each in steep_coordinates(problem, self.goal.exact.periodic, values, axes=spatial))
+        seen = [each.broadened() for each in steep_coordinates(problem, periodic, values, axes=self.spatial)]
+        return graded(problem, periodic, seen, self.spatial)
 
     def expected(self, level: Level, last: _Solved) -> float:
         """Seconds that a level may take, from those of the last one."""
@@ -180,7 +183,7 @@ def step_through(
     allowed = clock.seconds + _SHARE * clock.left
     chain: list[_Solved] = []
     changes: list[float] = []
-    status, target, steep = Status.SETTLED, _FIRST, ()
+    status, target, steep = Status.SETTLED, _FIRST, stepper.layers(None)
     widths = stepper.levels()
     for i, width in enumerate(widths):
         level = Level(width, _STAGES, target, steep, longest=STEPS * chain[-1].level.longest if chain else 1.0)
@@ -218,7 +221,8 @@ def step_through(
     finer, beside = chain[best + 1], stepper.beside(chain[best + 1])
     if changes[best] > _COARSE:
         return _outcome(stepper, finer, [beside or chain[best]], changes[best]), status
-    return _outcome(stepper, chain[best], [finer] if beside is None else [finer, beside]), status
+    falling = changes[best] / changes[best - 1] if best else math.inf
+    return _outcome(stepper, chain[best], [finer] if beside is None else [finer, beside], falling=falling), status
 
 
 def _tighter(changes: Sequence[float]) -> float:
@@ -250,10 +254,12 @@ def judge_steps(setup: Setup, time: Timeline, goal: Objective, weights: Weights)
     return _estimate(stepper, goal, weights, values, math.inf, found)
 
 
-def _outcome(stepper: _Stepper, found: _Solved, judges: Sequence[_Solved], coarser: float | None = None) -> Outcome:
+def _outcome(
+    stepper: _Stepper, found: _Solved, judges: Sequence[_Solved], coarser: float | None = None, falling: float = math.inf
+) -> Outcome:
     approximation, state = as_slabs(stepper.goal, found.steps)
     goal, weights = objective(stepper.setup.problem, approximation, stepper.goal.exact), Weights(state, {})
-    judged = _estimate(stepper, goal, weights, found.values, found.steps.held_out, judges, coarser)
+    judged = _estimate(stepper, goal, weights, found.values, found.steps.held_out, judges, coarser, falling)
     seen = stepper.setup.problem.domain.dimension + len(found.level.steep)
     kernel = found.steps.space.waves.kernel[:seen]
     family = Family(sin, tuple((np.max(np.abs(kernel), axis=1) / 2).tolist()))
@@ -268,19 +274,27 @@ def _estimate(
     held_out: float,
     judges: Sequence[_Solved],
     coarser: float | None = None,
+    falling: float = math.inf,
 ) -> Estimate:
-    """The error of a solution with these values, by one or two finer ones; by one as fine where one is `coarser` by so much."""
+    """The error of a solution with these values, by one or two finer ones; by one as fine where one is `coarser` by so much.
+
+    `falling` is how much closer the finer one is to it than the coarser one before it.
+    """
     first, last, problem = judges[0], judges[-1], stepper.setup.problem
     errors = np.maximum(*(far(values, each.values) for each in (first, last))) + _EPS
     apart, nl = far(first.values, last.values), first.steps.held_out / max(held_out, 1e-300)
     rho, rounded = float(np.max(apart / errors)), False
     measures = f"ρ = {rho:.1g}, nl = {nl:.1g}"
+    nl = min(nl, TRUSTED) if stepper.torn else nl  # where the solution jumps no features make the residual small
     if coarser is not None:
         closer = bool(np.max(errors) < ROUGH * coarser)
         trust = Trust.ROUGH if closer else Trust.UNKNOWN
         reason = f"another solution as fine is {'closer than' if closer else 'not much closer than'} a coarser one"
     elif len(judges) == 1:
-        trust, reason = Trust.UNKNOWN, f"there was no time to see whether a second finer solution agrees (nl = {nl:.1g})"
+        converges = falling < _SLOWER and nl < ROUGH
+        trust = Trust.ROUGH if converges else Trust.UNKNOWN
+        told = f"coarser solutions converge towards it, {falling:.1g} a level" if converges else f"nl = {nl:.1g}"
+        reason = f"there was no time to see whether a second finer solution agrees ({told})"
     elif rho > ROUGH and np.max(errors) < _SETTLED:
         distances = np.stack([*(far(values, each.values) for each in judges), apart])
         errors, rounded = np.max(distances, axis=0) + _EPS, True

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.polynomial.legendre import leggauss
 from numpy.typing import NDArray
 
 from .algebra import Domain
+from .corners import plane_of
 from .pieces import Array, Mask, Piece, bisected, positions
 
 _ALONG = 2048  # places along a curve, between which it turns at most once
@@ -33,52 +34,27 @@ Curve = Callable[[Array], tuple[Array, Array]]
 
 
 def is_shape(domain: Domain, time: str) -> bool:
-    """Whether a domain is a shape in the plane times an interval of time, whose boundary is made of curves."""
-    if domain.dimension != 3 or time not in domain.coordinates:
-        return False
-    return all(
-        piece.coordinates == (time,) or (len(piece.coordinates) == 2 and time not in piece.coordinates) for piece in domain.pieces
-    )
+    """Whether a domain is a shape in the plane, not a box, times an interval of time."""
+    return domain.dimension == 3 and time in domain.coordinates and not domain.is_box and plane_of(domain) is not None
 
 
-def shape_rule(domain: Domain, time: str, counts: Array) -> tuple[Array, Array]:
-    """Points of space [n, 2] of such a domain, and the share of each in a mean, [n], from `counts` across the box around it."""
-    axis = domain.coordinates.index(time)
-    lower, upper = (np.delete(end, axis) for end in domain.bounds)
-    then = np.mean(domain.bounds, axis=0)[axis]
+def shape_rule(domain: Domain, counts: Array) -> tuple[Array, Array]:
+    """Points [n, 2] of the shape in the plane that a domain extends over time, and the share of each in a mean, [n].
 
-    def contains(points: Array) -> Mask:
-        return domain.contains(np.insert(points, axis, then, axis=1))
-
-    names = tuple(name for name in domain.coordinates if name != time)
-    pieces = [piece for piece in domain.pieces if len(piece.coordinates) == 2]
-    curves = [partial(_along, piece, positions(names, piece.coordinates)) for piece in pieces]
-    return plane_rule(curves, contains, (lower, upper), counts / (upper - lower))
-
-
-def _along(piece: Piece, columns: list[int], places: Array) -> tuple[Array, Array]:
-    points, normals = piece.sample(places[:, None])
-    return points[:, columns], normals[:, columns]
-
-
-def plane_rule(curves: Sequence[Curve], contains: Contains, bounds: tuple[Array, Array], density: Array) -> tuple[Array, Array]:
-    """Points [n, 2] inside a shape, and the share of each in a mean, [n].
-
-    Args:
-        curves: that its boundary is made of: points [k, 2] and unit normals [k, 2] at places [k] from 0 to 1 along each.
-        contains: whether points [n, 2] are inside.
-        bounds: of the box around it.
-        density: points in a unit of length, by coordinate.
+    `counts` of them, by coordinate, lie across the box around it.
     """
-    lower, upper = bounds
+    section = plane_of(domain)
+    assert section is not None
+    plane, _ = section
+    lower, upper = plane.bounds
+    density = counts / (upper - lower)
     lines, heights = [], []
-    ends = _breaks(curves, contains, bounds)
-    for start, end in itertools.pairwise(ends):
+    for start, end in itertools.pairwise(_strips(plane)):
         angle, share = leggauss(_LEAST + math.ceil(density[1] * (end - start) * math.pi / 2))
         angle = np.pi / 2 * (angle + 1)
         lines.append(start + (end - start) * (1 - np.cos(angle)) / 2)
         heights.append(share * np.pi / 4 * (end - start) * np.sin(angle))
-    line, pairs = _intervals(np.concatenate(lines), contains, lower[0], upper[0])
+    line, pairs = _intervals(np.concatenate(lines), plane.contains, lower[0], upper[0])
     found, weights = [], []
     for y, height, (left, right) in zip(np.concatenate(lines)[line], np.concatenate(heights)[line], pairs, strict=True):
         nodes, share = leggauss(_LEAST + math.ceil(density[0] * (right - left)))
@@ -89,17 +65,25 @@ def plane_rule(curves: Sequence[Curve], contains: Contains, bounds: tuple[Array,
     return np.concatenate(found), shares / np.mean(shares)
 
 
-def _breaks(curves: Sequence[Curve], contains: Contains, bounds: tuple[Array, Array]) -> list[float]:
+@lru_cache(maxsize=64)
+def _strips(plane: Domain) -> tuple[float, ...]:
     """Values of y in increasing order between which the intervals along a line have smooth ends."""
-    lower, upper = bounds
+    lower, upper = plane.bounds
     found = [float(lower[1]), float(upper[1])]
-    for curve in curves:
-        found += _turns(curve, contains, float(np.max(upper - lower)))
+    for piece in plane.pieces:
+        curve = partial(_along, piece, positions(plane.coordinates, piece.coordinates))
+        found += _turns(curve, plane.contains, float(np.max(upper - lower)))
     merged: list[float] = []
     for y in sorted(found):
         if lower[1] <= y <= upper[1] and (not merged or y - merged[-1] > _SAME * (upper[1] - lower[1])):
             merged.append(y)
-    return merged
+    return tuple(merged)
+
+
+def _along(piece: Piece, columns: list[int], places: Array) -> tuple[Array, Array]:
+    """Points [k, 2] of a curve and unit normals [k, 2] at places [k] from 0 to 1 along it."""
+    points, normals = piece.sample(places[:, None])
+    return points[:, columns], normals[:, columns]
 
 
 def _turns(curve: Curve, contains: Contains, size: float) -> list[float]:

@@ -28,7 +28,7 @@ After the expansions of solutions at corners (Lehman, J. Math. Mech. 8 (1959) 72
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,6 +134,15 @@ def singular_from(parts: Mapping[str, Any]) -> Singular:
         name: tuple(value) if isinstance(value, list) else value for name, value in parts.items() if name != "kind"
     }
     return kinds[parts["kind"]](**given)
+
+
+def seen_by(count: int, singular: Sequence[Singular], met: Collection[int]) -> tuple[Singular, ...]:
+    """Those that so many features see: not where the ansatz meets values, at faces across the axes `met`.
+
+    None at all where most of the features would be functions of theirs.
+    """
+    found = tuple(each for each in singular if not set(met).intersection(each.axes))
+    return found if 2 * sum(each.direct for each in found) <= count else ()
 
 
 def functions(singular: Sequence[Singular], point: Smooth) -> Smooth:

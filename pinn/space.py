@@ -21,14 +21,13 @@ from numpy.typing import NDArray
 
 from .ansatz import Ansatz, wrap
 from .approximation import Together, together
-from .boundaries import TIME
 from .derivatives import Jet, sin, taylor
 from .exact import Exact
 from .expression import Expression
 from .networks import Encoding, Features
 from .problem import Problem
 from .quadrature import shape_rule
-from .singular import Singular
+from .singular import Singular, seen_by
 from .steep import Steep, tables
 from .terms import Term
 
@@ -122,7 +121,8 @@ def waves(problem: Problem, exact: Exact, axis: int, level: Level, seed: Sequenc
     periodic = np.array([exact.periodic[a] for a in spatial])
     spacing = np.where(periodic, 1.0, np.pi / rng.uniform(*_BEYOND, len(spatial)))
     turns = np.where(periodic, 2 * np.pi, 2.0)
-    singular = _singular(problem, exact, axis, level.width)
+    met = {axis, *(a for ends in exact.ends.values() for a in ends)}
+    singular = seen_by(level.width, problem.singular(problem.domain), met)
     seen = [each.seen for each in singular if each.seen]
     count = level.width // 4 if seen else level.width // 2
     numbers = _slowest(spacing * turns / (upper - lower)[spatial], count)
@@ -138,13 +138,6 @@ def waves(problem: Problem, exact: Exact, axis: int, level: Level, seed: Sequenc
         kernel[start : start + size, own] = rng.uniform(-2 * _LOOK, 2 * _LOOK, (size, len(own)))
         start += size
     return found
-
-
-def _singular(problem: Problem, exact: Exact, axis: int, count: int) -> tuple[Singular, ...]:
-    """Corners and holes of space that features may see: not where the ansatz meets values."""
-    met = {axis, *(a for ends in exact.ends.values() for a in ends)}
-    found = tuple(each for each in problem.singular(problem.domain) if not met.intersection(each.axes))
-    return found if 2 * sum(each.direct for each in found) <= count else ()
 
 
 def _slowest(spacing: NDArray, count: int) -> NDArray:
@@ -243,7 +236,7 @@ def inside(problem: Problem, exact: Exact, axis: int, hidden: Waves, seed: Seque
     spatial = [a for a in range(domain.dimension) if a != axis]
     rng, density = np.random.default_rng(seed), _DENSITY[min(len(spatial), len(_DENSITY)) - 1]
     if not domain.is_box:
-        places, shares = shape_rule(domain, TIME, density / 2 * np.array([hidden.highest(a) for a in spatial]))
+        places, shares = shape_rule(domain, density / 2 * np.array([hidden.highest(a) for a in spatial]))
         return np.insert(places, axis, 0.0, axis=1), shares
     places, weights = [], []
     for a in spatial:

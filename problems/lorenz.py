@@ -38,7 +38,7 @@ def problem(sigma: float = 10.0, rho: float = 15.0, beta: float = 8 / 3, end: fl
 
 
 @lru_cache
-def integrated(sigma: float, rho: float, beta: float, end: float, rtol: float = 1e-13) -> Callable:
+def integrated(sigma: float, rho: float, beta: float, end: float, rtol: float = 2.3e-14) -> Callable:
     """x, y and z as a function of t, [3, ...]."""
 
     def slopes(_, state):

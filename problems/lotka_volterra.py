@@ -36,7 +36,7 @@ def problem(alpha: float = 1.5, beta: float = 1.0, gamma: float = 3.0, delta: fl
 
 
 @lru_cache
-def integrated(alpha: float, beta: float, gamma: float, delta: float, end: float, rtol: float = 1e-13) -> Callable:
+def integrated(alpha: float, beta: float, gamma: float, delta: float, end: float, rtol: float = 2.3e-14) -> Callable:
     """x and y as a function of t, [2, ...]."""
 
     def slopes(_, state):

@@ -16,10 +16,12 @@ from pinn.derivatives import nested_jvp, taylor
 from pinn.exact import plan_exact
 from pinn.families import candidates
 from pinn.features import Setup, fit
+from pinn.layers import graded
 from pinn.loss import field_values, objective
 from pinn.onsets import onsets
 from pinn.singular import Onset, functions, singular_from
 from pinn.singularities import torn_points
+from pinn.steep import steep_coordinate
 
 ROD = pinn.Box(t=(0, 0.5), x=(0, 1))
 NU = 0.02
@@ -183,3 +185,52 @@ def test_few_features_resolve_them(first):
     found = fit(setup, family, 100)
     values = field_values(objective(problem, found.approximation, setup.exact), found.weights, jnp.asarray(points))[:, 0]
     assert np.linalg.norm(values - expected) < 1e-9 * np.linalg.norm(expected)
+
+
+# --- for steps in time
+
+
+def test_coordinates_are_steep_where_a_jump_begins():
+    """As steep as the logarithm of the distance: a decade takes as many steps as the next one."""
+    [left, right] = (graded(problem, (False, False), (), (1,)) for problem in (cold(initial=1.0), cold(initial=lambda x: 1 - x)))
+    (both,), (one,) = left, right
+    assert both.slope(np.array([-1.0]))[0] == pytest.approx(both.slope(np.array([1.0]))[0], rel=1e-6)
+    assert one.slope(np.array([-1.0]))[0] > 1e3 * one.slope(np.array([1.0]))[0]
+    decades = np.interp(-1 + np.array([1e-4, 1e-3, 1e-2]), one.placed(np.linspace(0, 1, 20001)), np.linspace(0, 1, 20001))
+    assert decades[2] - decades[1] == pytest.approx(decades[1] - decades[0], rel=0.25)
+    assert graded(cold(initial=parabola), (False, False), (), (1,)) == ()
+
+
+def test_layers_keep_their_steps_beside_those_of_a_jump():
+    z = np.linspace(-1, 1, 2001)
+    layer = steep_coordinate(1, z, np.exp(-((z - 0.3) ** 2) / 0.01), False)
+    (both,) = graded(cold(initial=1.0), (False, False), (layer,), (1,))
+    slopes = both.slope(np.array([-1.0, -0.5, 0.3]))
+    assert slopes[0] > 50 * slopes[2] > 150 * slopes[1]
+
+
+@pytest.mark.slow
+def test_a_jump_is_stepped_from():
+    """Burgers' equation from a step, by Cole and Hopf's transformation."""
+    nu, box = 0.05, pinn.Box(t=(0, 1), x=(-2, 3))
+
+    def exact(t, x):
+        width = np.sqrt(4 * nu * np.maximum(t, 1e-300))
+        before, behind = erfc((x - t) / width), erfc(-x / width)
+        return before / (before + behind * np.exp(np.clip((x - t / 2) / (2 * nu), -600, 600)))
+
+    problem = pinn.Problem(
+        fields="u",
+        domain=box,
+        residual=lambda u, t, x: d(u, t) + u * d(u, x) - nu * d(u, x, x),
+        conditions=[
+            pinn.Initial(u=lambda x: jnp.where(x < 0, 1.0, 0.0)),
+            pinn.Dirichlet(u=1.0, on=box.at(x=-2)),
+            pinn.Dirichlet(u=0.0, on=box.at(x=3)),
+        ],
+        reference=exact,
+    )
+    solution = pinn.solve(problem, tol=1e-4, progress=False)
+    true = solution.errors().fields["u"].relative_l2
+    assert true < 5e-5
+    assert 0.3 < solution.error_estimate["u"] / true < 3

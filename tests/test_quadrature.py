@@ -12,7 +12,7 @@ TIME = pinn.Interval(t=(0, 2))
 
 
 def mean(shape, function, counts=(20, 20)):
-    points, shares = shape_rule(shape * TIME, "t", np.array(counts))
+    points, shares = shape_rule(shape * TIME, np.array(counts))
     assert np.all(shape.contains(points[:, :2])) and np.mean(shares) == pytest.approx(1, abs=1e-14)
     return np.mean(shares * function(*points.T))
 
@@ -65,6 +65,6 @@ def test_which_domains_have_points():
 
 def test_the_order_of_coordinates_does_not_matter():
     turned = (pinn.Box(y=(-1, 1), x=(-2, 2)) - pinn.Disk(x=1, y=0, radius=0.5)) * TIME
-    points, shares = shape_rule(turned, "t", np.array((20, 20)))
+    points, shares = shape_rule(turned, np.array((20, 20)))
     area = 8 - np.pi / 4
     assert np.mean(shares * points[:, 1]) == pytest.approx(-np.pi / 4 / area, abs=1e-9)
