@@ -233,7 +233,8 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Everything that is claimed of the estimate, counted.
 
     Ratios are of problems that have one solution; those that have not are counted by whether they were warned of. A run has
-    converged where the default procedure, or its least squares, ended by itself: reached or settled.
+    converged where the default procedure, or its least squares, ended by itself: reached or settled. Least squares with a number
+    of features that was given ends by itself however few these are; solves are counted alone as well.
     """
     ended = [run for run in runs if "failed" not in run]
     posed = [run for run in ended if CASES[run["name"]].posed]
@@ -243,6 +244,7 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     met = [(worst(run["true"]), run["number"]) for run in posed if run["way"] == "tol" and run["status"] == "reached"]
     converged = [run for run in posed if run["way"] != "steps" and run["status"] in ("reached", "settled")]
     above = [run for run in converged if ratio(run) is not None]
+    solves = [run for run in above if run["way"] == "tol"]
     far = [run for run in ended if (r := ratio(run)) is not None and r < 0.1]
     wrong = [run for run in ended if not worst(run["true"]) <= WRONG]
     return {
@@ -253,6 +255,7 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "trust": {trust: _of_trust(groups[trust], factor) for trust, factor in FACTORS.items()},
         "converged": {"count": len(converged), "trusted": _trusted(converged)},
         "converged above rounding": {"count": len(above), "trusted": _trusted(above)},
+        "solves above rounding": {"count": len(solves), "trusted": _trusted(solves)},
         "tol reached": {
             "count": len(met),
             "true": sum(e <= tol for e, tol in met),
@@ -335,7 +338,8 @@ def _sentences(counts: Mapping[str, Any]) -> list[str]:
     met = counts["tol reached"]
     lines = [
         f"Converged runs that are trusted: {_share(**_part(counts['converged'], 'trusted'))}; of those above rounding "
-        f"{_share(**_part(counts['converged above rounding'], 'trusted'))}.",
+        f"{_share(**_part(counts['converged above rounding'], 'trusted'))}; of those that `solve` ended, and not the number of "
+        f"features that it was given, {_share(**_part(counts['solves above rounding'], 'trusted'))}.",
         f"`tol` reached, says the status: true error <= tol in {_share(met['true'], met['count'])}, <= 3 tol in "
         f"{_share(met['within 3'], met['count'])}; {counts['tol missed']} runs say that they missed it.",
     ]

@@ -50,6 +50,7 @@ def test_what_is_counted():
     assert (rough["count"], rough["within 5"], rough["least"]) == (2, 1, pytest.approx(0.08))
     assert found["tol reached"] == {"count": 2, "true": 1, "within 3": 2} and found["tol missed"] == 1
     assert found["converged"] == {"count": 6, "trusted": 4} and found["converged above rounding"] == {"count": 5, "trusted": 3}
+    assert found["solves above rounding"] == {"count": 2, "trusted": 1}
     assert found["below a tenth"] == {"count": 3, "silent": ["exam, tol 0.01, key 0"]}
     assert found["wrong"] == {"count": 3, "silent": ["exam, tol 0.01, key 0"]}
     assert found["ill-posed"] == {"count": 2, "silent": ["no_end, width 10, key 0"]}
