@@ -75,10 +75,11 @@ def graded(problem: Problem, periodic: Sequence[bool], found: Sequence[Steep], a
     begins = [each for each in problem.singular(problem.domain) if isinstance(each, Onset) and each.first < _BENT]
     coordinates, smallest = {each.axis: each for each in found}, _MIDDLE[len(axes) > 1]
     for axis in axes:
-        half, own = np.pi if periodic[axis] else 1.0, [each for each in begins if each.axes[1] == axis]
-        scale = 2 * half / (upper - lower)[axis]
+        own = [each for each in begins if each.axes[1] == axis]
         if not own:
             continue
+        half = np.pi if periodic[axis] else 1.0
+        scale = 2 * half / (upper - lower)[axis]
         places = [((each.centre[1] - lower[axis]) * scale - half, smallest * abs(each.reach) * scale) for each in own]
         away = np.geomspace(1e-2, half / min(middle for _, middle in places), _NODES)
         near = [place + side * middle * away for place, middle in places for side in (-1, 1)]

@@ -9,7 +9,9 @@ linearised equation):
     ρ     how far v and w are apart:                        ‖v - w‖ / ‖v - u‖, worst field
     nl    what v leaves of the residual that u leaves:      ‖F(v)‖ / ‖F(u)‖ at new points and times
 
-While v still changes much, accuracy is worth more than trust: then v is the solution, and w alone judges it.
+While v still changes much, accuracy is worth more than trust: then v is the solution, and w alone judges it. Where there is no
+time for w, e is rough if the levels before u converged towards it. Where the data jump or have a kink, nl is large whatever the
+error, and takes trust to rough at most.
 """
 
 from __future__ import annotations
@@ -122,11 +124,11 @@ class _Stepper:
         longest = float(np.max(np.diff(steps.edges))) / (self.time.end - self.time.start)
         return _Solved(level._replace(longest=longest), steps, self.given + steps.values(self.points))
 
-    def layers(self, found: _Solved | None) -> tuple[Steep, ...]:
+    def layers(self, found: _Solved) -> tuple[Steep, ...]:
         """Coordinates that are steep where the solution has layers at some time, or is known to begin with some."""
         problem, axis, periodic = self.setup.problem, self.time.axis, self.goal.exact.periodic
-        if found is None or not problem.domain.is_box:
-            return self.torn  # no coordinate follows layers along a curved boundary
+        if not problem.domain.is_box:
+            return ()  # those along a curved boundary no coordinate follows
 
         def values(points: NDArray) -> NDArray:
             times = points[:, axis] - self.time.start
@@ -183,7 +185,7 @@ def step_through(
     allowed = clock.seconds + _SHARE * clock.left
     chain: list[_Solved] = []
     changes: list[float] = []
-    status, target, steep = Status.SETTLED, _FIRST, stepper.layers(None)
+    status, target, steep = Status.SETTLED, _FIRST, stepper.torn
     widths = stepper.levels()
     for i, width in enumerate(widths):
         level = Level(width, _STAGES, target, steep, longest=STEPS * chain[-1].level.longest if chain else 1.0)
@@ -285,13 +287,13 @@ def _estimate(
     apart, nl = far(first.values, last.values), first.steps.held_out / max(held_out, 1e-300)
     rho, rounded = float(np.max(apart / errors)), False
     measures = f"ρ = {rho:.1g}, nl = {nl:.1g}"
-    nl = min(nl, TRUSTED) if stepper.torn else nl  # where the solution jumps no features make the residual small
+    left = min(nl, TRUSTED) if stepper.torn else nl  # where the solution jumps no features make the residual small
     if coarser is not None:
         closer = bool(np.max(errors) < ROUGH * coarser)
         trust = Trust.ROUGH if closer else Trust.UNKNOWN
         reason = f"another solution as fine is {'closer than' if closer else 'not much closer than'} a coarser one"
     elif len(judges) == 1:
-        converges = falling < _SLOWER and nl < ROUGH
+        converges = falling < _SLOWER and left < ROUGH
         trust = Trust.ROUGH if converges else Trust.UNKNOWN
         told = f"coarser solutions converge towards it, {falling:.1g} a level" if converges else f"nl = {nl:.1g}"
         reason = f"there was no time to see whether a second finer solution agrees ({told})"
@@ -302,7 +304,7 @@ def _estimate(
         trust = Trust.ROUGH if alike else Trust.UNKNOWN
         reason = f"three solutions are as far apart as rounding, or what they begin with, makes them ({measures})"
     else:
-        worst = max(rho, nl if np.isfinite(held_out) else 0.0)
+        worst = max(rho, left if np.isfinite(held_out) else 0.0)
         trust = Trust.TRUSTED if worst < TRUSTED else Trust.ROUGH if worst < ROUGH else Trust.UNKNOWN
         told = "two finer solutions agree" if rho < TRUSTED else "two finer solutions differ"
         told = told if worst == rho or worst < TRUSTED else "a finer solution leaves much of the residual"

@@ -192,8 +192,8 @@ def test_few_features_resolve_them(first):
 
 def test_coordinates_are_steep_where_a_jump_begins():
     """As steep as the logarithm of the distance: a decade takes as many steps as the next one."""
-    [left, right] = (graded(problem, (False, False), (), (1,)) for problem in (cold(initial=1.0), cold(initial=lambda x: 1 - x)))
-    (both,), (one,) = left, right
+    [both] = graded(cold(initial=1.0), (False, False), (), (1,))
+    [one] = graded(cold(initial=lambda x: 1 - x), (False, False), (), (1,))
     assert both.slope(np.array([-1.0]))[0] == pytest.approx(both.slope(np.array([1.0]))[0], rel=1e-6)
     assert one.slope(np.array([-1.0]))[0] > 1e3 * one.slope(np.array([1.0]))[0]
     decades = np.interp(-1 + np.array([1e-4, 1e-3, 1e-2]), one.placed(np.linspace(0, 1, 20001)), np.linspace(0, 1, 20001))
