@@ -47,6 +47,11 @@ class Family:
     singular: bool = False
 
     @property
+    def kind(self) -> tuple[str, int | None]:
+        """What families of other bandwidths have in common with it."""
+        return self.activation.name, self.seen
+
+    @property
     def plain(self) -> tuple[float, ...]:
         """Bandwidths of the coordinates that are neither steep nor singular."""
         return self.bandwidth[: len(self.bandwidth) - len(self.steep) - self.singular]
@@ -190,8 +195,8 @@ def feature_ansatz(
 def candidates(problem: Problem) -> list[Family]:
     """Where the search for a bandwidth starts: equal in all coordinates, from smooth to oscillating."""
     dimension = problem.domain.dimension
-    wide = (1.0, 2.0, 4.0, 8.0, 16.0) if dimension < 3 else (0.5, 1.0, 2.0, 4.0)
-    kinds = [(sin, wide, None), (tanh, wide[:4], None)]
+    wide = (1.0, 2.0, 4.0, 8.0, 16.0) if dimension < 3 else (0.25, 0.5, 1.0, 2.0, 4.0)
+    kinds = [(sin, wide, None), (tanh, wide[:-1], None)]
     if dimension > 2:
         kinds += [(sin, (1.0, 2.0), seen) for seen in (1, 2)]
     plain = [Family(activation, (b,) * dimension, (), seen) for activation, bandwidths, seen in kinds for b in bandwidths]

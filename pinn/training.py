@@ -19,7 +19,9 @@ from .memory import if_it_fits
 from .space import Level
 from .uncertainty import assess
 
-_HOPELESS = 1e3  # a rival activation with a held-out residual so many times as large is given up
+_SHARPER = 0.25  # most power of the number of features that bandwidths grow with
+_BEHIND, _HOPELESS = 3.0, 1e3  # a rival kind of features with a held-out residual so many times as large is given up, if it
+# falls no faster; and in any case
 _MUCH = 0.3  # held-out residual, in that of fewer features, that counts where the estimate means nothing or is of a wrong answer
 _WRONG = 1e-2  # estimated error above which more features are tried as long as the residual falls much
 
@@ -64,10 +66,10 @@ class _Took(NamedTuple):
 
 
 class Explored(NamedTuple):
-    """The best features of the first width, and the best of another activation that is still worth while."""
+    """The best features of the first width, and the best of each other kind that is still worth while."""
 
     best: Fit | Identified
-    rival: Fit | Identified | None
+    rivals: tuple[Fit | Identified, ...]
     width: int
 
 
@@ -82,8 +84,9 @@ def explore(setup: Setup, width: int, tol: float | None, clock: Clock, history: 
 
     good, hurry = GOOD if setup.start is None else setup.start.good(tol), (1 - share) * (clock.limit or 0)
     best = search(_starts(setup), make, lambda: clock.left < hurry or noise_bound(tried[-1]), good)
-    others = [found for found in tried if found.family.activation is not best.family.activation]
-    return Explored(best, min(others, key=_held_out, default=None), width)
+    others = {found.family.kind: found for found in sorted(tried, key=_held_out, reverse=True)}
+    others.pop(best.family.kind)
+    return Explored(best, tuple(others.values()), width)
 
 
 def widen(
@@ -97,11 +100,11 @@ def widen(
 ) -> tuple[Outcome, Status]:
     """Judge what was explored, then more features until the estimated error is small enough or settles.
 
-    The best family of the other activation is tried again at the next widths: what is best for few features need not be for
-    many. Each width continues from the solution before it, and is judged; the best one is kept. None begins that may take more
-    than a `share` of the time left.
+    The best family of each other kind is tried again at the next widths: what is best for few features need not be for many.
+    Each width continues from the solution before it, and is judged; the best one is kept. None begins that may take more than a
+    `share` of the time left, or than all of it while the residual falls fast.
     """
-    current, rival, first = explored
+    current, rivals, first = explored
     took: list[_Took] = []
     judged = if_it_fits(partial(_judged, setup, current, first, clock, history))
     if judged is None:
@@ -117,24 +120,26 @@ def widen(
             return best, Status.TIME
         began = clock.reading
         make = partial(_fitted, setup, clock, history, width=width, index=i + 1)
-        wider = if_it_fits(partial(_wider, setup, current, rival, (width / before) ** 0.25, make, clock))
+        wider = if_it_fits(partial(_wider, setup, current, rivals, _sharper(setup, width / before), make, clock))
         judged = wider and if_it_fits(partial(_judged, setup, wider[0], width, clock, history))
         if wider is None or judged is None:
             return best, Status.MEMORY
-        (current, rival), latest, last, previous = wider, judged, latest, current.held_out
+        (current, rivals), latest, last, previous = wider, judged, latest, current.held_out
         if _improves(latest, current.held_out, best, held_out):
             best, held_out = latest, current.held_out
         if i and _settles(latest.estimate, last.estimate, current.held_out, previous):
             break
         took.append(_Took.since(began, clock.reading, width))
-        if share * clock.left < _next(took):
+        left = clock.left if current.held_out < _MUCH * previous else share * clock.left
+        if left < _next(took):
             return best, Status.REACHED if reached(best.estimate, tol) else Status.TIME
     return best, Status.REACHED if reached(best.estimate, tol) else Status.SETTLED
 
 
 def _improves(new: Outcome, residual: float, best: Outcome, smallest: float) -> bool:
     """Whether more features gained: by an estimate that means something, or by a much smaller residual at held-out points."""
-    return new.better_than(best) or (new.estimate.worst < best.estimate.worst and residual < _MUCH * smallest)
+    much, neither = residual < _MUCH * smallest, best.estimate.trust is Trust.UNKNOWN
+    return new.better_than(best) or (much and (neither or new.estimate.worst < best.estimate.worst))
 
 
 def _settles(new: Estimate, before: Estimate, residual: float, previous: float) -> bool:
@@ -142,7 +147,7 @@ def _settles(new: Estimate, before: Estimate, residual: float, previous: float) 
 
     A large error has not settled while the residual falls: near a resonance the error follows late.
     """
-    if new.trust is Trust.UNKNOWN or new.worst <= 0.5 * before.worst:
+    if Trust.UNKNOWN in (new.trust, before.trust) or new.worst <= 0.5 * before.worst:
         return False
     return new.worst <= _WRONG or residual > _MUCH * previous
 
@@ -160,26 +165,36 @@ def _next(took: Sequence[_Took]) -> float:
     return last.compiling + last.running * 2 ** min(max(power, 1.0), 3.0)
 
 
+def _sharper(setup: Setup, more: float) -> float:
+    """By how much the bandwidth grows with so many times the features: less in many dimensions."""
+    return more ** min(_SHARPER, 1 / (2 * setup.problem.domain.dimension))
+
+
 def _wider(
     setup: Setup,
     current: Fit | Identified,
-    rival: Fit | Identified | None,
+    rivals: Sequence[Fit | Identified],
     sharper: float,
     make: Callable[..., Fit | Identified],
     clock: Clock,
-) -> tuple[Fit | Identified, Fit | Identified | None]:
-    """The better one of two with more features, and the other while it is worth while."""
-    start = None if setup.problem.is_linear else current
+) -> tuple[Fit | Identified, tuple[Fit | Identified, ...]]:
+    """The best one of each kind with more features: the best of all, and the others while they may still overtake it."""
+    start, fewer = None if setup.problem.is_linear else current, current
     if current.held_out > UNRESOLVED:
         again = partial(make, start=current if is_inverse(setup.problem) else None)
         current = search(_starts(setup), again, partial(_late, clock), most=20)
     else:
         current = make(current.family.scaled(sharper), start=start)
-    if rival is None:
-        return current, None
-    rival = make(rival.family.scaled(sharper), start=start)
-    current, rival = (current, rival) if current.held_out <= rival.held_out else (rival, current)
-    return current, rival if rival.held_out < _HOPELESS * current.held_out else None
+    before = {found.family.kind: found.held_out for found in (fewer, *rivals)}
+    again = [make(rival.family.scaled(sharper), start=start) for rival in rivals if rival.family.kind != current.family.kind]
+    best, *others = sorted([current, *again], key=_held_out)
+    falls = {found.family.kind: found.held_out / before.get(found.family.kind, math.inf) for found in (current, *again)}
+
+    def promising(other: Fit | Identified) -> bool:
+        behind = other.held_out / best.held_out
+        return behind < _BEHIND or (behind < _HOPELESS and falls[other.family.kind] < falls[best.family.kind])
+
+    return best, tuple(filter(promising, others))
 
 
 def _fitted(
