@@ -84,9 +84,10 @@ def explore(setup: Setup, width: int, tol: float | None, clock: Clock, history: 
 
     good, hurry = GOOD if setup.start is None else setup.start.good(tol), (1 - share) * (clock.limit or 0)
     best = search(_starts(setup), make, lambda: clock.left < hurry or noise_bound(tried[-1]), good)
-    others = {found.family.kind: found for found in sorted(tried, key=_held_out, reverse=True)}
-    others.pop(best.family.kind)
-    return Explored(best, tuple(others.values()), width)
+    seeing = [found for found in tried if found.family.seen is None]  # a sum of functions of few coordinates shows itself at once
+    rivals = {found.family.kind: found for found in sorted(seeing, key=_held_out, reverse=True)}
+    rivals.pop(best.family.kind, None)
+    return Explored(best, tuple(rivals.values()), width)
 
 
 def widen(
@@ -186,7 +187,8 @@ def _wider(
     else:
         current = make(current.family.scaled(sharper), start=start)
     before = {found.family.kind: found.held_out for found in (fewer, *rivals)}
-    again = [make(rival.family.scaled(sharper), start=start) for rival in rivals if rival.family.kind != current.family.kind]
+    kind = current.family.kind
+    again = [make(rival.family.scaled(sharper), start=start) for rival in rivals if rival.family.kind != kind and not _late(clock)]
     best, *others = sorted([current, *again], key=_held_out)
     falls = {found.family.kind: found.held_out / before.get(found.family.kind, math.inf) for found in (current, *again)}
 
