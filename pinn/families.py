@@ -47,9 +47,9 @@ class Family:
     singular: bool = False
 
     @property
-    def kind(self) -> tuple[str, int | None]:
+    def kind(self) -> tuple[str, int | None, bool]:
         """What families of other bandwidths have in common with it."""
-        return self.activation.name, self.seen
+        return self.activation.name, self.seen, bool(self.steep)
 
     @property
     def plain(self) -> tuple[float, ...]:

@@ -18,6 +18,7 @@ _NODES = 512
 _PEAKED = 2.0  # curvature of a layer, in square roots, relative to the mean
 _MIDDLE = 1e-5, 1e-2  # of an onset, in how wide it comes to be, where its logarithm ends: in one dimension of space and in more,
 # where so many scales of each would be too many of all
+_WALL = 1e-8, 1e-4  # of half an axis, where the logarithm of the distance from a wall ends: in one dimension and in more
 _BENT = 2  # onsets of this order and later ones need no steep coordinate: there the solution and its slope go on
 _SAME = 1.5  # how far the slopes of two steep coordinates may be apart before one is out of date
 
@@ -63,6 +64,15 @@ def steep_coordinates(
         if density.max() > _PEAKED * mean_over(z, density):
             found.append(steep_coordinate(axis, z, density, periodic[axis]))
     return tuple(found)
+
+
+def toward_walls(problem: Problem, periodic: Sequence[bool]) -> tuple[Steep, ...]:
+    """Steep coordinates in which a layer at a wall is smooth, however thin: the logarithm of the distance."""
+    least = _WALL[len(periodic) > 1]
+    away = np.geomspace(least / 100, 1, _NODES)
+    z = np.unique(np.concatenate([-1 + away, 1 - away, [-1.0, 1.0]]))
+    density = 1 / (1 + z + least) + 1 / (1 - z + least)
+    return tuple(steep_coordinate(axis, z, density, False) for axis, around in enumerate(periodic) if not around)
 
 
 def graded(problem: Problem, periodic: Sequence[bool], found: Sequence[Steep], axes: Sequence[int]) -> tuple[Steep, ...]:

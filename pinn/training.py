@@ -9,16 +9,26 @@ from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from numpy.typing import NDArray
+
 from .estimate import NO_MEMORY, Estimate, Trust, unjudged
-from .families import GOOD, RICHER, UNRESOLVED, Drawn, Family, candidates, search
+from .families import GOOD, RICHER, UNRESOLVED, Drawn, Family, candidates, search, steepened
 from .features import Fit, Setup
 from .history import Clock, History, Reading, Record, Status
 from .inverse import Identified, fitted, is_inverse, noise_bound
-from .loss import Objective, Weights, objective
+from .layers import out_of_date, steep_coordinates, toward_walls
+from .loss import Objective, Weights, field_values, objective
 from .memory import if_it_fits
 from .space import Level
 from .uncertainty import assess
 
+_AGAIN = 20  # families that are tried again with more features, where fewer show nothing
+_LOOKS = 3  # for layers
+_SHOWS = 0.5  # held-out residual of a solution that shows where layers are
+_SHARPENED = 0.5  # held-out residual of features that see layers, in that of those that do not, that is worth it
 _SHARPER = 0.25  # most power of the number of features that bandwidths grow with
 _BEHIND, _HOPELESS = 3.0, 1e3  # a rival kind of features with a held-out residual so many times as large is given up, if it
 # falls no faster; and in any case
@@ -60,9 +70,18 @@ class _Took(NamedTuple):
     running: float
 
     @classmethod
-    def since(cls, began: Reading, now: Reading, width: int) -> _Took:
-        compiling = now.compiling - began.compiling
-        return cls(width, compiling, now.seconds - began.seconds - compiling)
+    def of(cls, width: int, share: float, *times: Reading) -> _Took:
+        """From before, between and after fitting and judging, of which such a share was fits that will come again."""
+        before, between, after = (np.array([time.compiling, time.seconds - time.compiling]) for time in times)
+        return cls(width, float((after - before)[0]), float(share * (between - before)[1] + (after - between)[1]))
+
+
+class _Wider(NamedTuple):
+    """The best features of a width, the best of each other kind that is still worth while, and how many were tried."""
+
+    best: Fit | Identified
+    rivals: tuple[Fit | Identified, ...]
+    tried: int
 
 
 class Explored(NamedTuple):
@@ -77,17 +96,49 @@ def explore(setup: Setup, width: int, tol: float | None, clock: Clock, history: 
     """Search a family of features of this width, for a `share` of the time at most."""
     tried: list[Fit | Identified] = []
 
-    def make(family: Family) -> Fit | Identified:
-        before = min(tried, key=_held_out, default=None) if is_inverse(setup.problem) else None
-        tried.append(_fitted(setup, clock, history, family, width, 0, before))
+    def make(family: Family, start: Fit | Identified | None = None) -> Fit | Identified:
+        start = min(tried, key=_held_out, default=None) if is_inverse(setup.problem) else start
+        tried.append(_fitted(setup, clock, history, family, width, 0, start))
         return tried[-1]
 
-    good, hurry = GOOD if setup.start is None else setup.start.good(tol), (1 - share) * (clock.limit or 0)
-    best = search(_starts(setup), make, lambda: clock.left < hurry or noise_bound(tried[-1]), good)
-    seeing = [found for found in tried if found.family.seen is None]  # a sum of functions of few coordinates shows itself at once
-    rivals = {found.family.kind: found for found in sorted(seeing, key=_held_out, reverse=True)}
-    rivals.pop(best.family.kind, None)
-    return Explored(best, tuple(rivals.values()), width)
+    def enough() -> bool:
+        return clock.left < (1 - share) * (clock.limit or 0) or noise_bound(tried[-1])
+
+    good = GOOD if setup.start is None else setup.start.good(tol)
+    _magnified(setup, search(_starts(setup), make, enough, good), make, enough, good)
+    best, *rivals = _best_of_kinds(tried)
+    return Explored(best, tuple(rivals), width)
+
+
+def _magnified(
+    setup: Setup, best: Fit | Identified, make: Callable[..., Fit | Identified], enough: Callable[[], bool], good: float
+) -> None:
+    """Make the same with its layers, if there are any, seen in steep coordinates: each look shows them sharper.
+
+    Where it shows nothing of a solution, layers at the walls may be why.
+    """
+    problem = setup.problem
+    if is_inverse(problem) or problem.regions is not None or problem.domain.dimension > 3:
+        return
+    fit = make if problem.is_linear else partial(make, start=best)
+    for _ in range(_LOOKS):
+        if best.held_out <= good or enough():
+            break
+        goal = objective(problem, best.approximation, setup.exact)
+
+        def values(points: NDArray, goal: Objective = goal, weights: Weights = best.weights) -> Array:
+            return field_values(goal, weights, jnp.asarray(points, setup.dtype))
+
+        if best.held_out > _SHOWS:
+            steep = toward_walls(problem, setup.exact.periodic)
+        else:
+            steep = steep_coordinates(problem, setup.exact.periodic, values, best.family.steep)
+        if not steep or not out_of_date(best.family.steep, steep):
+            break
+        new = search(steepened(best.family, steep), fit, enough, good)
+        if new.held_out > _SHARPENED * best.held_out:
+            break
+        best = new
 
 
 def widen(
@@ -122,15 +173,17 @@ def widen(
         began = clock.reading
         make = partial(_fitted, setup, clock, history, width=width, index=i + 1)
         wider = if_it_fits(partial(_wider, setup, current, rivals, _sharper(setup, width / before), make, clock))
-        judged = wider and if_it_fits(partial(_judged, setup, wider[0], width, clock, history))
+        between = clock.reading
+        judged = wider and if_it_fits(partial(_judged, setup, wider.best, width, clock, history))
         if wider is None or judged is None:
             return best, Status.MEMORY
-        (current, rivals), latest, last, previous = wider, judged, latest, current.held_out
+        latest, last, previous = judged, latest, current.held_out
+        current, rivals, tried = wider
         if _improves(latest, current.held_out, best, held_out):
             best, held_out = latest, current.held_out
         if i and _settles(latest.estimate, last.estimate, current.held_out, previous):
             break
-        took.append(_Took.since(began, clock.reading, width))
+        took.append(_Took.of(width, (1 + len(rivals)) / tried, began, between, clock.reading))
         left = clock.left if current.held_out < _MUCH * previous else share * clock.left
         if left < _next(took):
             return best, Status.REACHED if reached(best.estimate, tol) else Status.TIME
@@ -176,27 +229,47 @@ def _wider(
     current: Fit | Identified,
     rivals: Sequence[Fit | Identified],
     sharper: float,
-    make: Callable[..., Fit | Identified],
+    fit: Callable[..., Fit | Identified],
     clock: Clock,
-) -> tuple[Fit | Identified, tuple[Fit | Identified, ...]]:
+) -> _Wider:
     """The best one of each kind with more features: the best of all, and the others while they may still overtake it."""
-    start, fewer = None if setup.problem.is_linear else current, current
-    if current.held_out > UNRESOLVED:
-        again = partial(make, start=current if is_inverse(setup.problem) else None)
-        current = search(_starts(setup), again, partial(_late, clock), most=20)
+    tried: list[Fit | Identified] = []
+    unresolved, late = current.held_out > UNRESOLVED, partial(_late, clock)
+    start = current if is_inverse(setup.problem) or not (unresolved or setup.problem.is_linear) else None
+
+    def make(family: Family, start: Fit | Identified | None = start) -> Fit | Identified:
+        tried.append(fit(family, start=start))
+        return tried[-1]
+
+    again = [found.family.scaled(sharper) for found in (current, *rivals)]
+    if unresolved:
+        _magnified(setup, search([*again, *_starts(setup)], make, late, most=_AGAIN), make, late, GOOD)
     else:
-        current = make(current.family.scaled(sharper), start=start)
-    before = {found.family.kind: found.held_out for found in (fewer, *rivals)}
-    kind = current.family.kind
-    again = [make(rival.family.scaled(sharper), start=start) for rival in rivals if rival.family.kind != kind and not _late(clock)]
-    best, *others = sorted([current, *again], key=_held_out)
-    falls = {found.family.kind: found.held_out / before.get(found.family.kind, math.inf) for found in (current, *again)}
+        for i, family in enumerate(again):
+            if i == 0 or not late():
+                make(family)
+    best, *others = _best_of_kinds(tried)
+    before = {found.family.kind: found.held_out for found in (current, *rivals)}
+    falls = {found.family.kind: found.held_out / before.get(found.family.kind, math.inf) for found in (best, *others)}
 
     def promising(other: Fit | Identified) -> bool:
         behind = other.held_out / best.held_out
         return behind < _BEHIND or (behind < _HOPELESS and falls[other.family.kind] < falls[best.family.kind])
 
-    return best, tuple(filter(promising, others))
+    return _Wider(best, tuple(filter(promising, others)), len(tried))
+
+
+def _best_of_kinds(tried: Sequence[Fit | Identified]) -> list[Fit | Identified]:
+    """The best of each kind that was tried, the best of all first.
+
+    Of the kinds that see only a few coordinates, the best of all alone: a sum of such functions shows itself at once.
+    """
+    best, *others = sorted(tried, key=_held_out)
+    kinds = {best.family.kind: best}
+    for found in others:
+        if found.family.seen is None:
+            kinds.setdefault(found.family.kind, found)
+    return list(kinds.values())
 
 
 def _fitted(
