@@ -20,7 +20,7 @@ class Status(Enum):
     REACHED = "the tolerance was reached: the estimated error is at most half of it"
     SETTLED = "the estimated error stopped improving"
     MISSED = "the tolerance was not reached: the estimated error stopped improving above it"
-    TIME = "the time limit was used up before the estimated error settled"
+    TIME = "the time limit left no time for more before the estimated error settled"
     FINISHED = "the given method ran its steps"
     DIVERGED = "the loss became infinite or undefined; this is the last good state"
     MEMORY = "more features would need more memory than there is; this is the best solution so far"

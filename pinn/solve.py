@@ -247,6 +247,8 @@ def _solved(setup: Setup, plan: Plan, clock: Clock, history: History) -> tuple[O
     weights, status = run_phases(setup, goal, weights, plan.phases, dict(plan.points), clock, history)
     if status is Status.DIVERGED and first is not None:
         return first, status
+    if status is Status.FINISHED and first is not None:
+        status = Status.SETTLED  # no method was given: its steps end where they no longer help
     trained = if_it_fits(partial(_judged, setup, goal, weights))
     if trained is None:
         status, family = Status.MEMORY, candidates(setup.problem)[0]

@@ -11,7 +11,7 @@ from pinn.derivatives import nested_grad, sin, tanh, taylor
 from pinn.exact import plan_exact
 from pinn.families import Family, feature_ansatz, steepened
 from pinn.features import Setup, fit
-from pinn.layers import out_of_date, steep_coordinates
+from pinn.layers import out_of_date, steep_coordinates, toward_walls
 from pinn.loss import draw, field_values, given_values, objective
 from pinn.networks import Encoding
 from pinn.steep import climb, steep_coordinate, tables
@@ -71,6 +71,22 @@ def test_points_go_where_it_climbs():
     climbed = np.array([float(climb(jnp.array([each]), tables((steep,), jnp.float64)[0], False)[0]) for each in z[::100]])
     np.testing.assert_allclose(np.diff(climbed), np.diff(climbed).mean(), rtol=0.02)
     assert np.mean(np.abs(z - 0.5) < 0.05) > 0.6
+
+
+def test_toward_walls_every_scale_of_the_distance_has_its_share():
+    box = pinn.Box(x=(0, 1), y=(0, 2 * np.pi))
+    problem = pinn.Problem(
+        fields="u",
+        domain=box,
+        residual=lambda u, x, y: pinn.laplacian(u, x, y),
+        conditions=[pinn.Dirichlet(u=0.0, on=box.at(x=(0, 1))), pinn.Periodic("y")],
+    )
+    (steep,) = toward_walls(problem, (False, True))
+    z = np.array([-1 + 1e-3, -1 + 1e-2, -1 + 1e-1, 0.0])
+    y = [float(climb(jnp.array([each]), tables((steep,), jnp.float64)[0], False)[0]) for each in z]
+    assert steep.axis == 0
+    assert y[3] == pytest.approx(0.0, abs=1e-6), "both walls alike"
+    np.testing.assert_allclose(np.diff(y), [0.2, 0.2, 0.2], atol=0.06)
 
 
 def front(width, **options):

@@ -8,11 +8,16 @@ import numpy as np
 import pytest
 
 import pinn
-from pinn.derivatives import tanh
+from pinn import d
+from pinn.derivatives import sin, tanh
 from pinn.estimate import Estimate
-from pinn.families import Family
-from pinn.history import Clock
-from pinn.training import Outcome, _improves, _next, _settles, _Took
+from pinn.exact import plan_exact
+from pinn.families import Family, steepened
+from pinn.features import Fit, Setup, fit
+from pinn.history import Clock, History, Reading
+from pinn.layers import toward_walls
+from pinn.loss import field_values, objective
+from pinn.training import Outcome, _best_of_kinds, _improves, _next, _settles, _Took, explore
 
 
 def outcome(worst, trust):
@@ -63,6 +68,56 @@ def test_a_clock_tells_what_was_compiled():
     clock = Clock(None)
     before = clock.reading
     jax.block_until_ready(jax.jit(lambda x: jnp.sin(x) @ x + 12345.678)(jnp.ones((7, 7))))
-    took = _Took.since(before, clock.reading, 7)
+    took = _Took.of(7, 1.0, before, clock.reading, clock.reading)
     assert 0 < took.compiling < took.compiling + took.running
     assert took.running > 0
+
+
+def test_only_fits_that_will_come_again_count_for_the_next_width():
+    before, between, after = Reading(10.0, 2.0), Reading(30.0, 6.0), Reading(37.0, 7.0)
+    assert _Took.of(7, 0.25, before, between, after) == (7, 5.0, 0.25 * 16 + 6)
+
+
+def test_every_kind_that_sees_all_coordinates_comes_again():
+    def found(held_out, family):
+        nothing: Any = None
+        return Fit(family, nothing, nothing, held_out)
+
+    best, plain = found(0.1, Family(sin, (1.0, 1.0), seen=1)), found(0.3, Family(sin, (2.0, 2.0)))
+    worse = [found(0.4, Family(sin, (1.0, 1.0))), found(0.2, Family(sin, (1.0, 1.0), seen=2))]
+    other = found(0.5, Family(tanh, (2.0, 2.0)))
+    assert _best_of_kinds([other, *worse, plain, best]) == [best, plain, other]
+
+
+def thin(width):
+    """ε y'' + y' = 0, y(0) = 0, y(1) = 1: y = 1 - exp(-x / ε) within e^(-1/ε)."""
+    line = pinn.Interval(x=(0, 1))
+    problem = pinn.Problem(
+        fields="y",
+        domain=line,
+        residual=lambda y, x: width * d(y, x, x) + d(y, x),
+        conditions=[pinn.Dirichlet(y=0.0, on=line.at(x=0)), pinn.Dirichlet(y=1.0, on=line.at(x=1))],
+    )
+    return Setup(problem, plan_exact(problem, None), (0,), jnp.float64)
+
+
+def largest_error(setup, found, width):
+    x = np.concatenate([np.geomspace(1e-8, 1e-4, 50), np.linspace(0, 1, 50)])
+    goal = objective(setup.problem, found.approximation, setup.exact)
+    y = field_values(goal, found.weights, jnp.asarray(x[:, None]))[:, 0]
+    return np.max(np.abs(y + np.expm1(-x / width)))
+
+
+def test_a_layer_that_no_wave_shows_is_seen_toward_the_walls():
+    setup, plain = thin(1e-6), Family(sin, (16.0,))
+    _, broad, *_ = steepened(plain, toward_walls(setup.problem, setup.exact.periodic))
+    assert largest_error(setup, fit(setup, plain, 200), 1e-6) > 0.5
+    assert largest_error(setup, fit(setup, broad, 200), 1e-6) < 0.05
+
+
+@pytest.mark.slow
+def test_it_is_looked_for_there_and_then_where_it_is_seen():
+    setup = thin(1e-6)
+    best = explore(setup, 200, None, Clock(None), History()).best
+    assert best.family.steep
+    assert largest_error(setup, best, 1e-6) < 1e-6
