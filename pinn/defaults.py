@@ -212,7 +212,8 @@ def _conditions(problem: Problem, exact: Exact) -> list[Choice]:
 def _features_choice(problem: Problem, widths: tuple[int, ...], method: Any, network: Any) -> Choice:
     if widths:
         reason = "one QR solve a width" if problem.is_linear else "a few QR solves a width (Gauss-Newton)"
-        return Choice("least squares", f"widths {', '.join(map(str, widths))}", f"{reason}; bandwidth by held-out residual; steep for layers")
+        reason = f"{reason}; bandwidth by held-out residual; steep for layers"
+        return Choice("least squares", f"widths {', '.join(map(str, widths))}", reason)
     return Choice("least squares", "left out", f"{'method=' if method is not None else 'network='} given")
 
 
