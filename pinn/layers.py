@@ -15,7 +15,7 @@ from .steep import Steep, mean_over, steep_coordinate
 
 _LINES = 12
 _NODES = 512
-_PEAKED = 2.0  # curvature of a layer, in square roots, relative to the mean
+_PEAKED = 2.0  # curvature of a layer, in square roots, relative to the mean, at a moment of time
 _MIDDLE = 1e-5, 1e-2  # of an onset, in how wide it comes to be, where its logarithm ends: in one dimension of space and in more,
 # where so many scales of each would be too many of all
 _WALL = 1e-8, 1e-4  # of half an axis, where the logarithm of the distance from a wall ends: in one dimension and in more
@@ -30,6 +30,7 @@ def steep_coordinates(
     known: Sequence[Steep] = (),
     at: tuple[int, float] | None = None,
     axes: Sequence[int] | None = None,
+    peaked: float = _PEAKED,
 ) -> tuple[Steep, ...]:
     """A steep coordinate for each axis along which the solution has layers.
 
@@ -41,6 +42,7 @@ def steep_coordinates(
         known: steep coordinates that it was made with, which tell where to look closely.
         at: (axis, value), for lines within a moment of time.
         axes: to look along; every one, but that of `at`, where none are given.
+        peaked: largest density, in its mean, of what is no layer.
     """
     domain = problem.domain
     lower, upper = domain.bounds
@@ -61,7 +63,7 @@ def steep_coordinates(
         found_values = np.asarray(values(flat), np.float64).reshape(len(lines), len(z), -1)
         inside = domain.contains(flat).reshape(len(lines), len(z)) | domain.is_box
         density = _density(z, found_values, inside, periodic[axis])
-        if density.max() > _PEAKED * mean_over(z, density):
+        if density.max() > peaked * mean_over(z, density):
             found.append(steep_coordinate(axis, z, density, periodic[axis]))
     return tuple(found)
 

@@ -27,6 +27,7 @@ from .uncertainty import assess
 
 _AGAIN = 20  # families that are tried again with more features, where fewer show nothing
 _LOOKS = 3  # for layers
+_PEAKED = 5.0  # curvature of a layer of the whole, in square roots, relative to the mean
 _SHOWS = 0.5  # held-out residual of a solution that shows where layers are
 _SHARPENED = 0.5  # held-out residual of features that see layers, in that of those that do not, that is worth it
 _SHARPER = 0.25  # most power of the number of features that bandwidths grow with
@@ -132,7 +133,7 @@ def _magnified(
         if best.held_out > _SHOWS:
             steep = toward_walls(problem, setup.exact.periodic)
         else:
-            steep = steep_coordinates(problem, setup.exact.periodic, values, best.family.steep)
+            steep = steep_coordinates(problem, setup.exact.periodic, values, best.family.steep, peaked=_PEAKED)
         if not steep or not out_of_date(best.family.steep, steep):
             break
         new = search(steepened(best.family, steep), fit, enough, good)
