@@ -40,6 +40,7 @@ from .phases import Phase, run_phases
 from .problem import Problem
 from .progress import Progress, log
 from .resume import resume, resume_operator
+from .smallest import held
 from .solution import Solution
 from .training import Explored, Outcome, explore, reached, widen
 from .uncertainty import assess
@@ -216,7 +217,7 @@ def _solve(setup: Setup, plan: Plan, journal: Journal, progress: bool, callback:
         if posed.ill_posed:
             reason = f"the data do not fix one solution: left free is {posed.description}"
             outcome = replace(outcome, estimate=replace(outcome.estimate, trust=Trust.UNKNOWN, reason=reason))
-        solution = _solution(setup, plan, outcome, status, clock, history)
+        solution = _solution(setup, plan, held(setup, outcome) if plan.time is None else outcome, status, clock, history)
         shown.say(str(solution))
     return solution
 

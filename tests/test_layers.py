@@ -79,6 +79,7 @@ LINE = (
     "faults",
     "phases",
     "training",
+    "smallest",
     "levels",
     "handover",
     "slabs",
