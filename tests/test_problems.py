@@ -324,6 +324,7 @@ def test_a_closed_form_satisfies_equation_and_conditions(name, monkeypatch):
         ("interface", {"contrast": 0.1}),
         ("plate", {"a": 1.0, "b": 1.5, "load": 3.0}),
         ("volterra", {"memory": 0.5, "end": 2.0}),
+        ("boundary_layer", {"thickness": 0.05}),
         ("euler_beam", {"load": 2.0, "length": 3.0}),
         ("oscillator", {"damping": 3.0, "frequency": 3.0}),
         ("oscillator", {"damping": 5.0, "frequency": 3.0, "end": 2.0}),
