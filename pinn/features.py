@@ -185,6 +185,12 @@ def linearised(
     return tuple(in_pieces(partial(term_rows, objective, term, basis, weights, state, batch)) for term, batch in terms)
 
 
+@partial(jax.jit, static_argnums=0)
+def functions_at(basis: Together, state: tuple, points: Array) -> dict[str, Array]:
+    """For each field, its functions at points: [n, P]."""
+    return jax.vmap(lambda point: basis.basis(state, point))(points)
+
+
 def coefficient_count(basis: Together, state: tuple) -> int:
     """P, of all fields together."""
     parts = zip(basis.parts, state, strict=True)

@@ -88,6 +88,10 @@ class Reading(NamedTuple):
     seconds: float
     compiling: float
 
+    @property
+    def running(self) -> float:
+        return self.seconds - self.compiling
+
 
 class Watch:
     """What tells a clock the time, since it was made."""

@@ -68,12 +68,10 @@ def steep_coordinates(
     return tuple(found)
 
 
-def toward_walls(problem: Problem, periodic: Sequence[bool]) -> tuple[Steep, ...]:
+def toward_walls(periodic: Sequence[bool]) -> tuple[Steep, ...]:
     """Steep coordinates in which a layer at a wall is smooth, however thin: the logarithm of the distance."""
     least = _WALL[len(periodic) > 1]
-    away = np.geomspace(least / 100, 1, _NODES)
-    z = np.unique(np.concatenate([-1 + away, 1 - away, [-1.0, 1.0]]))
-    density = 1 / (1 + z + least) + 1 / (1 - z + least)
+    z, density = _logarithm([(-1.0, least), (1.0, least)], False)
     return tuple(steep_coordinate(axis, z, density, False) for axis, around in enumerate(periodic) if not around)
 
 
@@ -93,18 +91,27 @@ def graded(problem: Problem, periodic: Sequence[bool], found: Sequence[Steep], a
         half = np.pi if periodic[axis] else 1.0
         scale = 2 * half / (upper - lower)[axis]
         places = [((each.centre[1] - lower[axis]) * scale - half, smallest * abs(each.reach) * scale) for each in own]
-        away = np.geomspace(1e-2, half / min(middle for _, middle in places), _NODES)
-        near = [place + side * middle * away for place, middle in places for side in (-1, 1)]
-        z = np.unique(np.concatenate([np.linspace(-half, half, _NODES), *(each[np.abs(each) < half] for each in near)]))
-        gaps = [np.abs(z - place) for place, _ in places]
-        gaps = [np.minimum(gap, 2 * half - gap) for gap in gaps] if periodic[axis] else gaps
-        density = np.sum([1 / (gap + middle) for gap, (_, middle) in zip(gaps, places, strict=True)], axis=0)
+        z, density = _logarithm(places, periodic[axis])
         density /= mean_over(z, density)
         if axis in coordinates:
             slope = coordinates[axis].slope(z)
             density += slope / mean_over(z, slope)
         coordinates[axis] = steep_coordinate(axis, z, density, periodic[axis])
     return tuple(coordinates[axis] for axis in sorted(coordinates))
+
+
+def _logarithm(places: Sequence[tuple[float, float]], periodic: bool) -> tuple[NDArray, NDArray]:
+    """Scaled coordinates, and at each the slope of the logarithm of the distance from these places, which ends at `middle`.
+
+    The places are pairs (z, middle).
+    """
+    half = np.pi if periodic else 1.0
+    away = np.geomspace(1e-2, half / min(middle for _, middle in places), _NODES)
+    near = [place + side * middle * away for place, middle in places for side in (-1, 1)]
+    z = np.unique(np.concatenate([np.linspace(-half, half, _NODES), *(each[np.abs(each) < half] for each in near)]))
+    gaps = [np.abs(z - place) for place, _ in places]
+    gaps = [np.minimum(gap, 2 * half - gap) for gap in gaps] if periodic else gaps
+    return z, np.sum([1 / (gap + middle) for gap, (_, middle) in zip(gaps, places, strict=True)], axis=0)
 
 
 def _density(z: NDArray, values: NDArray, inside: NDArray, periodic: bool) -> NDArray:

@@ -10,7 +10,6 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
@@ -23,6 +22,7 @@ from .layers import out_of_date, steep_coordinates, toward_walls
 from .loss import Objective, Weights, field_values, objective
 from .memory import if_it_fits
 from .space import Level
+from .steep import Steep
 from .uncertainty import assess
 
 _AGAIN = 20  # families that are tried again with more features, where fewer show nothing
@@ -71,10 +71,10 @@ class _Took(NamedTuple):
     running: float
 
     @classmethod
-    def of(cls, width: int, share: float, *times: Reading) -> _Took:
-        """From before, between and after fitting and judging, of which such a share was fits that will come again."""
-        before, between, after = (np.array([time.compiling, time.seconds - time.compiling]) for time in times)
-        return cls(width, float((after - before)[0]), float(share * (between - before)[1] + (after - between)[1]))
+    def of(cls, width: int, share: float, before: Reading, between: Reading, after: Reading) -> _Took:
+        """From before, between and after fitting and judging; such a share of the fits will come again."""
+        compiled = after.compiling - before.compiling
+        return cls(width, compiled, share * (between.running - before.running) + after.running - between.running)
 
 
 class _Wider(NamedTuple):
@@ -125,21 +125,25 @@ def _magnified(
     for _ in range(_LOOKS):
         if best.held_out <= good or enough():
             break
-        goal = objective(problem, best.approximation, setup.exact)
-
-        def values(points: NDArray, goal: Objective = goal, weights: Weights = best.weights) -> Array:
-            return field_values(goal, weights, jnp.asarray(points, setup.dtype))
-
-        if best.held_out > _SHOWS:
-            steep = toward_walls(problem, setup.exact.periodic)
-        else:
-            steep = steep_coordinates(problem, setup.exact.periodic, values, best.family.steep, peaked=_PEAKED)
+        steep = _layers(setup, best)
         if not steep or not out_of_date(best.family.steep, steep):
             break
         new = search(steepened(best.family, steep), fit, enough, good)
         if new.held_out > _SHARPENED * best.held_out:
             break
         best = new
+
+
+def _layers(setup: Setup, found: Fit | Identified) -> tuple[Steep, ...]:
+    """Steep coordinates where a solution has layers, or toward the walls where it shows none."""
+    periodic, goal = setup.exact.periodic, objective(setup.problem, found.approximation, setup.exact)
+    if found.held_out > _SHOWS:
+        return toward_walls(periodic)
+
+    def values(points: NDArray) -> Array:
+        return field_values(goal, found.weights, jnp.asarray(points, setup.dtype))
+
+    return steep_coordinates(setup.problem, periodic, values, found.family.steep, peaked=_PEAKED)
 
 
 def widen(
@@ -246,8 +250,10 @@ def _wider(
     if unresolved:
         _magnified(setup, search([*again, *_starts(setup)], make, late, most=_AGAIN), make, late, GOOD)
     else:
-        for i, family in enumerate(again):
-            if i == 0 or not late():
+        first, *others = again
+        make(first)
+        for family in others:
+            if not late():
                 make(family)
     best, *others = _best_of_kinds(tried)
     before = {found.family.kind: found.held_out for found in (current, *rivals)}

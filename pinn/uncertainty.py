@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
@@ -37,7 +35,7 @@ from .estimate import (
 )
 from .exact import Exact
 from .families import Family, feature_ansatz
-from .features import Setup, add_coefficients, least_squares, triangle
+from .features import Setup, add_coefficients, functions_at, least_squares, triangle
 from .inverse import Balance, balanced, is_inverse, joint_rows, observes, stacked
 from .loss import Objective, Weights, draw, field_values, objective, residuals, values_at
 from .problem import Problem
@@ -136,17 +134,12 @@ def _left(
     return finite(after / before), finite(residual_norm([values[i] for i in ruled], own) / before)
 
 
-@partial(jax.jit, static_argnums=0)
-def _functions(basis: Together, state: tuple, points: Array) -> dict[str, Array]:
-    return jax.vmap(lambda point: basis.basis(state, point))(points)
-
-
 def _field_noise(
     problem: Problem, basis: Together, state: tuple, points: Array, upper: np.ndarray, norms: np.ndarray
 ) -> np.ndarray:
     """Root mean square over points of each field's standard deviation, [F]."""
     width, start, found = len(norms), 0, []
-    functions = {name: np.asarray(block) for name, block in _functions(basis, state, points).items()}
+    functions = {name: np.asarray(block) for name, block in functions_at(basis, state, points).items()}
     for name in basis.fields:
         columns = slice(start, start + functions[name].shape[1])
         right = np.zeros((width, len(points)))

@@ -110,7 +110,7 @@ def largest_error(setup, found, width):
 
 def test_a_layer_that_no_wave_shows_is_seen_toward_the_walls():
     setup, plain = thin(1e-6), Family(sin, (16.0,))
-    _, broad, *_ = steepened(plain, toward_walls(setup.problem, setup.exact.periodic))
+    _, broad, *_ = steepened(plain, toward_walls(setup.exact.periodic))
     assert largest_error(setup, fit(setup, plain, 200), 1e-6) > 0.5
     assert largest_error(setup, fit(setup, broad, 200), 1e-6) < 0.05
 
