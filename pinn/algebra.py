@@ -210,6 +210,15 @@ class Product(_Pair):
     def covers_itself(self) -> bool:
         return self.first.covers_itself and self.second.covers_itself
 
+    def filled(self, coordinates: tuple[str, ...]) -> PointSet | None:
+        for factor in (self.first, self.second):
+            if factor.coordinates == coordinates and factor.covers_itself and not factor.is_box:
+                return factor
+            found = factor.filled(coordinates)
+            if found is not None:
+                return found
+        return None
+
     def extends(self, name: str) -> bool:
         return (self.first if name in self.first.coordinates else self.second).extends(name)
 

@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from pinn.errors import DomainError, listing, suggestion
-from pinn.pieces import Array, Extended, Face, Mask, Piece, fixed_points, positions
+from pinn.pieces import Array, Extended, Face, Filled, Mask, Piece, fixed_points, positions
 
 Where = Callable[..., object]
 
@@ -40,6 +40,8 @@ class Region(Protocol):
     def bounds(self) -> tuple[Array, Array]: ...
 
     def contains(self, points: Array, tolerance: float = 0.0) -> Mask: ...
+
+    def filled(self, coordinates: tuple[str, ...]) -> Filled | None: ...
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ class Patch:
             return replace(self, regions=regions)
         free = [i for i, name in enumerate(domain.coordinates) if name not in self.piece.coordinates]
         lower, upper = (tuple(end[free].tolist()) for end in domain.bounds)
-        return replace(self, piece=Extended(self.piece, domain.coordinates, lower, upper), regions=regions)
+        over = domain.filled(tuple(domain.coordinates[i] for i in free))
+        return replace(self, piece=Extended(self.piece, domain.coordinates, lower, upper, over), regions=regions)
 
     def draw(self, unit: Array) -> tuple[Array, Array]:
         """The kept ones of the piece's points [m, d] and their outward normals [m, d], from numbers [n, k], m <= n."""

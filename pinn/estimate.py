@@ -26,15 +26,18 @@ from jax import Array
 from . import sampling
 from .approximation import Approximation, Sum, summands
 from .exact import Exact
-from .families import Family, candidates, feature_ansatz
+from .families import Family, candidates, feature_ansatz, steepened
 from .features import Setup, add_coefficients, coefficient_count, least_squares, linearised, row_scales
+from .layers import steep_coordinates
 from .loss import Batch, Objective, Weights, draw, field_values, given_residuals, objective, read_leaves, values_at, with_given
 from .problem import Problem
+from .steep import Steep
 
 TRUSTED, ROUGH = 0.3, 0.5  # of the gates; below 0.3 every estimate of the calibration was within a factor 1.3
 _LARGE = 0.05  # an error of a nonlinear problem from which on its linear part says nothing of other solutions
 _SENSITIVE = 1e10  # amplification of rounding errors beyond which no solution is fixed
 NO_MEMORY = "memory ran out while its error was estimated"
+_PEAKED = 5.0  # curvature of a layer of the whole, in square roots, relative to the mean
 ROUNDING = 4.0  # errors of one solve, in units of one rounding of its weights
 
 
@@ -166,9 +169,25 @@ def root_mean_squares(values: np.ndarray) -> np.ndarray:
 
 
 def choose_family(setup: Setup, goal: Objective, weights: Weights, exact: Exact, width: int = 200) -> Family:
-    """The family of features that leaves the least of a solution's residual unexplained."""
-    families = candidates(setup.problem)
-    return min(families, key=lambda family: _defect(setup, goal, weights, family, width, exact, 2).rho)
+    """The family of features that leaves the least of a solution's residual unexplained, among them those that see its layers."""
+
+    def left(family: Family) -> float:
+        return _defect(setup, goal, weights, family, width, exact, 2).rho
+
+    rho = {family: left(family) for family in candidates(setup.problem)}
+    best = min(rho, key=rho.__getitem__)
+    steep = layers_of(setup, goal, weights) if setup.problem.regions is None else ()
+    rho |= {family: left(family) for family in (steepened(best, steep) if steep else ())}
+    return min(rho, key=rho.__getitem__)
+
+
+def layers_of(setup: Setup, goal: Objective, weights: Weights, known: Sequence[Steep] = ()) -> tuple[Steep, ...]:
+    """Steep coordinates where an approximation of the whole domain has layers, or none; `known` are those it was made with."""
+
+    def values(points: np.ndarray) -> Array:
+        return field_values(goal, weights, jnp.asarray(points, setup.dtype))
+
+    return steep_coordinates(setup.problem, setup.exact.periodic, values, known, peaked=_PEAKED)
 
 
 @dataclass(frozen=True)

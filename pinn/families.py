@@ -13,6 +13,8 @@ import numpy as np
 
 from .ansatz import wrap
 from .approximation import Together, together
+from .boundaries import TIME
+from .conditions import Periodic
 from .derivatives import Activation, sin, tanh, taylor
 from .exact import Exact
 from .networks import Encoding, Features
@@ -36,8 +38,10 @@ class Family:
     """How features are drawn: sin or tanh, and a bandwidth for each coordinate, in the scaled domain [-1, 1]^d.
 
     Steep coordinates come after the others, with bandwidths of their own. Where `seen` is a number, each feature sees so many
-    coordinates, drawn at random: a sum of functions of few coordinates needs no more, in however many dimensions. With
-    `singular`, each feature sees one corner or hole as well, or none; the last bandwidth is that of all their coordinates.
+    coordinates, drawn at random: a sum of functions of few coordinates needs no more, in however many dimensions. Of those in
+    `round`, features see the sum of squares alone, with the bandwidth of the first: a function that is the same in all
+    directions from the middle of the domain needs no more. With `singular`, each feature sees one corner or hole as well, or
+    none; the last bandwidth is that of all their coordinates.
     """
 
     activation: Activation
@@ -45,11 +49,17 @@ class Family:
     steep: tuple[Steep, ...] = ()
     seen: int | None = None
     singular: bool = False
+    round: tuple[int, ...] = ()
 
     @property
-    def kind(self) -> tuple[str, int | None, bool]:
+    def kind(self) -> tuple[str, int | None, bool, bool]:
         """What families of other bandwidths have in common with it."""
-        return self.activation.name, self.seen, bool(self.steep)
+        return self.activation.name, self.seen, bool(self.steep), bool(self.round)
+
+    @property
+    def special(self) -> bool:
+        """Whether it can be right for functions of a certain form only."""
+        return self.seen is not None or bool(self.round)
 
     @property
     def plain(self) -> tuple[float, ...]:
@@ -65,6 +75,7 @@ class Family:
         plain = len(self.plain)
         shown = f"{self.activation.name}, bandwidth {' × '.join(f'{b:.3g}' for b in self.plain)}"
         shown += "" if self.seen is None else f", {self.seen} of {plain} coordinates each"
+        shown += ", the same in all directions" if self.round else ""
         shown += "".join(f", {b:.3g} in a steep one" for b in self.bandwidth[plain : plain + len(self.steep)])
         return shown + "".join(f", {b:.3g} at corners and holes" for b in self.last)
 
@@ -79,7 +90,8 @@ class Family:
         bandwidth = [self.bandwidth[i] for i in axes] + [self.bandwidth[plain + i] for i in kept]
         seen = None if self.seen is None or self.seen >= len(axes) else self.seen
         steep = tuple(self.steep[i] for i in kept)
-        return Family(self.activation, (*bandwidth, *self.last), steep, seen, self.singular)
+        round_ = tuple(axes.index(axis) for axis in self.round) if set(self.round) <= set(axes) else ()
+        return Family(self.activation, (*bandwidth, *self.last), steep, seen, self.singular, round_)
 
 
 class Drawn(NamedTuple):
@@ -140,14 +152,22 @@ def _drawn(encoding: Encoding, family: Family, count: int, seed: Sequence[int]) 
     rng, width = np.random.default_rng(seed), np.array(family.bandwidth[: len(family.bandwidth) - family.singular])
     periodic = np.array([*encoding.periodic, *(steep.periodic for steep in family.steep)])
     if family.activation is sin:
-        kernel = np.stack([_frequencies(rng, 2 * b, round_, count) for b, round_ in zip(width, periodic, strict=True)])
-        return kernel * _seen(family, len(width), count, rng), rng.uniform(0, 2 * np.pi, count)
+        kernel = np.stack([_frequencies(rng, 2 * b, whole, count) for b, whole in zip(width, periodic, strict=True)])
+        kernel = kernel * _seen(family, len(width), count, rng)
+        if family.round:
+            radial, kernel[list(family.round)] = kernel[family.round[0]].copy(), 0.0
+            kernel = np.insert(kernel, len(encoding.periodic), radial, axis=0)
+        return kernel, rng.uniform(0, 2 * np.pi, count)
     centres = np.where(periodic, np.pi, 1.05) * rng.uniform(-1, 1, (count, len(width)))
     blocks, spreads, plain = [], [], len(encoding.periodic)
     for part in (slice(0, plain), *(slice(i, i + 1) for i in range(plain, len(width)))):
-        centre, round_, each = centres[:, part], periodic[part], width[part]
-        blocks += [centre[:, ~round_], np.cos(centre[:, round_]), np.sin(centre[:, round_])]
-        spreads += [each[~round_], each[round_], each[round_]]
+        centre, whole = centres[:, part], periodic[part]
+        each = np.where(np.isin(np.arange(len(width)), family.round), 0.0, width)[part]
+        blocks += [centre[:, ~whole], np.cos(centre[:, whole]), np.sin(centre[:, whole])]
+        spreads += [each[~whole], each[whole], each[whole]]
+        if family.round and part.start == 0:
+            blocks.append(np.sum(centre[:, list(family.round)] ** 2, axis=1, keepdims=True))
+            spreads.append(width[[family.round[0]]])
     seen, spread = np.concatenate(blocks, axis=1), np.concatenate(spreads)
     kernel = rng.uniform(-1, 1, seen.shape) * spread
     if family.seen is not None:
@@ -181,7 +201,8 @@ def feature_ansatz(
         met = {axes.index(axis) for name in fields for axis in exact.ends.get(name, ()) if axis in axes}
         ahead = [each for each in singular if not (exact.resumed and isinstance(each, Onset))]
         singular = seen_by(count, ahead, met)
-        encoding = Encoding(lower[list(axes)], upper[list(axes)], periodic, family.activation is sin, places, singular)
+        raw = family.activation is sin
+        encoding = Encoding(lower[list(axes)], upper[list(axes)], periodic, raw, places, singular, own.round)
         kernel, bias = draw_features(encoding, own, count - encoding.direct, [*seed, i])
         network = Features(kernel, bias, len(fields), family.activation, dtype, encoding.direct)
         steps = tables(own.steep, dtype)
@@ -200,6 +221,9 @@ def candidates(problem: Problem) -> list[Family]:
     if dimension > 2:
         kinds += [(sin, (1.0, 2.0), seen) for seen in (1, 2)]
     plain = [Family(activation, (b,) * dimension, (), seen) for activation, bandwidths, seen in kinds for b in bandwidths]
+    space = tuple(i for i, name in enumerate(problem.domain.coordinates) if name != TIME)
+    if len(space) > 2 and not any(isinstance(condition, Periodic) for condition in problem.conditions):
+        plain += [Family(sin, (b,) * dimension, round=space) for b in (1.0, 2.0)]
     if not any(each.seen for group in problem.groups() for each in group.singular):
         return plain
     return [replace(family, bandwidth=(*family.bandwidth, _LOOK), singular=True) for family in plain] + plain
@@ -255,8 +279,8 @@ def following(family: Family, steep: Sequence[Steep]) -> Family:
     return replace(family, steep=tuple(each.broadened() if broad else each for each in steep))
 
 
-def neighbours(family: Family, fixed: int) -> list[Family]:
-    """The same with one bandwidth changed, but not that of the `fixed` axis, and with the other activation."""
+def neighbours(family: Family, fixed: int | None) -> list[Family]:
+    """The same with one bandwidth changed, but not that of the `fixed` axis, if any, and with the other activation."""
     scaled = [family.scaled(factor, axis) for axis in range(len(family.bandwidth)) if axis != fixed for factor in (0.7, 1.4, 2.0)]
     others = [replace(family, activation=tanh if family.activation is sin else sin)]
     if family.steep and not family.steep[0].broad:

@@ -20,6 +20,8 @@ _MIDDLE = 1e-5, 1e-2  # of an onset, in how wide it comes to be, where its logar
 # where so many scales of each would be too many of all
 _WALL = 1e-8, 1e-4  # of half an axis, where the logarithm of the distance from a wall ends: in one dimension and in more
 _BENT = 2  # onsets of this order and later ones need no steep coordinate: there the solution and its slope go on
+_LOOKED_AT = 4096  # points, for where the fields are driven
+_DRIVEN = 5.0  # curvature of what drives them in a small part of the domain, in square roots, relative to the mean
 _SAME = 1.5  # how far the slopes of two steep coordinates may be apart before one is out of date
 
 
@@ -31,6 +33,7 @@ def steep_coordinates(
     at: tuple[int, float] | None = None,
     axes: Sequence[int] | None = None,
     peaked: float = _PEAKED,
+    lines: NDArray | None = None,
 ) -> tuple[Steep, ...]:
     """A steep coordinate for each axis along which the solution has layers.
 
@@ -43,10 +46,12 @@ def steep_coordinates(
         at: (axis, value), for lines within a moment of time.
         axes: to look along; every one, but that of `at`, where none are given.
         peaked: largest density, in its mean, of what is no layer.
+        lines: points [L, d] to look through; spread evenly where none are given.
     """
     domain = problem.domain
     lower, upper = domain.bounds
-    lines = sampling.interior(domain, 1 if domain.dimension == 1 + (at is not None) else _LINES, 0)
+    if lines is None:
+        lines = sampling.interior(domain, 1 if domain.dimension == 1 + (at is not None) else _LINES, 0)
     if at is not None:
         lines[:, at[0]] = at[1]
     found = []
@@ -66,6 +71,20 @@ def steep_coordinates(
         if density.max() > peaked * mean_over(z, density):
             found.append(steep_coordinate(axis, z, density, periodic[axis]))
     return tuple(found)
+
+
+def steep_where_driven(problem: Problem, periodic: Sequence[bool], driven: Callable[[NDArray], NDArray]) -> tuple[Steep, ...]:
+    """Steep coordinates for where something drives the fields in a small part of the domain: there a solution will bend.
+
+    `driven` are the equations' residuals without a solution: [n, d] -> [n, K].
+    """
+    points = sampling.interior(problem.domain, _LOOKED_AT, 0)
+    strength = np.sum(np.square(driven(points)), axis=1)
+    if not np.isfinite(strength).all() or not strength.any():
+        return ()
+    shares = np.cumsum(strength) / np.sum(strength)
+    strongest = points[np.searchsorted(shares, (np.arange(_LINES) + 0.5) / _LINES)]
+    return steep_coordinates(problem, periodic, driven, peaked=_DRIVEN, lines=strongest)
 
 
 def toward_walls(periodic: Sequence[bool]) -> tuple[Steep, ...]:

@@ -345,7 +345,8 @@ def _steep(card: Mapping[str, Any]) -> Steep:
 
 def _family(card: Mapping[str, Any]) -> Family:
     steep = tuple(map(_steep, card["steep"]))
-    return Family(ACTIVATIONS[card["activation"]], tuple(card["bandwidth"]), steep, card["seen"], card["singular"])
+    activation, bandwidth, around = ACTIVATIONS[card["activation"]], tuple(card["bandwidth"]), tuple(card.get("round", ()))
+    return Family(activation, bandwidth, steep, card["seen"], card["singular"], around)
 
 
 @dataclass(frozen=True)
@@ -385,6 +386,7 @@ class _Builder:
             part["raw"],
             tuple(part["steep"]),
             tuple(map(singular_from, part["singular"])),
+            tuple(part.get("round", ())),
         )
         fields = tuple(part["fields"])
         network = self._network(part["network"], encoding.size, len(fields))

@@ -9,7 +9,7 @@ construction are left out.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial, reduce
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -205,6 +205,13 @@ def residuals(objective: Objective, weights: Weights, batches: Sequence[Batch]) 
         by_chunks(lambda row, term=term: objective.residual(term, weights, row), batch, most)
         for term, batch in zip(objective.terms, batches, strict=True)
     )
+
+
+def equations_at(goal: Objective, weights: Weights, points: np.ndarray) -> np.ndarray:
+    """The equations' residuals at points of the domain, [n, K]."""
+    terms = tuple(term for term in goal.terms if term.place is None)
+    equations, at = replace(goal, terms=terms), jnp.asarray(points, jax.tree.leaves(weights.state)[0].dtype)
+    return np.concatenate(residuals(equations, weights, [batch_at(goal, term.expression, at, {}) for term in terms]), axis=1)
 
 
 def field_values(goal: Objective, weights: Weights, points: Array) -> Array:

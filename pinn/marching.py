@@ -54,7 +54,9 @@ _PATIENCE = 3  # slabs that met the target before a longer one is tried, or that
 _WORSE = 4.0  # times the held-out residual after a search that another one is worth while for; squared if it was in vain
 _GAIN = 0.3  # held-out residual of a shorter slab, in that of the longer one, to go on with
 _LOOKS = 4  # at layers, each with the steep coordinates of the one before it
-_LEAST = 2.0**-10  # shortest slab, relative to the whole time
+_LEAST, _LEAST_ALONE = 2.0**-10, 2.0**-24  # shortest slab, relative to the whole time; of time alone
+_TYPICAL = 8  # slabs of the whole time, where nothing is known of it
+_GROWTH = 1.6  # most by which a slab is longer than the one before it
 
 
 class _Late(Exception):
@@ -97,6 +99,8 @@ class Marcher:
             self.starts, most = list(kinds) or self.starts, max(each.width for each in before)
             self.widths = [each for each in widths if each >= most]
         self.march, self.whole = begin(setup, time), time.end - time.start
+        self.alone = setup.problem.domain.dimension == 1  # whether there is nothing but time
+        self.least = self.whole * (_LEAST_ALONE if self.alone else _LEAST)
         self.seconds: dict[int, float] = {}  # of the quickest attempt, by width
         self.spent = 0.0  # on one attempt at each slab taken
         self.searched = 0.0  # held-out residual from which another search is worth while
@@ -142,10 +146,16 @@ class Marcher:
         )
 
     def affords(self, size: float, width: int) -> bool:
-        """Whether there is time to march on in slabs of this size, and to judge what came out."""
+        """Whether there is time to march on in slabs of this size, and to judge what came out.
+
+        Where there is nothing but time, short slabs resolve what is over soon, and the next ones are longer.
+        """
         known = [seconds * (width / other) ** 2 for other, seconds in self.seconds.items() if other <= width]
         each = self.seconds.get(width, max(known, default=0.0))
-        ahead = (self.time.end - self.march.edges[-1]) / size * each
+        count = (self.time.end - self.march.edges[-1]) / size
+        if self.alone and size < self.time.end - self.march.edges[-1]:
+            count = min(count, _TYPICAL + math.log(count, _GROWTH))
+        ahead = count * each
         return (1 + _JUDGING) * ahead + _JUDGING * self.spent < _SPARE * self.clock.left
 
     # --- layers
@@ -196,13 +206,13 @@ class Marcher:
 
     def first(self) -> tuple[Drawn, float]:
         """Features and size to begin with: shorter slabs while they help."""
-        size, width, starts = self.whole / 8, self.widths[0], self.starts
+        size, width, starts = self.whole / _TYPICAL, self.widths[0], self.starts
         best = self.look(starts, width, size, 0)
-        while best.held_out > UNRESOLVED and size > _LEAST * self.whole and self.affords(size / 4, width):
+        while best.held_out > UNRESOLVED and size > self.least and self.affords(size / 4, width):
             size /= 4
             best = self.look(starts, width, size, 0)
         best = self.magnified(min(best, self.look([best.family], width, size, 16), key=_held_out), size)
-        while best.held_out > self.target and size > _LEAST * self.whole and self.affords(size / 4, width):
+        while best.held_out > self.target and size > self.least and self.affords(size / 4, width):
             near = [best.family, best.family.scaled(0.5, self.time.axis)]
             new = self.look(starts if best.held_out > _CONVERGED else near, width, size / 4, 16)
             new = self.magnified(new, size / 4)
@@ -218,7 +228,7 @@ class Marcher:
         In this order: a search compiles nothing, and steep coordinates take long to compile, and soon fall behind what moves.
         """
         family, width = slab.features
-        near = neighbours(family, self.time.axis)
+        near = neighbours(family, None if self.alone else self.time.axis)
         near += self.waves(slab.features) if family.steep else []
         found = min(slab, self.look(near, width, size, 10), key=_held_out)
         if found.held_out < 0.3 * slab.held_out:
@@ -251,7 +261,7 @@ class Marcher:
         if slab.held_out > self.target and slab.family.steep and self.tempting(slab.family):
             slab = min(slab, self.changed(features, size), key=_held_out)
         while slab.held_out > self.target and (not self.rest or slab.held_out > min(_WORSE * self.allowed, UNRESOLVED)):
-            if self.clock.left < 0 or (size < _LEAST * self.whole and slab.held_out > UNRESOLVED):
+            if self.clock.left < 0 or (size < self.least and slab.held_out > UNRESOLVED):
                 return None
             if self.affords(size / 2, slab.features.width) or slab.held_out > UNRESOLVED:
                 shorter = self.attempt(slab.features, size / 2)
@@ -270,7 +280,7 @@ class Marcher:
         self.rest = max(0, self.rest - 1)
         self.calm = 0 if slab.held_out > self.target or size < before else self.calm + 1
         easy = slab.held_out < 0.03 * self.target or (slab.held_out < 0.3 * self.target and self.calm > _PATIENCE)
-        return slab, 1.6 * size if easy else size
+        return slab, _GROWTH * size if easy else size
 
     def periodic(self, features: Drawn, before: Sequence[bool]) -> Drawn:
         """The features of a slab that had to begin with a kink, for the next one, which is periodic."""

@@ -371,6 +371,7 @@ class Encoding:
         raw: θ instead of (cos θ, sin θ).
         steep: the coordinates that a steep one stands beside, after the plain ones; see `steep.climb`.
         singular: corners and holes: the coordinates that features see of them, then the functions that are features themselves.
+        round: coordinates of which the sum of squares, scaled, stands after the plain ones.
     """
 
     def __init__(
@@ -381,10 +382,11 @@ class Encoding:
         raw: bool = False,
         steep: tuple[int, ...] = (),
         singular: tuple[Singular, ...] = (),
+        round: tuple[int, ...] = (),
     ):
         self.lower, self.upper, self.periodic, self.raw = np.asarray(lower), np.asarray(upper), tuple(periodic), raw
-        self.steep, self.singular = tuple(steep), tuple(singular)
-        self._key = (tuple(self.lower), tuple(self.upper), self.periodic, raw, self.steep, self.singular)
+        self.steep, self.singular, self.round = tuple(steep), tuple(singular), tuple(round)
+        self._key = (tuple(self.lower), tuple(self.upper), self.periodic, raw, self.steep, self.singular, self.round)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Encoding) and self._key == other._key
@@ -395,7 +397,8 @@ class Encoding:
     @property
     def size(self) -> int:
         seen = [*self.periodic, *(self.periodic[axis] for axis in self.steep)]
-        return len(seen) + (0 if self.raw else sum(seen)) + sum(each.seen for each in self.singular) + self.direct
+        beside = bool(self.round) + sum(each.seen for each in self.singular)
+        return len(seen) + (0 if self.raw else sum(seen)) + beside + self.direct
 
     @property
     def direct(self) -> int:
@@ -412,11 +415,14 @@ class Encoding:
         lower, width = lower.astype(point.dtype), width.astype(point.dtype)
         half_turns = np.where(self.periodic, 2 * np.pi, 2.0).astype(point.dtype)
         centred = (point - (lower + width / 2)) * (half_turns / width)
-        steep = []
+        beside, steep = [], []
+        if self.round:
+            across = centred[np.array(self.round)]
+            beside = [(across * across) @ jnp.ones((len(self.round), 1), point.dtype)]
         if steps is not None:
             steep = [climb(centred[a : a + 1], steps[i], self.periodic[a]) for i, a in enumerate(self.steep)]
         if self.raw or not any(self.periodic):
-            return concatenate([centred, *steep, *singular]) if steep or singular else centred
+            return concatenate([centred, *beside, *steep, *singular]) if beside or steep or singular else centred
         plain = np.flatnonzero(~np.array(self.periodic))
         angle = centred[np.flatnonzero(self.periodic)]
         parts = [centred[plain]] if len(plain) else []
@@ -425,4 +431,4 @@ class Encoding:
             for axis, y in zip(self.steep, steep, strict=True)
             for part in ([sin(y + np.pi / 2), sin(y)] if self.periodic[axis] else [y])
         ]
-        return concatenate([*parts, sin(angle + np.pi / 2), sin(angle), *steep, *singular])
+        return concatenate([*parts, sin(angle + np.pi / 2), sin(angle), *beside, *steep, *singular])

@@ -146,17 +146,28 @@ class Sphere:
         return np.abs(distances) <= SAME * self.radius
 
 
+class Filled(Protocol):
+    """A region that uniform numbers are mapped to directly."""
+
+    @property
+    def measure(self) -> float: ...
+
+    def cover(self, unit: Array) -> Array: ...
+
+
 @dataclass(frozen=True)
 class Extended:
-    """A piece times a box of further coordinates, such as a circle over all times: its normals do not change.
+    """A piece times further coordinates, such as a circle over all times: its normals do not change.
 
-    `coordinates` is the order of the columns; `lower` and `upper` bound those that the piece does not have, in order.
+    `coordinates` is the order of the columns; `lower` and `upper` bound those that the piece does not have, in order. They fill
+    that box, or the region `over`.
     """
 
     piece: Piece
     coordinates: tuple[str, ...]
     lower: tuple[float, ...]
     upper: tuple[float, ...]
+    over: Filled | None = None
 
     @property
     def parameters(self) -> int:
@@ -164,7 +175,8 @@ class Extended:
 
     @property
     def measure(self) -> float:
-        return self.piece.measure * prod(np.subtract(self.upper, self.lower).tolist())
+        beside = prod(np.subtract(self.upper, self.lower).tolist()) if self.over is None else self.over.measure
+        return self.piece.measure * beside
 
     @property
     def scale(self) -> float:
@@ -175,8 +187,9 @@ class Extended:
         points = np.empty((len(unit), len(self.coordinates)))
         normals = np.zeros_like(points)
         points[:, own], normals[:, own] = self.piece.sample(unit[:, : self.piece.parameters])
-        widths = np.subtract(self.upper, self.lower)
-        points[:, free] = np.asarray(self.lower) + widths * unit[:, self.piece.parameters :]
+        rest = unit[:, self.piece.parameters :]
+        box = np.asarray(self.lower), np.subtract(self.upper, self.lower)
+        points[:, free] = box[0] + box[1] * rest if self.over is None else self.over.cover(rest)
         return points, normals
 
     def touches(self, points: Array) -> Mask:

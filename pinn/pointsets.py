@@ -143,6 +143,10 @@ class PointSet(ABC):
         """Whether `cover` fills the domain and nothing else."""
         return False
 
+    def filled(self, coordinates: tuple[str, ...]) -> PointSet | None:
+        """The factor of a product that has these coordinates, where its `cover` fills it and it is no box; else None."""
+        return None
+
     def extends(self, name: str) -> bool:
         """Whether a coordinate has the same range whatever the others are: those of a box, and of a product with one."""
         return self.is_box

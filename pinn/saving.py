@@ -240,8 +240,8 @@ def _level_parts(level: Any) -> list[Any]:
 
 
 def _family_parts(family: Any) -> dict[str, Any]:
-    kept = {"activation": family.activation.name, "bandwidth": family.bandwidth, "seen": family.seen}
-    return {**kept, "steep": [asdict(each) for each in family.steep], "singular": family.singular}
+    kept = {name: getattr(family, name) for name in ("bandwidth", "seen", "singular", "round")}
+    return {**kept, "activation": family.activation.name, "steep": [asdict(each) for each in family.steep]}
 
 
 def account_parts(solution: Any) -> dict[str, Any]:
@@ -343,6 +343,7 @@ def _ansatz_parts(part: Any, weights: Any) -> dict[str, Any]:
         "raw": encoding.raw,
         "steep": encoding.steep,
         "singular": [{"kind": type(each).__name__, **asdict(each)} for each in encoding.singular],
+        "round": encoding.round,
         "engine": part.engine.__name__,
         "network": describe(part.network(weights)),
     }

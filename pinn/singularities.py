@@ -82,7 +82,8 @@ def torn_points(singular: Sequence[Singular], points: Array) -> np.ndarray:
 
 
 def _sample(place: Surface) -> Array:
-    return place.draw(0, fixed_points(_SAMPLE, place.patches[0].piece.parameters))[0]
+    drawn = (place.draw(i, fixed_points(_SAMPLE, patch.piece.parameters))[0] for i, patch in enumerate(place.patches))
+    return np.concatenate(list(drawn))
 
 
 def _ends(section: Domain, places: Sequence[Surface], whole: Callable[[Array], Array]) -> list[Opening]:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
-import jax.numpy as jnp
-from jax import Array
-from numpy.typing import NDArray
-
-from .estimate import NO_MEMORY, Estimate, Trust, unjudged
-from .families import GOOD, RICHER, UNRESOLVED, Drawn, Family, candidates, search, steepened
+from .estimate import NO_MEMORY, Estimate, Trust, layers_of, unjudged
+from .families import GOOD, RICHER, UNRESOLVED, Drawn, Family, candidates, feature_ansatz, search, steepened
 from .features import Fit, Setup
 from .history import Clock, History, Reading, Record, Status
 from .inverse import Identified, fitted, is_inverse, noise_bound
-from .layers import out_of_date, steep_coordinates, toward_walls
-from .loss import Objective, Weights, field_values, objective
+from .layers import out_of_date, steep_where_driven, toward_walls
+from .loss import Objective, Weights, equations_at, objective
 from .memory import if_it_fits
 from .space import Level
 from .steep import Steep
@@ -27,7 +23,7 @@ from .uncertainty import assess
 
 _AGAIN = 20  # families that are tried again with more features, where fewer show nothing
 _LOOKS = 3  # for layers
-_PEAKED = 5.0  # curvature of a layer of the whole, in square roots, relative to the mean
+_NONE = 8  # features of a function that is zero
 _SHOWS = 0.5  # held-out residual of a solution that shows where layers are
 _SHARPENED = 0.5  # held-out residual of features that see layers, in that of those that do not, that is worth it
 _SHARPER = 0.25  # most power of the number of features that bandwidths grow with
@@ -116,7 +112,7 @@ def _magnified(
 ) -> None:
     """Make the same with its layers, if there are any, seen in steep coordinates: each look shows them sharper.
 
-    Where it shows nothing of a solution, layers at the walls may be why.
+    Where it shows nothing of a solution, what drives the fields in a small part of the domain may be why, or layers at the walls.
     """
     problem = setup.problem
     if is_inverse(problem) or problem.regions is not None or problem.domain.dimension > 3:
@@ -125,25 +121,27 @@ def _magnified(
     for _ in range(_LOOKS):
         if best.held_out <= good or enough():
             break
-        steep = _layers(setup, best)
-        if not steep or not out_of_date(best.family.steep, steep):
+        before = best
+        for steep in _layers(setup, before):
+            if steep and out_of_date(before.family.steep, steep):
+                new = search(steepened(before.family, steep), fit, enough, good)
+                if new.held_out <= _SHARPENED * before.held_out:
+                    best = new
+                    break
+        if best is before:
             break
-        new = search(steepened(best.family, steep), fit, enough, good)
-        if new.held_out > _SHARPENED * best.held_out:
-            break
-        best = new
 
 
-def _layers(setup: Setup, found: Fit | Identified) -> tuple[Steep, ...]:
-    """Steep coordinates where a solution has layers, or toward the walls where it shows none."""
-    periodic, goal = setup.exact.periodic, objective(setup.problem, found.approximation, setup.exact)
-    if found.held_out > _SHOWS:
-        return toward_walls(periodic)
-
-    def values(points: NDArray) -> Array:
-        return field_values(goal, found.weights, jnp.asarray(points, setup.dtype))
-
-    return steep_coordinates(setup.problem, periodic, values, found.family.steep, peaked=_PEAKED)
+def _layers(setup: Setup, found: Fit | Identified) -> Iterator[tuple[Steep, ...]]:
+    """Steep coordinates where a solution has layers; or, where it shows nothing, where it may have some."""
+    goal, periodic = objective(setup.problem, found.approximation, setup.exact), setup.exact.periodic
+    if found.held_out <= _SHOWS:
+        yield layers_of(setup, goal, found.weights, found.family.steep)
+        return
+    basis, nothing = feature_ansatz(setup.problem, setup.exact, found.family, _NONE, setup.seed, setup.dtype)
+    without = replace(goal, approximation=basis), Weights(nothing, setup.unknown())
+    yield steep_where_driven(setup.problem, periodic, partial(equations_at, *without))
+    yield toward_walls(periodic)
 
 
 def widen(
@@ -269,12 +267,12 @@ def _wider(
 def _best_of_kinds(tried: Sequence[Fit | Identified]) -> list[Fit | Identified]:
     """The best of each kind that was tried, the best of all first.
 
-    Of the kinds that see only a few coordinates, the best of all alone: a sum of such functions shows itself at once.
+    Of the kinds that are right for functions of a certain form only, the best of all alone: such a form shows itself at once.
     """
     best, *others = sorted(tried, key=_held_out)
     kinds = {best.family.kind: best}
     for found in others:
-        if found.family.seen is None:
+        if not found.family.special:
             kinds.setdefault(found.family.kind, found)
     return list(kinds.values())
 

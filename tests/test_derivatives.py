@@ -148,6 +148,7 @@ ENCODINGS = {
     "periodic": Encoding(np.array([-1.0, 0.0]), np.array([1.0, 3.0]), (False, True)),
     "twice periodic": Encoding(np.array([-1.0, 0.0]), np.array([1.0, 3.0]), (True, True)),
     "angles": Encoding(np.array([-1.0, 0.0]), np.array([1.0, 3.0]), (True, False), raw=True),
+    "round": Encoding(np.array([-1.0, 0.0]), np.array([1.0, 3.0]), (False, False), round=(0, 1)),
 }
 
 

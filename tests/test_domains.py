@@ -375,6 +375,19 @@ def test_resolving_twice_changes_nothing():
     assert isinstance(surface + HOLE.boundary, Boundary)
 
 
+def test_the_ends_of_time_over_a_ball_are_as_large_as_the_ball():
+    """In twenty dimensions one point in forty million of the box around a ball is in it."""
+    ball = Ball(**{f"x{i}": 0.0 for i in range(20)}, radius=1)
+    for whole in (ball * Interval(t=(0, 1)), Interval(t=(0, 1)) * ball, ball * Box(t=(0, 1), s=(0, 2))):
+        assert ("t", 0.0) in whole.faces
+        surface = whole.at(t=0).within(whole)
+        assert surface.measures == (pytest.approx(whole.measure),)
+        points, normals = surface.draw(0, fixed_points(64, whole.dimension - 1))
+        assert points.shape == (64, whole.dimension)
+        time = whole.coordinates.index("t")
+        assert not points[:, time].any() and (normals[:, time] == -1).all()
+
+
 def test_a_hundred_dimensions_are_no_trouble():
     names = [f"x{i}" for i in range(100)]
     cube = Box(**dict.fromkeys(names, (0, 1)))

@@ -66,6 +66,56 @@ def test_features_are_periodic_and_their_bandwidths_are_as_asked():
     assert bias.min() >= 0 and bias.max() <= 2 * np.pi
 
 
+@pytest.mark.parametrize("activation", [sin, tanh])
+def test_round_features_are_the_same_in_all_directions(activation):
+    """Of time and the distance from the middle they are any function, of the direction none."""
+    ball = pinn.Interval(t=(0, 1)) * pinn.Ball(x=1, y=2, z=3, radius=2)
+    problem = pinn.Problem(
+        fields="u", domain=ball, residual=lambda u, t, x, y, z: u, conditions=[pinn.Dirichlet(u=0.0, on=ball.boundary)]
+    )
+    family = Family(activation, (3.0, 2.0, 2.0, 2.0), round=(1, 2, 3))
+    basis, state = feature_ansatz(problem, plan_exact(problem, None), family, 40, (3,), jnp.float64)
+    at_ends = np.array([[0.3, 2, 2, 3], [0.3, 1, 1, 3], [0.3, 1, 2, 4], [0.3, 2, 2, 4], [0.6, 2, 2, 3]], float)
+    functions = np.asarray(jax.vmap(lambda point: basis.basis(state, point)["u"])(at_ends))
+    np.testing.assert_allclose(functions[1:3], np.stack([functions[0]] * 2), rtol=1e-13)
+    assert (np.abs(functions[3:] - functions[0]).max(axis=1) > 0.1).all()
+    inner = np.linalg.svd(functions[[0, 3, 4]], compute_uv=False)
+    assert inner[-1] > 1e-2 * inner[0]
+
+
+def test_round_features_find_what_is_the_same_in_all_directions():
+    """Δu = 6 cos r² - 4 r² sin r² with u = sin 1 on the unit sphere: u = sin r²."""
+    from pinn.families import candidates
+
+    ball = pinn.Ball(x=0, y=0, z=0, radius=1)
+
+    def residual(u, x, y, z):
+        square = x**2 + y**2 + z**2
+        return pinn.laplacian(u, x, y, z) - 6 * jnp.cos(square) + 4 * square * jnp.sin(square)
+
+    problem = pinn.Problem(
+        fields="u", domain=ball, residual=residual, conditions=[pinn.Dirichlet(u=float(np.sin(1.0)), on=ball.boundary)]
+    )
+    setup = setup_of(problem)
+    found = {family.kind: fit(setup, family, 60).held_out for family in candidates(problem) if max(family.bandwidth) == 1.0}
+    best = min(found, key=found.__getitem__)
+    assert best == ("sin", None, False, True) and found[best] < 1e-8
+    assert min(value for kind, value in found.items() if kind != best) > 1e3 * found[best]
+
+
+def test_a_periodic_coordinate_has_no_distance_from_the_middle():
+    from pinn.families import candidates
+
+    box = pinn.Box(x=(0, 1), y=(0, 1), z=(0, 1))
+    problem = pinn.Problem(
+        fields="u",
+        domain=box,
+        residual=lambda u, x, y, z: pinn.laplacian(u, x, y, z) - u,
+        conditions=[pinn.Periodic("x"), pinn.Dirichlet(u=0.0, on=box.at(y=(0, 1)) + box.at(z=(0, 1)))],
+    )
+    assert not any(family.round for family in candidates(problem))
+
+
 def test_the_held_out_residual_is_small_where_the_fit_is_good_and_large_where_it_is_not():
     problem = poisson()
     setup = setup_of(problem)

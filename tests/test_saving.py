@@ -221,6 +221,26 @@ def test_networks_come_back_bit_for_bit(make, tmp_path):
 
 
 @pytest.mark.slow
+def test_features_that_are_the_same_in_all_directions_come_back(tmp_path):
+    ball = pinn.Ball(x=0, y=0, z=0, radius=1)
+
+    def problem():
+        return pinn.Problem(
+            fields="u",
+            domain=ball,
+            residual=lambda u, x, y, z: pinn.laplacian(u, x, y, z) + u - 6 - x**2 - y**2 - z**2,
+            conditions=[pinn.Dirichlet(u=1.0, on=ball.boundary)],
+        )
+
+    solution, line = pinn.solve(problem(), tol=1e-8, progress=False), np.linspace(0, 0.5, 5)
+    assert solution.family.round
+    solution.save(tmp_path / "it")
+    loaded = pinn.load(tmp_path / "it", problem())
+    assert np.array_equal(loaded(x=line, y=line, z=line), solution(x=line, y=line, z=line))
+    assert loaded.family == solution.family
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [jnp.float64, jnp.float32], ids=["float64", "float32"])
 def test_a_corrected_system_comes_back_bit_for_bit(dtype, tmp_path):
     solution = corrected(untrained(mixed(), dtype=dtype))

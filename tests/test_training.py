@@ -10,7 +10,7 @@ import pytest
 import pinn
 from pinn import d
 from pinn.derivatives import sin, tanh
-from pinn.estimate import Estimate
+from pinn.estimate import Estimate, choose_family
 from pinn.exact import plan_exact
 from pinn.families import Family, steepened
 from pinn.features import Fit, Setup, fit
@@ -113,6 +113,16 @@ def test_a_layer_that_no_wave_shows_is_seen_toward_the_walls():
     _, broad, *_ = steepened(plain, toward_walls(setup.exact.periodic))
     assert largest_error(setup, fit(setup, plain, 200), 1e-6) > 0.5
     assert largest_error(setup, fit(setup, broad, 200), 1e-6) < 0.05
+
+
+def test_who_judges_a_solution_sees_its_layers():
+    """As a network would have it that learned the layer, from features that know nothing of how it was made."""
+    setup = thin(1e-3)
+    _, broad, *_ = steepened(Family(sin, (2.0,)), toward_walls(setup.exact.periodic))
+    found = fit(setup, broad, 100)
+    assert largest_error(setup, found, 1e-3) < 0.01
+    goal = objective(setup.problem, found.approximation, setup.exact)
+    assert choose_family(setup, goal, found.weights, setup.exact).steep
 
 
 @pytest.mark.slow
