@@ -46,11 +46,12 @@ from problems import (
     mathieu,
     poisson_boltzmann,
     poisson_holes,
+    robertson,
     wave_varying,
 )
 
 NAMES = [name for name in problems.names() if "." not in name]
-INTEGRATED = {"duffing": duffing, "lorenz": lorenz, "lotka_volterra": lotka_volterra}
+INTEGRATED = {"duffing": duffing, "lorenz": lorenz, "lotka_volterra": lotka_volterra, "robertson": robertson}
 COMPUTED = [
     "allen_cahn",
     "backward_step",
@@ -74,6 +75,7 @@ COMPUTED = [
     "mathieu",
     "poisson_boltzmann",
     "poisson_holes",
+    "robertson",
     "schrodinger",
     "wave_varying",
 ]
@@ -115,6 +117,7 @@ WIDTHS = {
     "kuramoto_sivashinsky": {"t": 0.01, "x": 0.01},
     "lorenz": {"t": 0.03},
     "lotka_volterra": {"t": 0.05},
+    "robertson": {"t": 0.05},
     "schrodinger": {"t": 0.01, "x": 0.01},
     "wave_varying": {"t": 0.04, "x": 0.04},
 }
@@ -325,6 +328,7 @@ def test_a_closed_form_satisfies_equation_and_conditions(name, monkeypatch):
         ("plate", {"a": 1.0, "b": 1.5, "load": 3.0}),
         ("volterra", {"memory": 0.5, "end": 2.0}),
         ("boundary_layer", {"thickness": 0.05}),
+        ("peaks", {"sharpness": 30.0, "peaks": 2}),
         ("euler_beam", {"load": 2.0, "length": 3.0}),
         ("oscillator", {"damping": 3.0, "frequency": 3.0}),
         ("oscillator", {"damping": 5.0, "frequency": 3.0, "end": 2.0}),
