@@ -8,6 +8,8 @@ richer than those behind u. Three gates decide how far the estimate can be trust
     nl    what the linearisation leaves of it:      ‖F(u + e)‖ / ‖F(u)‖ at new points
     gap   how far two draws of features disagree:   |‖e₁‖ - ‖e₂‖| / max(‖e₁‖, ‖e₂‖), worst field
 
+Where the gap alone is in the way, a third draw decides: the two that agree best count for the gap, the largest for the error.
+
 After Wang & Lai's multistage networks (arXiv 2307.08934) in its use of a second set of functions for the error.
 """
 
@@ -16,6 +18,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import jax
@@ -99,6 +103,11 @@ class Draw(NamedTuple):
     nl: float
     unresolved: np.ndarray | float = 0.0
 
+    @property
+    def size(self) -> np.ndarray:
+        """Root mean square of the error, [F], with what the correction may miss."""
+        return np.hypot(root_mean_squares(self.values), self.unresolved)
+
 
 def estimate(setup: Setup, goal: Objective, weights: Weights, family: Family, width: int, exact: Exact) -> Estimate:
     """Estimate the error of an approximation.
@@ -110,7 +119,9 @@ def estimate(setup: Setup, goal: Objective, weights: Weights, family: Family, wi
         exact: the conditions that the solution meets by construction.
     """
     points = error_points(setup)
-    return combined(setup, goal, weights, [_draw(setup, goal, weights, family, width, exact, points, i) for i in (0, 1)])
+    one = partial(_draw, setup, goal, weights, family, width, exact, points)
+    draws = [one(0), one(1)]
+    return combined(setup, goal, weights, [*draws, one(2)] if in_doubt(draws) else draws)
 
 
 def unjudged(goal: Objective, weights: Weights, reason: str) -> Estimate:
@@ -125,14 +136,14 @@ def error_points(setup: Setup) -> Array:
 
 
 def combined(setup: Setup, goal: Objective, weights: Weights, draws: Sequence[Draw]) -> Estimate:
-    """The estimate that two draws make together; a single one has none to agree with, and is not trusted."""
+    """The estimate that draws make together; a single one has none to agree with, and is not trusted."""
     found = np.asarray(field_values(goal, weights, error_points(setup)))
     size = root_mean_squares(found + draws[0].values)
     size = np.where(size > 0, size, 1.0)
-    each = [np.hypot(root_mean_squares(d.values), d.unresolved) / size for d in draws]
+    each = [d.size / size for d in draws]
     rounding = np.max([d.noise for d in draws], axis=0) / size + 4 * float(jnp.finfo(setup.dtype).eps)
     errors = np.hypot(np.max(each, axis=0), rounding)
-    gap = float(np.max(np.abs(each[0] - each[-1]) / errors))
+    gap = _gap(each, errors)
     rounded = bool(np.max(errors) < 2 * np.max(rounding))
     sensitive = float(np.max(rounding)) > _SENSITIVE * float(jnp.finfo(setup.dtype).eps)
     rho, nl = max(d.rho for d in draws), max(d.nl for d in draws)
@@ -145,6 +156,19 @@ def combined(setup: Setup, goal: Objective, weights: Weights, draws: Sequence[Dr
     both = Weights((weights.state, draws[0].state), weights.unknown)
     named = dict(zip(setup.problem.fields, errors.tolist(), strict=True))
     return Estimate(named, trust, reason, rounded, Sum(goal.approximation, draws[0].approximation), both)
+
+
+def in_doubt(draws: Sequence[Draw]) -> bool:
+    """Whether draws that resolve the error disagree on its size, so that one more has to decide."""
+    each, noise = [d.size for d in draws], np.max([d.noise for d in draws], axis=0)
+    resolved = max(max(d.rho, d.nl) for d in draws) < ROUGH
+    return resolved and _gap(each, np.hypot(np.max(each, axis=0), noise)) >= ROUGH
+
+
+def _gap(each: Sequence[np.ndarray], errors: np.ndarray) -> float:
+    """How far those two of the draws that agree best on a field are apart, in the worst field, from the sizes of its error, [F]."""
+    apart = [np.abs(one - other) / np.where(errors > 0, errors, 1.0) for one, other in combinations(each, 2)]
+    return float(np.max(np.min(apart, axis=0))) if apart else 0.0
 
 
 def doubted(problem: Problem, errors: np.ndarray, trust: Trust, reason: str) -> tuple[Trust, str]:

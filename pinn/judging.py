@@ -19,7 +19,7 @@ from jax import Array
 from numpy.typing import NDArray
 
 from .approximation import Approximation
-from .estimate import ROUNDING, Draw, Estimate, combined, error_points, finite, residual_norm, root_mean_squares, shaken
+from .estimate import ROUNDING, Draw, Estimate, combined, error_points, finite, in_doubt, residual_norm, root_mean_squares, shaken
 from .families import RICHER, Family
 from .features import Setup, add_coefficients, coefficient_count, least_squares, linearised, row_scales
 from .handover import is_handover
@@ -56,10 +56,11 @@ def judge(setup: Setup, goal: Objective, weights: Weights, family: Family, width
     if end < time.end:
         reason = f"there was no time to judge it beyond {setup.problem.domain.coordinates[time.axis]} = {end:.3g}"
         return replace(combined(setup, goal, weights, [first]), reason=reason)
-    draws = [first]
-    if left() > (clock.seconds - began if clock is not None else 0.0):
-        second, end = _error_march(setup, goal, weights, time, points, 1, left)
-        draws += [second] if end == time.end else []
+    draws, each = [first], clock.seconds - began if clock is not None else 0.0
+    for index in (1, 2):
+        if left() > each and (index == 1 or in_doubt(draws)):
+            another, end = _error_march(setup, goal, weights, time, points, index, left)
+            draws += [another] if end == time.end else []
     return combined(setup, goal, weights, draws)
 
 

@@ -50,6 +50,7 @@ _LESS = 'Give fewer points=, a smaller network=, dtype="float32", or a device th
 _SHORTEST = 10.0  # seconds left that a network is worth beginning with
 _JUDGES = 450  # features for the error of a network
 _GOOD_ENOUGH = 1e-4  # an estimate that least squares alone is content with, where no tolerance is given
+_BEYOND = 1e-6  # and one, whether it means something or not, that no full network comes to in the time that there is
 _RESOLVED = 1e-6  # held-out residual of the first features of a linear problem, from which more of them may resolve it
 _EXACT = 1e-8  # an estimate that steps in time are content with
 _EXCELLENT = 1e-10  # and one that slabs are not tried after
@@ -241,6 +242,7 @@ def _solved(setup: Setup, plan: Plan, clock: Clock, history: History) -> tuple[O
     if plan.widths:
         first, status = _without_gradients(setup, plan, clock, history)
         done = _content(first, plan, _GOOD_ENOUGH) or first.estimate.rounded or setup.problem.is_linear
+        done = done or (plan.tol is None and first.estimate.worst < _BEYOND)
         done = done or (first.level is not None and _near(setup, plan, first))
         if done or status is Status.MEMORY or clock.left < _SHORTEST:
             return first, status
