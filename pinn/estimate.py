@@ -166,7 +166,7 @@ def in_doubt(draws: Sequence[Draw]) -> bool:
 
 
 def _gap(each: Sequence[np.ndarray], errors: np.ndarray) -> float:
-    """How far those two of the draws that agree best on a field are apart, in the worst field, from the sizes of its error, [F]."""
+    """How far the two draws that agree best on a field are apart, in the worst field, from the sizes of the errors, [F]."""
     apart = [np.abs(one - other) / np.where(errors > 0, errors, 1.0) for one, other in combinations(each, 2)]
     return float(np.max(np.min(apart, axis=0))) if apart else 0.0
 
