@@ -1,5 +1,7 @@
 """The least-squares phase against what it must reproduce, and the error estimate against true errors."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,7 @@ from problems_with_answers import bratu, convection, heat, oscillator, poisson
 
 import pinn
 from pinn.derivatives import sin, tanh
-from pinn.estimate import estimate
+from pinn.estimate import Draw, _gap, estimate, in_doubt
 from pinn.exact import plan_exact
 from pinn.families import Family, feature_ansatz
 from pinn.features import Setup, field_sizes, fit, least_squares, linearised, relative_residual, term_rows
@@ -81,6 +83,33 @@ def test_round_features_are_the_same_in_all_directions(activation):
     assert (np.abs(functions[3:] - functions[0]).max(axis=1) > 0.1).all()
     inner = np.linalg.svd(functions[[0, 3, 4]], compute_uv=False)
     assert inner[-1] > 1e-2 * inner[0]
+
+
+def drawn(size, rho=0.1, unresolved=0.0):
+    nothing: Any = None
+    values = np.broadcast_to(np.array(size, float), (4, len(size)))
+    return Draw(nothing, nothing, values, np.zeros(len(size)), rho, rho, unresolved)
+
+
+@pytest.mark.parametrize(
+    ("draws", "doubt"),
+    [
+        ([drawn([1.0, 2.0]), drawn([0.9, 2.2])], False),
+        ([drawn([1.0, 2.0]), drawn([1.0, 0.2])], True),
+        ([drawn([1.0, 2.0], rho=0.6), drawn([1.0, 0.2])], False),
+        ([drawn([1.0, 0.0], unresolved=np.array([0.0, 2.0])), drawn([1.0, 2.0])], False),
+    ],
+    ids=["they agree", "on one field they do not", "the error is not resolved", "what is missed counts"],
+)
+def test_a_third_draw_decides_where_two_that_resolve_the_error_disagree(draws, doubt):
+    assert in_doubt(draws) == doubt
+
+
+def test_the_draws_that_agree_best_on_each_field_count():
+    each = [np.array([1.0, 0.1]), np.array([0.1, 2.0]), np.array([0.9, 2.2])]
+    assert _gap(each[:2], np.array([1.0, 2.0])) == pytest.approx(0.95)
+    assert _gap(each, np.array([1.0, 2.2])) == pytest.approx(0.1)
+    assert _gap(each[:1], np.array([1.0, 1.0])) == 0
 
 
 def test_round_features_find_what_is_the_same_in_all_directions():

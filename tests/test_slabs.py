@@ -309,6 +309,23 @@ def test_slabs_grow_where_it_is_easy():
     np.testing.assert_allclose(values_of(march, t[:, None])[:, 0], exact, atol=1e-8)
 
 
+@pytest.mark.slow
+def test_what_is_over_in_a_millionth_of_the_time_is_resolved():
+    """u' + 1e6 (u - cos t) = 0: the first slab is as short as the start is fast, and the last one is long."""
+    problem = pinn.Problem(
+        fields="u",
+        domain=pinn.Interval(t=(0, 10)),
+        residual=lambda u, t: d(u, t) / 1e6 + u - jnp.cos(t),
+        conditions=[pinn.Initial(u=0.0)],
+    )
+    setup = setup_of(problem)
+    march = Marcher(setup, timeline(problem, setup.exact), (60,), 1e-9, Clock(100.0), History()).run()
+    assert march.edges[-1] == 10 and march.edges[1] < 1e-3 and len(march.edges) < 100
+    t = np.concatenate([np.geomspace(1e-8, 1e-4, 101), np.linspace(0, 10, 101)])
+    exact = (1e12 * np.cos(t) + 1e6 * np.sin(t) - 1e12 * np.exp(-1e6 * t)) / (1e12 + 1)
+    np.testing.assert_allclose(values_of(march, t[:, None])[:, 0], exact, atol=1e-7)
+
+
 # --- by solve
 
 

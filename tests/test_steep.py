@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 import pinn
-from pinn import d
+from pinn import d, laplacian
 from pinn.derivatives import nested_grad, sin, tanh, taylor
 from pinn.exact import plan_exact
 from pinn.families import Family, feature_ansatz, steepened
 from pinn.features import Setup, fit
-from pinn.layers import out_of_date, steep_coordinates, toward_walls
+from pinn.layers import out_of_date, steep_coordinates, steep_where_driven, toward_walls
 from pinn.loss import draw, field_values, given_values, objective
 from pinn.networks import Encoding
 from pinn.steep import climb, steep_coordinate, tables
@@ -110,6 +110,26 @@ def test_layers_are_found_where_they_are():
     sharper = steep_coordinates(problem, (False, False), start_of(front(0.02)), at=(0, 0.0))
     assert out_of_date((steep,), sharper)
     assert out_of_date((), (steep,))
+
+
+def test_a_small_source_is_seen_wherever_it_is():
+    """Of 4096 points a few dozen lie where it is more than a thousandth of its height, and lines go through those."""
+    box = pinn.Box(x=(-1, 1), y=(-1, 1))
+    problem = pinn.Problem(
+        fields="u", domain=box, residual=lambda u, x, y: laplacian(u, x, y), conditions=[pinn.Dirichlet(u=0.0, on=box.boundary)]
+    )
+
+    def source(points):
+        return np.exp(-2000 * np.sum((points - np.array([0.37, -0.61])) ** 2, axis=1, keepdims=True))
+
+    found = steep_where_driven(problem, (False, False), source)
+    assert [each.axis for each in found] == [0, 1]
+    for each, place in zip(found, (0.37, -0.61), strict=True):
+        z = np.linspace(-0.999, 0.999, 2001)
+        assert abs(z[np.argmax(each.slope(z))] - place) < 0.05
+    assert steep_where_driven(problem, (False, False), lambda points: np.ones((len(points), 1))) == ()
+    assert steep_where_driven(problem, (False, False), lambda points: np.zeros((len(points), 1))) == ()
+    assert steep_where_driven(problem, (False, False), lambda points: np.full((len(points), 1), np.nan)) == ()
 
 
 def test_a_sine_has_no_layer():
