@@ -54,6 +54,7 @@ _PATIENCE = 3  # slabs that met the target before a longer one is tried, or that
 _WORSE = 4.0  # times the held-out residual after a search that another one is worth while for; squared if it was in vain
 _GAIN = 0.3  # held-out residual of a shorter slab, in that of the longer one, to go on with
 _LOOKS = 4  # at layers, each with the steep coordinates of the one before it
+_ROUNDED = 1e-6  # held-out residual that is rounding, where shorter slabs gain nothing
 _LEAST, _LEAST_ALONE = 2.0**-10, 2.0**-24  # shortest slab, relative to the whole time; of time alone
 _TYPICAL = 8  # slabs of the whole time, where nothing is known of it
 _GROWTH = 1.6  # most by which a slab is longer than the one before it
@@ -108,6 +109,7 @@ class Marcher:
         self.refused: tuple[Steep, ...] = ()  # layers that new features were tried for in vain
         self.calm = self.rest = 0
         self.allowed = math.inf  # held-out residual at rest
+        self.floor = False  # whether shorter slabs of time alone gain nothing, as where rounding is what is left
         self.full = False  # whether more features would have needed more memory than there is
 
     @property
@@ -265,14 +267,16 @@ class Marcher:
                 return None
             if self.affords(size / 2, slab.features.width) or slab.held_out > UNRESOLVED:
                 shorter = self.attempt(slab.features, size / 2)
-                if shorter.held_out < _GAIN * slab.held_out or slab.held_out > UNRESOLVED:
+                helps = shorter.held_out < _GAIN * slab.held_out or slab.held_out > UNRESOLVED
+                self.floor = self.alone and not helps
+                if helps:
                     slab, size = shorter, size / 2
                     continue
             if slab.held_out > self.searched:
                 better = self.richer(slab, size)
                 self.searched = (_WORSE if better.held_out < 0.3 * slab.held_out else _WORSE**2) * better.held_out
                 if better.held_out < 0.3 * slab.held_out or better.held_out <= self.target:
-                    slab = better
+                    slab, self.floor = better, False
                     continue
             self.rest = _PATIENCE + 1 if len(self.march.edges) > 1 else 1  # a rough start says nothing of what follows
             self.target, self.allowed = max(self.target, 2 * slab.held_out), slab.held_out
@@ -280,7 +284,7 @@ class Marcher:
         self.rest = max(0, self.rest - 1)
         self.calm = 0 if slab.held_out > self.target or size < before else self.calm + 1
         easy = slab.held_out < 0.03 * self.target or (slab.held_out < 0.3 * self.target and self.calm > _PATIENCE)
-        return slab, _GROWTH * size if easy else size
+        return slab, _GROWTH * size if easy or (self.floor and slab.held_out <= self.target) else size
 
     def periodic(self, features: Drawn, before: Sequence[bool]) -> Drawn:
         """The features of a slab that had to begin with a kink, for the next one, which is periodic."""
@@ -329,7 +333,8 @@ def march_through(
             march, reserve = new, _JUDGING * marcher.spent + _COMPILED * (clock.limit or 0.0)
         if march is None:
             return best, Status.MEMORY if full else Status.TIME
-        further = ended and not full and _LONGER * (1 + _JUDGING) * marcher.spent < _SPARE * clock.left
+        rounded = marcher.floor and march.held_out < _ROUNDED
+        further = ended and not full and not rounded and _LONGER * (1 + _JUDGING) * marcher.spent < _SPARE * clock.left
         if further and target > wanted:
             target = max(wanted, _FINER * min(target, march.held_out))
             continue
@@ -341,6 +346,8 @@ def march_through(
             break
         if full or judged.estimate.reason == NO_MEMORY:
             return best, Status.MEMORY
+        if rounded:
+            return best, Status.SETTLED
         if not further or _LONGER * (1 + _JUDGING) * marcher.spent > _SPARE * clock.left:
             return best, Status.TIME
         if last is not None and judged.estimate.worst > 0.5 * last.estimate.worst:
