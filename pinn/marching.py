@@ -102,6 +102,7 @@ class Marcher:
         self.march, self.whole = begin(setup, time), time.end - time.start
         self.alone = setup.problem.domain.dimension == 1  # whether there is nothing but time
         self.least = self.whole * (_LEAST_ALONE if self.alone else _LEAST)
+        self.shows = _CONVERGED if self.alone else UNRESOLVED  # held-out residual above which a slab is too long in any case
         self.seconds: dict[int, float] = {}  # of the quickest attempt, by width
         self.spent = 0.0  # on one attempt at each slab taken
         self.searched = 0.0  # held-out residual from which another search is worth while
@@ -218,7 +219,7 @@ class Marcher:
             near = [best.family, best.family.scaled(0.5, self.time.axis)]
             new = self.look(starts if best.held_out > _CONVERGED else near, width, size / 4, 16)
             new = self.magnified(new, size / 4)
-            if new.held_out > _GAIN * best.held_out and best.held_out < UNRESOLVED:
+            if new.held_out > _GAIN * best.held_out and best.held_out < self.shows:
                 break
             best, size = new, size / 4
         self.searched = _WORSE**2 * best.held_out
@@ -267,7 +268,7 @@ class Marcher:
                 return None
             if self.affords(size / 2, slab.features.width) or slab.held_out > UNRESOLVED:
                 shorter = self.attempt(slab.features, size / 2)
-                helps = shorter.held_out < _GAIN * slab.held_out or slab.held_out > UNRESOLVED
+                helps = shorter.held_out < _GAIN * slab.held_out or slab.held_out > self.shows
                 self.floor = self.alone and not helps
                 if helps:
                     slab, size = shorter, size / 2
