@@ -32,7 +32,7 @@ from .approximation import Approximation, Sum, summands
 from .exact import Exact
 from .families import Family, candidates, feature_ansatz, steepened
 from .features import Setup, add_coefficients, coefficient_count, least_squares, linearised, row_scales
-from .layers import steep_coordinates
+from .layers import PEAKED, steep_coordinates
 from .loss import Batch, Objective, Weights, draw, field_values, given_residuals, objective, read_leaves, values_at, with_given
 from .problem import Problem
 from .steep import Steep
@@ -41,7 +41,6 @@ TRUSTED, ROUGH = 0.3, 0.5  # of the gates; below 0.3 every estimate of the calib
 _LARGE = 0.05  # an error of a nonlinear problem from which on its linear part says nothing of other solutions
 _SENSITIVE = 1e10  # amplification of rounding errors beyond which no solution is fixed
 NO_MEMORY = "memory ran out while its error was estimated"
-_PEAKED = 5.0  # curvature of a layer of the whole, in square roots, relative to the mean
 ROUNDING = 4.0  # errors of one solve, in units of one rounding of its weights
 
 
@@ -211,7 +210,7 @@ def layers_of(setup: Setup, goal: Objective, weights: Weights, known: Sequence[S
     def values(points: np.ndarray) -> Array:
         return field_values(goal, weights, jnp.asarray(points, setup.dtype))
 
-    return steep_coordinates(setup.problem, setup.exact.periodic, values, known, peaked=_PEAKED)
+    return steep_coordinates(setup.problem, setup.exact.periodic, values, known, peaked=PEAKED)
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,12 @@ from .steep import Steep, mean_over, steep_coordinate
 _LINES = 12
 _NODES = 512
 _PEAKED = 2.0  # curvature of a layer, in square roots, relative to the mean, at a moment of time
+PEAKED = 5.0  # and of one of the whole domain, or of what drives the fields there
 _MIDDLE = 1e-5, 1e-2  # of an onset, in how wide it comes to be, where its logarithm ends: in one dimension of space and in more,
 # where so many scales of each would be too many of all
 _WALL = 1e-8, 1e-4  # of half an axis, where the logarithm of the distance from a wall ends: in one dimension and in more
 _BENT = 2  # onsets of this order and later ones need no steep coordinate: there the solution and its slope go on
 _LOOKED_AT = 4096  # points, for where the fields are driven
-_DRIVEN = 5.0  # curvature of what drives them in a small part of the domain, in square roots, relative to the mean
 _SAME = 1.5  # how far the slopes of two steep coordinates may be apart before one is out of date
 
 
@@ -84,7 +84,7 @@ def steep_where_driven(problem: Problem, periodic: Sequence[bool], driven: Calla
         return ()
     shares = np.cumsum(strength) / np.sum(strength)
     strongest = points[np.searchsorted(shares, (np.arange(_LINES) + 0.5) / _LINES)]
-    return steep_coordinates(problem, periodic, driven, peaked=_DRIVEN, lines=strongest)
+    return steep_coordinates(problem, periodic, driven, peaked=PEAKED, lines=strongest)
 
 
 def toward_walls(periodic: Sequence[bool]) -> tuple[Steep, ...]:

@@ -9,7 +9,7 @@ construction are left out.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache, partial, reduce
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -207,13 +207,6 @@ def residuals(objective: Objective, weights: Weights, batches: Sequence[Batch]) 
     )
 
 
-def equations_at(goal: Objective, weights: Weights, points: np.ndarray) -> np.ndarray:
-    """The equations' residuals at points of the domain, [n, K]."""
-    terms = tuple(term for term in goal.terms if term.place is None)
-    equations, at = replace(goal, terms=terms), jnp.asarray(points, jax.tree.leaves(weights.state)[0].dtype)
-    return np.concatenate(residuals(equations, weights, [batch_at(goal, term.expression, at, {}) for term in terms]), axis=1)
-
-
 def field_values(goal: Objective, weights: Weights, points: Array) -> Array:
     """The fields at points, [n, F], summand by summand."""
     found = given_values(goal, weights.unknown, points) + summed_values(goal.approximation, weights.state, points)
@@ -242,6 +235,13 @@ def expression_values(goal: Objective, expression: Expression, weights: Weights,
     parts = summands(goal.approximation, weights.state)
     leaves = [(_leaves_of(goal.problem, part, expression, weights.unknown, state, batch),) for part, state in parts]
     return _expression_values(goal, expression, weights.unknown, *with_given((batch,), *leaves))
+
+
+def equations_at(goal: Objective, weights: Weights, points: np.ndarray) -> np.ndarray:
+    """The equations' residuals at points of the domain, [n, K]."""
+    at = jnp.asarray(points, jax.tree.leaves(weights.state)[0].dtype)
+    equations = [term.expression for term in goal.terms if term.place is None]
+    return np.concatenate([expression_values(goal, each, weights, batch_at(goal, each, at, {})) for each in equations], axis=1)
 
 
 def read_leaves(

@@ -156,7 +156,7 @@ class Marcher:
         known = [seconds * (width / other) ** 2 for other, seconds in self.seconds.items() if other <= width]
         each = self.seconds.get(width, max(known, default=0.0))
         count = (self.time.end - self.march.edges[-1]) / size
-        if self.alone and size < self.time.end - self.march.edges[-1]:
+        if self.alone and count > 1:
             count = min(count, _TYPICAL + math.log(count, _GROWTH))
         ahead = count * each
         return (1 + _JUDGING) * ahead + _JUDGING * self.spent < _SPARE * self.clock.left

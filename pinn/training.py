@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
+from .derivatives import sin
 from .estimate import NO_MEMORY, Estimate, Trust, layers_of, unjudged
 from .families import GOOD, RICHER, UNRESOLVED, Drawn, Family, candidates, feature_ansatz, search, steepened
 from .features import Fit, Setup
@@ -134,14 +135,15 @@ def _magnified(
 
 def _layers(setup: Setup, found: Fit | Identified) -> Iterator[tuple[Steep, ...]]:
     """Steep coordinates where a solution has layers; or, where it shows nothing, where it may have some."""
-    goal, periodic = objective(setup.problem, found.approximation, setup.exact), setup.exact.periodic
+    problem, exact = setup.problem, setup.exact
     if found.held_out <= _SHOWS:
-        yield layers_of(setup, goal, found.weights, found.family.steep)
+        yield layers_of(setup, objective(problem, found.approximation, exact), found.weights, found.family.steep)
         return
-    basis, nothing = feature_ansatz(setup.problem, setup.exact, found.family, _NONE, setup.seed, setup.dtype)
-    without = replace(goal, approximation=basis), Weights(nothing, setup.unknown())
-    yield steep_where_driven(setup.problem, periodic, partial(equations_at, *without))
-    yield toward_walls(periodic)
+    same = Family(sin, (1.0,) * problem.domain.dimension)  # whatever was found, so that this is compiled once
+    basis, nothing = feature_ansatz(problem, exact, same, _NONE, setup.seed, setup.dtype)
+    without = objective(problem, basis, exact), Weights(nothing, setup.unknown())
+    yield steep_where_driven(problem, exact.periodic, partial(equations_at, *without))
+    yield toward_walls(exact.periodic)
 
 
 def widen(

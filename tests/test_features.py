@@ -12,7 +12,7 @@ import pinn
 from pinn.derivatives import sin, tanh
 from pinn.estimate import Draw, _gap, estimate, in_doubt
 from pinn.exact import plan_exact
-from pinn.families import Family, feature_ansatz
+from pinn.families import Family, candidates, draw_features, feature_ansatz
 from pinn.features import Setup, field_sizes, fit, least_squares, linearised, relative_residual, term_rows
 from pinn.loss import Weights, draw, field_values, objective, residuals, start_unknown
 from pinn.networks import Encoding
@@ -58,8 +58,6 @@ def test_rows_are_the_derivative_of_the_residuals_by_the_coefficients(make, acti
 
 
 def test_features_are_periodic_and_their_bandwidths_are_as_asked():
-    from pinn.families import draw_features
-
     encoding = Encoding(np.array([0.0, 0.0]), np.array([1.0, 6.0]), (False, True), raw=True)
     kernel, bias = draw_features(encoding, Family(sin, (3.0, 8.0)), 4000, (0,))
     assert set(kernel[1]) == set(range(-16, 17))
@@ -114,8 +112,6 @@ def test_the_draws_that_agree_best_on_each_field_count():
 
 def test_round_features_find_what_is_the_same_in_all_directions():
     """Δu = 6 cos r² - 4 r² sin r² with u = sin 1 on the unit sphere: u = sin r²."""
-    from pinn.families import candidates
-
     ball = pinn.Ball(x=0, y=0, z=0, radius=1)
 
     def residual(u, x, y, z):
@@ -133,8 +129,6 @@ def test_round_features_find_what_is_the_same_in_all_directions():
 
 
 def test_a_periodic_coordinate_has_no_distance_from_the_middle():
-    from pinn.families import candidates
-
     box = pinn.Box(x=(0, 1), y=(0, 1), z=(0, 1))
     problem = pinn.Problem(
         fields="u",
