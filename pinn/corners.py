@@ -114,14 +114,23 @@ def openings(domain: Domain) -> tuple[Opening, ...]:
     return tuple(each for each in found if each is not None and abs(each.angle - np.pi) > 1e-4)
 
 
-def corner(domain: Domain, opening: Opening, exponent: float | None, jumps: bool = False) -> Corner:
+def corner(
+    domain: Domain,
+    opening: Opening,
+    exponent: float | None,
+    jumps: bool = False,
+    coupled: tuple[float, ...] | None = None,
+    forced: bool = False,
+) -> Corner:
     """The singular functions of an opening."""
     middle, reach = (opening.start + opening.end) / 2, _farthest(domain, opening.centre)
     bisector = np.array([np.cos(middle), np.sin(middle)])
     behind = reach * np.linspace(0, 1, 2001)[1:]
     within = domain.contains(opening.centre - behind[:, None] * bisector)
     pole = tuple((opening.centre - behind[np.argmax(within)] / 2 * bisector).tolist()) if within.any() else None
-    return Corner((0, 1), tuple(opening.centre.tolist()), tuple((reach * bisector).tolist()), pole, exponent, jumps)
+    return Corner(
+        (0, 1), tuple(opening.centre.tolist()), tuple((reach * bisector).tolist()), pole, exponent, jumps, coupled, forced
+    )
 
 
 def opening_at(domain: Domain, centre: Array) -> Opening | None:

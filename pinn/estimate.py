@@ -237,7 +237,7 @@ def _defect(setup: Setup, goal: Objective, weights: Weights, family: Family, wid
         return with_given(batches, *(read_leaves(own, part, part_state, batches) for part, part_state in parts))
 
     def solved() -> tuple[Array, Array, float, float]:
-        batches = draw(own, setup.counts(width), (*seed, 2), dtype, steep=family.steep)
+        batches = draw(own, setup.counts(width), (*seed, 2), dtype, steep=family.steep, gather=True)
         known = read(weights.state, batches)
         systems = linearised(own, begun, basis, empty, known)
         scales = row_scales(systems, own.terms)
@@ -247,7 +247,7 @@ def _defect(setup: Setup, goal: Objective, weights: Weights, family: Family, wid
         targets = [np.stack([-np.asarray(rows.residual), np.subtract(a, b)], axis=2) for rows, a, b in pairs]
         coefficients, noise = least_squares([rows.matrix for rows in systems], targets, scales)[0].T
 
-        fresh = read(weights.state, draw(own, setup.counts(width), (*seed, 3), dtype, steep=family.steep))
+        fresh = read(weights.state, draw(own, setup.counts(width), (*seed, 3), dtype, steep=family.steep, gather=True))
         checks = linearised(own, begun, basis, empty, fresh)
         before = max(residual_norm([rows.residual for rows in checks], scales), 1e-300)
         nl = rho = residual_norm([rows.residual + rows.matrix @ coefficients for rows in checks], scales) / before

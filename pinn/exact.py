@@ -163,7 +163,7 @@ def plan_exact(problem: Problem, wanted: bool | None) -> Exact:
     kept before at the corners and with the periodic coordinates.
     """
     with jax.enable_x64(True):  # agreement to 1e-9 cannot be seen in float32
-        singular = [each for each in problem.singular(problem.domain) if each.seen] if wanted is None else []
+        singular = [each for each in problem.singular(problem.domain) if each.strong] if wanted is None else []
         if singular:
             begins, always = (any(isinstance(each, Onset) is kind for each in singular) for kind in (True, False))
             exact = _plan_exact(problem, wanted, _SINGULAR, begins)
@@ -177,27 +177,30 @@ def plan_exact(problem: Problem, wanted: bool | None) -> Exact:
 def _clashes(exact: Exact, problem: Problem) -> bool:
     """Whether the equation cannot hold in the corners of a plane box, whatever is added to G.
 
-    φ and its derivatives vanish there but for the mixed one: unless the equation reads that, it is left with G alone. Then the
-    solution has a singular function r² log r there, which φ times a network is farther from than a network.
+    φ and its derivatives vanish there but for the mixed one: an equation that reads only fields that are given on all faces, and
+    not that derivative, is left with G alone. Then the solution has a singular function r² log r there, or log r where the
+    equation is of the first order, which φ times a network is farther from than a network.
     """
     axes = [axis for axis, name in enumerate(exact.coordinates) if name != TIME]
-    built = all(len(exact.ends.get(name, {})) == 2 for name in problem.fields)
+    built = [name for name in problem.fields if len(exact.ends.get(name, {})) == 2]
     expression = problem.terms[0].expression
-    mixed = any(all(leaf.index) for leaf in expression.leaves)
-    if len(axes) != 2 or len(exact.coordinates) != 2 or not built or mixed or expression.integrates or len(expression.sites) > 1:
+    if len(axes) != 2 or len(exact.coordinates) != 2 or not built or expression.integrates or len(expression.sites) > 1:
         return False
     extras = {name: jnp.asarray(value) for name, value in problem.known().items()}
+    free = np.array([leaf.field not in built or all(leaf.index) for leaf in expression.leaves])
 
-    def left(p: Array) -> tuple[Array, Array]:
+    def left(p: Array) -> tuple[Array, Array, Array]:
         found = nested_jvp(lambda q: exact.values(problem.fields, q, extras), p, {leaf.index for leaf in expression.leaves})
         leaves = jnp.stack([found[leaf.index][problem.fields.index(leaf.field)] for leaf in expression.leaves])
         residual, slopes = expression.value(p, leaves, extras), jax.jacfwd(lambda u: expression.value(p, u, extras))(leaves)
-        return residual, jnp.abs(residual) + jnp.sum(jnp.abs(slopes * leaves[None]), axis=1)
+        size = jnp.abs(residual) + jnp.sum(jnp.abs(slopes * leaves[None]), axis=1)
+        return residual, size, jnp.any((slopes != 0) & free[None], axis=1)
 
     points = jnp.asarray(_probes(exact))
-    residual, size = map(np.asarray, jax.jit(jax.vmap(left))(points))
+    residual, size, helped = map(np.asarray, jax.jit(jax.vmap(left))(points))
     corners = len(points) // 2
-    return bool(np.any(np.abs(residual[:corners]) > _CORNER * np.max(size, axis=0)))
+    wrong = np.abs(residual[:corners]) > _CORNER * np.max(size, axis=0)
+    return bool(np.any(wrong & ~np.any(helped, axis=0)))
 
 
 def _plan_exact(problem: Problem, wanted: bool | None, singular: str = "", begins: bool = False) -> Exact:

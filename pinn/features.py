@@ -26,8 +26,21 @@ from .exact import Exact
 from .expression import Expression, everywhere
 from .families import Drawn, Family, feature_ansatz
 from .frames import Leaf
+from .gathering import SHARE
 from .journal import NOTHING, Journal
-from .loss import Batch, Objective, Weights, draw, field_values, objective, start_unknown, trainable, with_given, with_trained
+from .loss import (
+    Batch,
+    Objective,
+    Weights,
+    draw,
+    field_values,
+    objective,
+    places_of,
+    start_unknown,
+    trainable,
+    with_given,
+    with_trained,
+)
 from .memory import in_pieces
 from .mixed import is_mixed, refined_least_squares
 from .problem import Problem
@@ -315,13 +328,13 @@ class Setup:
         return start_unknown(self.problem, self.dtype) if self.start is None else self.start.unknown(self.problem, self.dtype)
 
     def counts(self, width: int) -> dict[str, int]:
-        """Points for so many features a field: inside, and on each condition."""
+        """Points for so many features a field: inside, and on each condition. What is gathered comes on top of even points."""
         unknowns, equations = len(self.problem.unknowns), len(self.problem.equations)
         regions = 1 if self.problem.regions is None else len(self.problem.regions.names)
         inside = max(int(self.oversampling * width * regions * unknowns / equations), 50)
-        d = self.problem.domain.dimension
+        d, more = self.problem.domain.dimension, 1 / (1 - SHARE) if places_of(self.problem) else 1.0
         on = int(4 * inside ** ((d - 1) / d)) if d > 1 else 1
-        return {"equation": whole_chunks(inside), "condition": whole_chunks(on)}
+        return {"equation": whole_chunks(int(more * inside)), "condition": whole_chunks(int(more * on))}
 
 
 def fit(setup: Setup, family: Family, width: int, draw_index: int = 0, start: Fit | None = None) -> Fit:
@@ -339,14 +352,14 @@ def fit(setup: Setup, family: Family, width: int, draw_index: int = 0, start: Fi
         return weights._replace(state=added)
 
     def solved() -> tuple[dict[str, Any], float]:
-        batches = draw(goal, setup.counts(width), (*seed, 2), setup.dtype, steep=family.steep)
+        batches = draw(goal, setup.counts(width), (*seed, 2), setup.dtype, steep=family.steep, gather=True)
         weights = begun
         if start is not None:
             weights = about(goal, begun, basis, batches, start)
         elif setup.start is not None and not problem.is_linear:
             weights = about_start(goal, begun, basis, batches, setup.start)
         weights = newton(goal, weights, basis, state, batches, setup.steps, add)
-        fresh = draw(goal, setup.counts(width), (*setup.seed, 7), setup.dtype, steep=family.steep)
+        fresh = draw(goal, setup.counts(width), (*setup.seed, 7), setup.dtype, steep=family.steep, gather=True)
         checks = linearised(goal, weights, basis, weights.state, fresh)
         return trainable(weights), relative_residual(goal, weights, fresh, checks)
 
@@ -420,7 +433,7 @@ def newton(
     def size(systems: Sequence[Rows]) -> float:
         return sum(float(np.sum(np.square(np.asarray(rows.residual) * s))) for rows, s in zip(systems, scales, strict=True))
 
-    now = np.inf if near else size(systems)
+    now = np.inf
     for _ in range(steps):
         for share in (1.0, 0.5, 0.25, 0.1, 0.02):
             trial = add(weights, coefficients, share)

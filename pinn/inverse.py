@@ -283,8 +283,8 @@ def _identified(
     problem, seed = setup.problem, (*setup.seed, index)
     basis, state = feature_ansatz(problem, setup.exact, family, width, (*seed, 1), setup.dtype)
     goal = objective(problem, basis, setup.exact)
-    batches = draw(goal, setup.counts(width), (*seed, 2), setup.dtype, steep=family.steep)
-    fresh = draw(goal, setup.counts(width), (*setup.seed, 7), setup.dtype, steep=family.steep)
+    batches = draw(goal, setup.counts(width), (*seed, 2), setup.dtype, steep=family.steep, gather=True)
+    fresh = draw(goal, setup.counts(width), (*setup.seed, 7), setup.dtype, steep=family.steep, gather=True)
     weights = Weights(state, unknown)
 
     def weighed(weights: Weights, most: float) -> Balance:

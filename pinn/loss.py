@@ -25,6 +25,7 @@ from .approximation import Approximation, State, lifted, read, summands
 from .boundaries import Surface
 from .exact import Exact
 from .expression import Expression
+from .gathering import Place, gathered, nearer, places
 from .problem import Problem
 from .steep import Steep
 from .terms import Term
@@ -32,6 +33,7 @@ from .terms import Term
 _CHUNK = 256  # rows
 _ENTRIES = 2**20  # of a layer that are held at a time, where its rows may be differentiated: a loop keeps what each turn computed
 _WEIGHTS = "train"  # the part of a state that belongs to linear layers
+_POOL = 8  # points of a boundary to choose from
 _NEAR = 0.7  # share of the points that steep coordinates draw to them
 
 
@@ -126,19 +128,20 @@ def draw(
     dtype: Any,
     slab: tuple[int, float, float] | None = None,
     steep: Sequence[Steep] = (),
+    gather: bool = False,
 ) -> tuple[Batch, ...]:
     """Points for each term: `counts` by the term's name, where "condition" stands for any that is not named.
 
     With `slab`, (axis, start, end), that coordinate of every point is moved from the whole domain into the slab. With `steep`
-    coordinates most points are moved to where those climb.
+    coordinates most points are moved to where those climb; with `gather` many to holes and corners.
     """
-    batches = []
+    batches, crowded = [], places_of(goal.problem) if gather else []
     for i, term in enumerate(goal.terms):
         count = counts.get(term.name, counts["equation"] if term.place is None else counts["condition"])
-        points, columns = term.sample(goal.problem.domain, count, [*seed, i])
-        weight = np.ones(len(points))
+        points, columns, weight = _sampled(goal.problem.domain, term, count, crowded, [*seed, i])
         if steep and isinstance(term.place, Surface | None):
-            points, weight = _towards_layers(goal.problem.domain, term, points, steep, [*seed, i])
+            points, volumes = _towards_layers(goal.problem.domain, term, points, steep, [*seed, i])
+            weight = weight * volumes
         if slab is not None:
             axis, start, end = slab
             lower, upper = (ends[axis] for ends in goal.problem.domain.bounds)
@@ -146,6 +149,26 @@ def draw(
         inputs = jnp.asarray(points, dtype), {name: jnp.asarray(column, dtype) for name, column in columns.items()}
         batches.append(batch_at(goal, term.expression, *inputs, jnp.asarray(weight, dtype)))
     return tuple(batches)
+
+
+def places_of(problem: Problem) -> list[Place]:
+    """Where points of a problem are gathered."""
+    return places(problem.singular(problem.domain)) if problem.regions is None else []
+
+
+def _sampled(
+    domain: Domain, term: Term, count: int, crowded: Sequence[Place], seed: Sequence[int]
+) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
+    """Points of a term, what else it asks for there, and the volume that each stands for."""
+    patches = term.place.patches if isinstance(term.place, Surface) else ()
+    points, columns = term.sample(domain, count * (_POOL if crowded and patches else 1), seed)
+    weight = np.ones(len(points))
+    if crowded and term.place is None:
+        points, weight = gathered(domain, crowded, points, [*seed, 1])
+    elif crowded and patches:
+        taken = nearer(crowded, points, max(count, len(patches)), [*seed, 1])
+        points, columns, weight = points[taken], {name: column[taken] for name, column in columns.items()}, weight[taken]
+    return points, columns, weight
 
 
 def parted(term: Term) -> bool:

@@ -174,7 +174,7 @@ class Problem:
         if home not in self._singular:
             terms, known = (self.terms, self.known()) if self.regions is None else ((), {})
             begins = onsets(home, terms, known) if not self.parameters else ()
-            self._singular[home] = (*singularities(home, terms[1:], known), *begins)
+            self._singular[home] = (*singularities(home, terms, known, self.fields), *begins)
         return self._singular[home]
 
     def folded(self, points: Any, values: Any) -> Any:

@@ -16,13 +16,18 @@ does not follow from the state at t₀, or at a jump or kink of that state, with
 
     s_n = τⁿ iⁿerfc(s / τ),   iⁿerfc the n-th integral of erfc,
 
-solve u_t = ν u_xx, are powers of τ at a, and begin as zero where s > 0, as powers of s elsewhere. A few of these functions
+solve u_t = ν u_xx, are powers of τ at a, and begin as zero where s > 0, as powers of s elsewhere. Where several fields meet in a
+corner, velocities with a pressure or displacements with each other, or the equation is of the fourth order, solutions are made of
+
+    w^μ,   w (w^(μ-1))*,   w^(μ-1),   * the complex conjugate,
+
+with exponents μ that `pencil` finds, of the same with w^k log w for w^μ, and of what is a degree higher. A few of these functions
 stand among the features as they are; where a solution is singular, features also *see* w^α, (φ, w log w), (ξ, η) or two s_n as
 coordinates beside the plain ones, in which it is smooth whatever the equation.
 
 After the expansions of solutions at corners (Lehman, J. Math. Mech. 8 (1959) 727; Kondrat'ev, Trans. Moscow Math. Soc. 16 (1967)
-227), at holes (Axler, Amer. Math. Monthly 93 (1986) 246) and at the beginning (Flyer & Fornberg, J. Comput. Phys. 184 (2003)
-526).
+227), Goursat's of plane elasticity and slow flow (Bull. Soc. Math. France 26 (1898) 236), those at holes (Axler, Amer. Math.
+Monthly 93 (1986) 246) and at the beginning (Flyer & Fornberg, J. Comput. Phys. 184 (2003) 526).
 """
 
 from __future__ import annotations
@@ -30,7 +35,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -39,7 +44,9 @@ from scipy import special
 from .derivatives import Smooth, arctan, concatenate, erfc, exp, gaussian, log, reciprocal, root, sin
 
 _SERIES = 6  # functions of an onset
+_BESIDE = 6  # functions of coupled fields with a logarithm, besides those of every corner
 _TINY = 1e-280  # keeps the value, though not the derivatives, finite in the corner itself
+_CLOSE = 1e-8  # |w| below which log w, and powers of coupled fields, change no more: velocities have a trace of them as well
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,8 @@ class Corner:
         pole: c, or None.
         exponent: α where it is no whole number, else None.
         jumps: whether two values that are given there differ.
+        coupled: the exponents μ of fields that are coupled there, which may be none; None where fields are not coupled.
+        forced: whether what is given of coupled fields does not vanish there with its slope, so that log w may be infinite.
     """
 
     axes: tuple[int, int]
@@ -61,6 +70,13 @@ class Corner:
     pole: tuple[float, float] | None = None
     exponent: float | None = None
     jumps: bool = False
+    coupled: tuple[float, ...] | None = None
+    forced: bool = False
+
+    @property
+    def strong(self) -> bool:
+        """Whether derivatives that the equation reads are infinite there whatever is given."""
+        return bool(self.seen or self.coupled)
 
     @property
     def seen(self) -> int:
@@ -70,7 +86,8 @@ class Corner:
     @property
     def direct(self) -> int:
         """How many functions are features themselves."""
-        return self.seen + (2 if self.jumps else 4)
+        waves = len(_terms(0.0)) * len(self.coupled or ()) + 2 * (self.jumps and self.forced)
+        return self.seen + (2 if self.jumps else 4) + _BESIDE * self.forced + 2 * waves
 
 
 @dataclass(frozen=True)
@@ -81,6 +98,7 @@ class Hole:
     centre: tuple[float, ...]
     radius: float
     reach: float
+    strong = True
 
     @property
     def seen(self) -> int:
@@ -110,6 +128,7 @@ class Onset:
     duration: float
     first: int
     behind: float = 0.0
+    strong = True
 
     @property
     def jumps(self) -> bool:
@@ -127,6 +146,12 @@ class Onset:
 Singular = Corner | Hole | Onset
 
 
+def _terms(exponent: float) -> tuple[tuple[float, float], ...]:
+    """The real and imaginary parts of which |w|^a e^(ikφ), as (a, k), coupled fields have with an exponent μ."""
+    mu = exponent
+    return (mu, mu), (mu, 2 - mu), (mu - 1, mu - 1), (mu + 1, mu + 1), (mu + 1, 1 - mu), (mu + 1, 3 - mu)
+
+
 def singular_from(parts: Mapping[str, Any]) -> Singular:
     """One from its attributes, and its class as `kind`, as JSON has them."""
     kinds = {kind.__name__: kind for kind in (Corner, Hole, Onset)}
@@ -139,10 +164,14 @@ def singular_from(parts: Mapping[str, Any]) -> Singular:
 def seen_by(count: int, singular: Sequence[Singular], met: Collection[int]) -> tuple[Singular, ...]:
     """Those that so many features see: not where the ansatz meets values, at faces across the axes `met`.
 
-    None at all where most of the features would be functions of theirs.
+    As many as leave half of the features to others, those with coordinates to see first.
     """
-    found = tuple(each for each in singular if not set(met).intersection(each.axes))
-    return found if 2 * sum(each.direct for each in found) <= count else ()
+    found, left = [], count // 2
+    for each in sorted(singular, key=lambda each: not each.strong):
+        if not set(met).intersection(each.axes) and each.direct <= left:
+            found.append(each)
+            left -= each.direct
+    return tuple(each for each in singular if each in found)
 
 
 def functions(singular: Sequence[Singular], point: Smooth) -> Smooth:
@@ -153,13 +182,10 @@ def functions(singular: Sequence[Singular], point: Smooth) -> Smooth:
     """
     corners = [each for each in singular if isinstance(each, Corner)]
     parts, columns = ([_of_corners(corners, point)] if corners else []), {}
-    n, strong = len(corners), [each for each in corners if each.exponent is not None]
-    start = 5 * n + 2 * len(strong)
-    for i, each in enumerate(corners):
-        angle, first, second = [i], [i + n, i + 2 * n], [i + 3 * n, i + 4 * n]
-        k = 5 * n + strong.index(each) if each in strong else 0
-        seen = (angle + first) * each.jumps + [k, k + len(strong)] * (each in strong)
-        columns[each] = seen, seen + (second if each.jumps else first + second)
+    start = 0
+    if corners:
+        layout, start = _layout(corners)
+        columns |= {each: (layout[i][0], layout[i][0] + layout[i][1]) for i, each in enumerate(corners)}
     for size in sorted({len(each.axes) for each in singular if isinstance(each, Hole)}):
         holes = [each for each in singular if isinstance(each, Hole) and len(each.axes) == size]
         parts.append(_of_holes(holes, point))
@@ -177,8 +203,44 @@ def functions(singular: Sequence[Singular], point: Smooth) -> Smooth:
     return concatenate(parts)[np.array(order)]
 
 
+class _Waves(NamedTuple):
+    """Functions |w|^a e^(ikφ) of corners: whose each is, a and k, and what is added to |w|²."""
+
+    corners: np.ndarray
+    powers: np.ndarray
+    turns: np.ndarray
+    least: np.ndarray
+
+
+def _waves(corners: Sequence[Corner]) -> _Waves:
+    alone = [(i, each.exponent, each.exponent) for i, each in enumerate(corners) if each.exponent is not None]
+    own = [(i, a, k) for i, each in enumerate(corners) for exponent in each.coupled or () for a, k in _terms(exponent)]
+    own += [(i, a, k) for i, each in enumerate(corners) if each.forced and each.jumps for a, k in ((0, 2), (-1, -1))]
+    which, powers, turns = np.array(alone + own).reshape(-1, 3).T
+    return _Waves(which.astype(int), powers, turns, np.repeat([_TINY, _CLOSE**2], [len(alone), len(own)]))
+
+
+def _layout(corners: Sequence[Corner]) -> tuple[list[tuple[list[int], list[int]]], int]:
+    """Of each corner, which columns of `_of_corners` features see, and which others are features; and how many there are in all."""
+    n, waves = len(corners), _waves(corners)
+    forced = [i for i, each in enumerate(corners) if each.forced]
+    m, size, found = len(forced), len(waves.corners), []
+    for i, each in enumerate(corners):
+        angle, first, second = [i], [i + n, i + 2 * n], [i + 3 * n, i + 4 * n]
+        own = np.flatnonzero(waves.corners == i)
+        strong, others = np.split(own, [int(each.exponent is not None)])
+        beside = [5 * n + k * m + forced.index(i) for k in range(_BESIDE)] if i in forced else []
+        strong, others = (
+            [5 * n + _BESIDE * m + part * size + int(k) for part in (0, 1) for k in which] for which in (strong, others)
+        )
+        seen = (angle + first) * each.jumps + strong
+        found.append((seen, (second if each.jumps else first + second) + beside + others))
+    return found, 5 * n + _BESIDE * m + 2 * size
+
+
 def _of_corners(corners: Sequence[Corner], point: Smooth) -> Smooth:
-    """φ, w log w and w² log w of n corners and w^α of those m that have an exponent: [5 n + 2 m].
+    """φ, w log w and w² log w of n corners, [5 n]; log w, w (log w)* and w (w log w)* of those m that are forced, [6 m];
+    then the waves of all.
 
     Real parts stand before imaginary ones.
     """
@@ -189,10 +251,16 @@ def _of_corners(corners: Sequence[Corner], point: Smooth) -> Smooth:
     logarithm, angle = 0.5 * log(square), 2.0 * arctan(y * reciprocal(root(square) + x))
     first = x * logarithm - y * angle, x * angle + y * logarithm
     second = x * first[0] - y * first[1], x * first[1] + y * first[0]
-    parts, strong = [angle, *first, *second], [i for i, each in enumerate(corners) if each.exponent is not None]
-    if strong:  # every transcendental function is compiled once
-        exponents = jnp.asarray([corners[i].exponent for i in strong], point.dtype)
-        size, turned = exp(exponents * logarithm[np.array(strong)]), exponents * angle[np.array(strong)]
+    parts, forced = [angle, *first, *second], np.array([i for i, each in enumerate(corners) if each.forced], int)
+    if len(forced):
+        a, b, turn, real, imaginary = (part[forced] for part in (x, y, angle, *first))
+        size = 0.5 * log(a * a + b * b + _CLOSE**2)
+        parts += [size, turn, a * size + b * turn, b * size - a * turn, a * real + b * imaginary, b * real - a * imaginary]
+    waves = _waves(corners)
+    if len(waves.corners):  # every transcendental function is compiled once
+        powers, turns = (jnp.asarray(each, point.dtype) for each in (waves.powers, waves.turns))
+        near = (x * x + y * y)[waves.corners] + jnp.asarray(waves.least, point.dtype)
+        size, turned = exp(powers * (0.5 * log(near))), turns * angle[waves.corners]
         wave = sin(concatenate([turned + math.pi / 2, turned]))
         parts.append(wave * concatenate([size, size]))
     return concatenate(parts)

@@ -13,6 +13,8 @@ import numpy as np
 from .algebra import Domain
 from .boundaries import Surface
 from .corners import Opening, corner, holes, moved, opening_at, openings, plane_of
+from .pencil import Side as Between
+from .pencil import exponents
 from .pieces import Array, fixed_points
 from .singular import Hole, Singular
 from .terms import Term
@@ -27,17 +29,23 @@ _PROBES = 1025  # along a piece of the boundary, for where a condition ends
 
 
 class Side(NamedTuple):
-    """What is given of one field on one side of a corner: the order of its derivatives, and the value where that is known."""
+    """What is given of one field on one side of a corner: the order of its derivatives, and value and slope where known.
+
+    The slope is per size of the domain.
+    """
 
     order: int
     value: float | None
+    slope: float = 0.0
 
 
-def singularities(domain: Domain, terms: Sequence[Term], extras: Mapping[str, Any]) -> tuple[Singular, ...]:
+def singularities(
+    domain: Domain, terms: Sequence[Term], extras: Mapping[str, Any], fields: Sequence[str] = ()
+) -> tuple[Singular, ...]:
     """The corners and holes of a domain, and the points on its boundary where one condition ends and another begins.
 
-    A corner whose exponent is whole is singular too, if weakly, where the data do not fit the equation. `terms` may be empty,
-    where all conditions are alike.
+    A corner whose exponent is whole is singular too, if weakly, where the data do not fit the equation. `terms` are the equation
+    and all conditions, or empty, where all conditions are alike.
     """
     plane = plane_of(domain)
     if plane is None:
@@ -50,24 +58,38 @@ def singularities(domain: Domain, terms: Sequence[Term], extras: Mapping[str, An
         filled[:, list(axes)] = points
         return filled
 
-    given = [(term, term.place) for term in terms if isinstance(term.place, Surface)]
+    given = [(term, term.place) for term in terms[1:] if isinstance(term.place, Surface)]
     meetings = []
     for opening in [*openings(section), *_ends(section, [place for _, place in given], whole)]:
         angles = np.array([opening.start, opening.end])
         size = _ASIDE * float(np.max(np.subtract(*section.bounds[::-1])))
         beside = np.stack([np.cos(angles), np.sin(angles)], axis=1)
         one, other = (whole(opening.centre + np.array([[1], [2]]) * step) for step in size * beside)
-        meetings.append((opening, _side(given, one, extras), _side(given, other, extras)))
-    values = [np.abs(_values(term, _sample(place), extras)).max(initial=0.0) for term, place in given]
+        between = []
+        for angle, out, points in ((opening.start, -np.pi / 2, one), (opening.end, np.pi / 2, other)):
+            holding = [term.expression for term, place in given if _on(place, points).all()]
+            between.append(Between(angle, holding, points[0], np.array([np.cos(angle + out), np.sin(angle + out)])))
+        coupled = exponents(terms[0].expression, (between[0], between[1]), fields, axes, extras) if terms else None
+        meetings.append((opening, _side(given, one, extras), _side(given, other, extras), coupled))
+    values = [
+        np.abs(_values(term, field, _sample(place), extras)).max(initial=0.0)
+        for term, place in given
+        for field in term.expression.orders()
+    ]
     found = []
-    for opening, one, other in meetings:
-        mixed, jumps = _meeting(one, other, _JUMP * max(values, default=0.0))
+    for opening, one, other, coupled in meetings:
+        small = _JUMP * max(values, default=0.0)
+        mixed, jumps = _meeting(one, other, small)
+        given_there = [part for side in (*one.values(), *other.values()) for part in (abs(side.value or 0.0), side.slope)]
+        forced = coupled is not None and bool(max(given_there, default=0.0) > small)
         exponent = np.pi / opening.angle / (2 if mixed else 1)
-        exponent = None if abs(exponent - max(round(exponent), 1)) < _WHOLE else exponent
+        exponent = None if coupled is not None or abs(exponent - max(round(exponent), 1)) < _WHOLE else exponent
         blunt = abs(opening.angle - np.pi) < _BLUNT and not mixed
         if jumps or not blunt:
-            found.append((jumps, opening.angle, moved(corner(section, opening, None if blunt else exponent, jumps), axes)))
-    sharpest = sorted(found, key=lambda each: (not each[0], -each[1]))[:_MOST]
+            found.append(
+                (opening.angle, moved(corner(section, opening, None if blunt else exponent, jumps, coupled, forced), axes))
+            )
+    sharpest = sorted(found, key=lambda each: (not each[1].jumps, -each[0]))[:_MOST]
     return (*(each for *_, each in sharpest), *holes(domain))
 
 
@@ -123,26 +145,33 @@ def _side(given: Sequence[tuple[Term, Surface]], points: Array, extras: Mapping[
         if not _on(surface, points).all():
             continue
         for field, orders in term.expression.orders().items():
-            value = _values(term, points, extras)
-            side = Side(max(orders), float(2 * value[0] - value[1]) if len(value) else None)
+            value = _values(term, field, points, extras)
+            known = len(value) > 0
+            side = Side(
+                max(orders), float(2 * value[0] - value[1]) if known else None, float(np.ptp(value) / _ASIDE) if known else 0.0
+            )
             if field not in found or side.order < found[field].order:
                 found[field] = side
     return found
 
 
-def _values(term: Term, points: Array, extras: Mapping[str, Any]) -> np.ndarray:
-    """The values at points [n, d] that a condition gives of the one field that it reads; none at all where it gives none."""
+def _values(term: Term, field: str, points: Array, extras: Mapping[str, Any]) -> np.ndarray:
+    """The values of a field that a condition gives by itself at points [n, d]; none at all where it gives none."""
     expression = term.expression
-    if expression.size != 1 or len(expression.components) != 1 or any(expression.leaves[0].index) or not expression.is_affine:
+    own = [leaf.field == field and not any(leaf.index) for leaf in expression.leaves]
+    if expression.integrates or len(expression.sites) > 1 or not any(own) or not expression.is_affine:
         return np.empty(0)
     known = {name: jnp.asarray(value, float) for name, value in extras.items()} | {"normal": jnp.zeros(points.shape[1])}
 
-    def value(point: jax.Array, u: float) -> jax.Array:
-        return expression.value(point, jnp.full(1, u), known)[0]
-
-    at_zero, at_one = (np.asarray(jax.vmap(partial(value, u=u))(jnp.asarray(points))) for u in (0.0, 1.0))
-    slope = at_one - at_zero
-    return -at_zero[slope != 0] / slope[slope != 0]
+    at = partial(jax.vmap(expression.value, (0, None, None)), jnp.asarray(points))
+    zero, ours, others = (
+        np.asarray(at(jnp.asarray(leaves, float), known)) for leaves in (np.zeros(len(own)), own, np.logical_not(own))
+    )
+    alone = np.all(others == zero, axis=0) & np.all(ours != zero, axis=0)
+    if not alone.any():
+        return np.empty(0)
+    component = int(np.argmax(alone))
+    return zero[:, component] / (zero - ours)[:, component]
 
 
 def _meeting(one: Mapping[str, Side], other: Mapping[str, Side], same: float) -> tuple[bool, bool]:

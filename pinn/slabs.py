@@ -175,7 +175,7 @@ def slab_points(setup: Setup, slab: Next, seed: int, near: Sequence[Steep]) -> t
     counts, begun = setup.counts(slab.march.features.width), whole_chunks(int(_HANDED * slab.march.features.width))
     if setup.problem.domain.dimension > 1:
         counts |= {t.name: max(counts["condition"], begun) for t in slab.goal.terms if isinstance(t.condition, _BEGINNINGS)}
-    batches = draw(slab.goal, counts, (*setup.seed, seed), setup.dtype, slab.place, near)
+    batches = draw(slab.goal, counts, (*setup.seed, seed), setup.dtype, slab.place, near, gather=True)
     pairs = zip(slab.goal.terms, batches, strict=True)
     return tuple(b._replace(given=-_given_before(slab, term, b)) if is_handover(term) else b for term, b in pairs)
 

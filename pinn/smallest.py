@@ -54,7 +54,7 @@ def smallest_singular_value(setup: Setup, goal: Objective, weights: Weights, fam
     problem, seed = setup.problem, (*setup.seed, 950)
     basis, empty = feature_ansatz(problem, setup.exact, family, width, (*seed, 1), setup.dtype)
     own = objective(problem, basis, setup.exact)
-    batches = draw(own, setup.counts(width), (*seed, 2), setup.dtype, steep=family.steep)
+    batches = draw(own, setup.counts(width), (*seed, 2), setup.dtype, steep=family.steep, gather=True)
     read = [read_leaves(own, part, state, batches) for part, state in summands(goal.approximation, weights.state)]
     systems = linearised(own, weights._replace(state=empty), basis, empty, with_given(batches, *read))
     matrices, scales = [system.matrix for system in systems], row_scales(systems, own.terms)

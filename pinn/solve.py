@@ -47,7 +47,8 @@ from .uncertainty import assess
 from .wellposed import warn_if_ill_posed
 
 _LESS = 'Give fewer points=, a smaller network=, dtype="float32", or a device that has more.'
-_SHORTEST = 10.0  # seconds left that a network is worth beginning with
+_SHORTEST = 10.0  # seconds left that a network is worth beginning with, or steps in time are followed by more
+_PART = 0.25  # of the time, that a network is worth beginning with
 _JUDGES = 450  # features for the error of a network
 _GOOD_ENOUGH = 1e-4  # an estimate that least squares alone is content with, where no tolerance is given
 _BEYOND = 1e-6  # and one, whether it means something or not, that no full network comes to in the time that there is
@@ -244,7 +245,7 @@ def _solved(setup: Setup, plan: Plan, clock: Clock, history: History) -> tuple[O
         done = _content(first, plan, _GOOD_ENOUGH) or first.estimate.rounded or setup.problem.is_linear
         done = done or (plan.tol is None and first.estimate.worst < _BEYOND)
         done = done or (first.level is not None and _near(setup, plan, first))
-        if done or status is Status.MEMORY or clock.left < _SHORTEST:
+        if done or status is Status.MEMORY or clock.left < max(_SHORTEST, _PART * (clock.limit or 0)):
             return first, status
     goal, weights = _network(setup, plan, first)
     weights, status = run_phases(setup, goal, weights, plan.phases, dict(plan.points), clock, history)

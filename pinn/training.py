@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 from typing import NamedTuple
+
+import numpy as np
 
 from .derivatives import sin
 from .estimate import NO_MEMORY, Estimate, Trust, layers_of, unjudged
@@ -27,6 +29,7 @@ _LOOKS = 3  # for layers
 _NONE = 8  # features of a function that is zero
 _SHOWS = 0.5  # held-out residual of a solution that shows where layers are
 _SHARPENED = 0.5  # held-out residual of features that see layers, in that of those that do not, that is worth it
+_HINTS = 0.8  # and of the first of them, for more to be tried
 _SHARPER = 0.25  # most power of the number of features that bandwidths grow with
 _BEHIND, _HOPELESS = 3.0, 1e3  # a rival kind of features with a held-out residual so many times as large is given up, if it
 # falls no faster; and in any case
@@ -61,17 +64,17 @@ def _rank(judged: Estimate) -> tuple[bool, float]:
 
 
 class _Took(NamedTuple):
-    """Seconds that were compiled in, and the others, for so many features."""
+    """Seconds that one fit and judging one took for so many features, and how many of them were compilation."""
 
     width: int
-    compiling: float
-    running: float
+    fit: Reading
+    judged: Reading
 
     @classmethod
-    def of(cls, width: int, share: float, before: Reading, between: Reading, after: Reading) -> _Took:
-        """From before, between and after fitting and judging; such a share of the fits will come again."""
-        compiled = after.compiling - before.compiling
-        return cls(width, compiled, share * (between.running - before.running) + after.running - between.running)
+    def of(cls, width: int, tried: int, before: Reading, between: Reading, after: Reading) -> _Took:
+        """From before, between and after fitting so many families and judging one."""
+        fits, judged = (np.subtract(b, a) for a, b in ((before, between), (between, after)))
+        return cls(width, Reading(*fits / max(tried, 1)), Reading(*judged))
 
 
 class _Wider(NamedTuple):
@@ -118,14 +121,17 @@ def _magnified(
     problem = setup.problem
     if is_inverse(problem) or problem.regions is not None or problem.domain.dimension > 3:
         return
-    fit = make if problem.is_linear else partial(make, start=best)
+    fit = cache(make if problem.is_linear else partial(make, start=best))
     for _ in range(_LOOKS):
         if best.held_out <= good or enough():
             break
         before = best
         for steep in _layers(setup, before):
             if steep and out_of_date(before.family.steep, steep):
-                new = search(steepened(before.family, steep), fit, enough, good)
+                starts = steepened(before.family, steep)
+                if min((fit(family).held_out for family in starts if not enough()), default=math.inf) > _HINTS * before.held_out:
+                    continue
+                new = search(starts, fit, enough, good)
                 if new.held_out <= _SHARPENED * before.held_out:
                     best = new
                     break
@@ -159,11 +165,12 @@ def widen(
 
     The best family of each other kind is tried again at the next widths: what is best for few features need not be for many.
     Each width continues from the solution before it, and is judged; the best one is kept. None begins that may take more than a
-    `share` of the time left, or than all of it while the residual falls fast.
+    `share` of the time left, or than all of it while the residual falls fast; where the best kind alone fits, it goes on alone.
     """
     current, rivals, first = explored
-    took: list[_Took] = []
+    began = clock.reading
     judged = if_it_fits(partial(_judged, setup, current, first, clock, history))
+    took = [_Took.of(first, 0, began, began, clock.reading)]
     if judged is None:
         return _unjudged(setup, current, first), Status.MEMORY
     best = latest = judged
@@ -188,9 +195,10 @@ def widen(
             best, held_out = latest, current.held_out
         if i and _settles(latest.estimate, last.estimate, current.held_out, previous):
             break
-        took.append(_Took.of(width, (1 + len(rivals)) / tried, began, between, clock.reading))
+        took.append(_Took.of(width, tried, began, between, clock.reading))
         left = clock.left if current.held_out < _MUCH * previous else share * clock.left
-        if left < _next(took):
+        rivals = rivals if left > _next(took, 1 + len(rivals)) else ()
+        if left < _next(took, 1 + len(rivals)):
             return best, Status.REACHED if reached(best.estimate, tol) else Status.TIME
     return best, Status.REACHED if reached(best.estimate, tol) else Status.SETTLED
 
@@ -211,17 +219,18 @@ def _settles(new: Estimate, before: Estimate, residual: float, previous: float) 
     return new.worst <= _WRONG or residual > _MUCH * previous
 
 
-def _next(took: Sequence[_Took]) -> float:
-    """Seconds that twice as many features will take at most, from what fewer took.
+def _next(took: Sequence[_Took], kinds: int) -> float:
+    """Seconds that twice as many features of so many kinds will take at most, from what fewer took.
 
-    What is compiled takes as long for few. The rest grows like a power of the width, as it did so far; at most by the third,
+    What is compiled takes as long for few. The rest grows like a power of the width, as judging did so far; at most by the third,
     as triangles do.
     """
-    last, *before = took[::-1]
+    *_, before, last = took
     power = 3.0
-    if before and min(last.running, before[0].running) > 0:
-        power = math.log(last.running / before[0].running) / math.log(last.width / before[0].width)
-    return last.compiling + last.running * 2 ** min(max(power, 1.0), 3.0)
+    if min(last.judged.running, before.judged.running) > 0:
+        power = math.log(last.judged.running / before.judged.running) / math.log(last.width / before.width)
+    again = kinds * last.fit.running + last.judged.running
+    return kinds * last.fit.compiling + last.judged.compiling + again * 2 ** min(max(power, 1.0), 3.0)
 
 
 def _sharper(setup: Setup, more: float) -> float:
@@ -267,11 +276,11 @@ def _wider(
 
 
 def _best_of_kinds(tried: Sequence[Fit | Identified]) -> list[Fit | Identified]:
-    """The best of each kind that was tried, the best of all first.
+    """The best of each kind that was tried, the best of all first: one that sees layers if that is worth it.
 
     Of the kinds that are right for functions of a certain form only, the best of all alone: such a form shows itself at once.
     """
-    best, *others = sorted(tried, key=_held_out)
+    best, *others = sorted(tried, key=lambda found: found.held_out / (_SHARPENED if found.family.steep else 1))
     kinds = {best.family.kind: best}
     for found in others:
         if not found.family.special:

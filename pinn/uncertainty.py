@@ -92,7 +92,7 @@ def _look(
 ) -> _Look:
     problem, seed, dtype = setup.problem, (*setup.seed, 900 + index), setup.dtype
     basis, empty = feature_ansatz(problem, exact, family, width, (*seed, 1), dtype)
-    batches, fresh = (draw(goal, setup.counts(width), (*seed, i), dtype, steep=family.steep) for i in (2, 3))
+    batches, fresh = (draw(goal, setup.counts(width), (*seed, i), dtype, steep=family.steep, gather=True) for i in (2, 3))
     systems = joint_rows(goal, weights, basis, empty, batches)
     balance = balanced(goal, weights, systems, batches, fresh)
     matrices, targets, scales = stacked(systems, balance.scales)

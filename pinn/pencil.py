@@ -1,0 +1,151 @@
+"""With which exponents the fields of a system are singular in a corner.
+
+Close to a corner only the leading parts of equations and conditions matter, with the coefficients that they have there. Fields
+
+    u_j = r^(λ + t_j - T) F_j(θ),   t_j the order of the equations in u_j, T the largest of them,
+
+solve them for those λ for which the ordinary differential equations of the F_j, at Chebyshev points between the two sides,
+have a solution: where the smallest singular value of their matrix is zero.
+
+After Kondrat'ev (Trans. Moscow Math. Soc. 16 (1967) 227) and, for systems of mixed order, Agmon, Douglis and Nirenberg (Comm.
+Pure Appl. Math. 17 (1964) 35).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.optimize import minimize_scalar
+
+from .expression import Expression
+from .pieces import Array
+
+_POINTS = 20  # between the sides of a corner
+_STEP = 0.03  # of the exponents that are looked at
+_LEAST = 0.05  # exponent, and how near to a whole number one is that
+_ZERO = 1e-7  # smallest singular value of rows of unit length, where there is a solution
+_MOST = 3  # exponents
+
+
+class Part(NamedTuple):
+    """One derivative of a field in a leading part: which field, how often by each of the two coordinates, and its coefficient."""
+
+    field: int
+    index: tuple[int, int]
+    coefficient: float
+
+
+class Side(NamedTuple):
+    """What holds at one side of a corner: at which angle it is, and conditions at a point there, with the outward normal."""
+
+    angle: float
+    conditions: Sequence[Expression]
+    point: Array
+    normal: Array
+
+
+def exponents(
+    equation: Expression, sides: tuple[Side, Side], fields: Sequence[str], axes: tuple[int, int], extras: Mapping[str, Any]
+) -> tuple[float, ...] | None:
+    """The lowest real exponents below T that are not whole; None where each equation is of one field, and of order two at most."""
+    rows = _slopes(equation, sides[0].point, sides[0].normal, fields, axes, extras)
+    orders = [max((sum(part.index) for row in rows for part in row if part.field == j), default=0) for j in range(len(fields))]
+    if not rows or min(orders) == 0:
+        return None
+    inside = [_leading(row, orders) for row in rows]
+    if max(orders) < 3 and all(len({part.field for part in row}) < 2 for row in inside):
+        return None
+    given = [
+        (side.angle, _leading(row, orders))
+        for side in sides
+        for condition in side.conditions
+        for row in _slopes(condition, side.point, side.normal, fields, axes, extras)
+    ]
+    size = partial(_smallest, inside, given, orders, (sides[0].angle, sides[1].angle))
+    grid = np.arange(_LEAST, max(orders), _STEP)
+    sizes = np.array([size(exponent) for exponent in grid])
+    found = []
+    if np.median(sizes) > _ZERO:  # with too few conditions there is a solution for any exponent
+        for k in np.flatnonzero((sizes[1:-1] <= sizes[:-2]) & (sizes[1:-1] <= sizes[2:])) + 1:
+            least = minimize_scalar(size, bounds=(grid[k - 1], grid[k + 1]), method="bounded", options={"xatol": 1e-12})
+            if least.fun < _ZERO and abs(least.x - round(least.x)) > _LEAST:
+                found.append(float(least.x))
+    return tuple(found[:_MOST])
+
+
+def _slopes(
+    expression: Expression, point: Array, normal: Array, fields: Sequence[str], axes: tuple[int, int], extras: Mapping[str, Any]
+) -> list[list[Part]]:
+    """What each component of an expression that reads one point has of derivatives in the plane, about fields that are zero."""
+    if expression.integrates or len(expression.sites) > 1 or not expression.leaves:
+        return []
+    known = {name: jnp.asarray(value, float) for name, value in extras.items()} | {"normal": jnp.asarray(normal)}
+    slopes = jax.jacfwd(lambda leaves: expression.value(jnp.asarray(point), leaves, known))(jnp.zeros(expression.size))
+    slopes = np.asarray(slopes)
+    if not np.isfinite(slopes).all():
+        return []
+    across = [axis for axis in range(len(point)) if axis not in axes]
+    plane = [not any(leaf.index[axis] for axis in across) for leaf in expression.leaves]
+    return [
+        [
+            Part(fields.index(leaf.field), (leaf.index[axes[0]], leaf.index[axes[1]]), float(slope))
+            for leaf, slope, kept in zip(expression.leaves, row, plane, strict=True)
+            if kept and slope
+        ]
+        for row in slopes
+    ]
+
+
+def _leading(row: Sequence[Part], orders: Sequence[int]) -> list[Part]:
+    highest = max((sum(part.index) - orders[part.field] for part in row), default=0)
+    return [part for part in row if sum(part.index) - orders[part.field] == highest]
+
+
+def _smallest(
+    inside: Sequence[Sequence[Part]],
+    given: Sequence[tuple[float, Sequence[Part]]],
+    orders: Sequence[int],
+    angles: tuple[float, float],
+    exponent: float,
+) -> float:
+    """The smallest singular value of the equations at all points, and of the conditions at the ends."""
+    node = np.cos(np.pi * np.arange(_POINTS + 1) / _POINTS)
+    middle, half = np.mean(angles), (angles[1] - angles[0]) / 2
+    angle, slope = middle + half * node, _differentiation(node) / half
+    powers = [exponent + order - max(orders) for order in orders]
+
+    def rows(parts: Sequence[Part], where: slice | list[int]) -> Array:
+        blocks = np.zeros((len(orders), *slope[where].shape))
+        for part in parts:
+            blocks[part.field] += part.coefficient * _derivative(part.index, powers[part.field], angle, slope)[where]
+        return np.concatenate(list(blocks), axis=1)
+
+    ends = {angles[0]: [_POINTS], angles[1]: [0]}
+    matrix = np.concatenate([*(rows(row, slice(None)) for row in inside), *(rows(row, ends[at]) for at, row in given)])
+    length = np.linalg.norm(matrix, axis=1, keepdims=True)
+    return float(np.linalg.svd(matrix / np.where(length > 0, length, 1), compute_uv=False)[-1])
+
+
+def _derivative(index: tuple[int, int], power: float, angle: Array, slope: Array) -> Array:
+    """The matrix from values of F to those of ∂^index r^power F(θ) at r = 1, by ∂x = cos θ ∂r - sin θ ∂θ / r."""
+    found = np.eye(len(angle))
+    for count, along, across in ((index[0], np.cos(angle), -np.sin(angle)), (index[1], np.sin(angle), np.cos(angle))):
+        for _ in range(count):
+            found = power * along[:, None] * found + across[:, None] * (slope @ found)
+            power -= 1
+    return found
+
+
+def _differentiation(node: Array) -> Array:
+    """The matrix from values at Chebyshev points to slopes there."""
+    ends = np.where((np.arange(len(node)) == 0) | (np.arange(len(node)) == len(node) - 1), 2.0, 1.0)
+    weight = ends * (-1.0) ** np.arange(len(node))
+    gap = node[:, None] - node[None] + np.eye(len(node))
+    matrix = weight[:, None] / weight[None] / gap
+    matrix -= np.diag(matrix.sum(axis=1))
+    return matrix
