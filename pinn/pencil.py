@@ -5,7 +5,7 @@ Close to a corner only the leading parts of equations and conditions matter, wit
     u_j = r^(λ + t_j - T) F_j(θ),   t_j the order of the equations in u_j, T the largest of them,
 
 solve them for those λ for which the ordinary differential equations of the F_j, at Chebyshev points between the two sides,
-have a solution: where the smallest singular value of their matrix is zero.
+have a solution: where the smallest singular value of their matrix is zero, and λ > T/2 - 1, so that energies are finite.
 
 After Kondrat'ev (Trans. Moscow Math. Soc. 16 (1967) 227) and, for systems of mixed order, Agmon, Douglis and Nirenberg (Comm.
 Pure Appl. Math. 17 (1964) 35).
@@ -30,13 +30,14 @@ _STEP = 0.03  # of the exponents that are looked at
 _LEAST = 0.05  # exponent, and how near to a whole number one is that
 _ZERO = 1e-7  # smallest singular value of rows of unit length, where there is a solution
 _MOST = 3  # exponents
+_WRONG = 1e-4  # residual in a corner, of the size of what it adds up: slopes are known to 1e-6
 
 
 class Part(NamedTuple):
     """One derivative of a field in a leading part: which field, how often by each of the two coordinates, and its coefficient."""
 
     field: int
-    index: tuple[int, int]
+    powers: tuple[int, int]
     coefficient: float
 
 
@@ -52,9 +53,9 @@ class Side(NamedTuple):
 def exponents(
     equation: Expression, sides: tuple[Side, Side], fields: Sequence[str], axes: tuple[int, int], extras: Mapping[str, Any]
 ) -> tuple[float, ...] | None:
-    """The lowest real exponents below T that are not whole; None where each equation is of one field, and of order two at most."""
+    """The lowest real exponents below T that are not whole; None where each equation is of one field, of order two at most."""
     rows = _slopes(equation, sides[0].point, sides[0].normal, fields, axes, extras)
-    orders = [max((sum(part.index) for row in rows for part in row if part.field == j), default=0) for j in range(len(fields))]
+    orders = [max((sum(part.powers) for row in rows for part in row if part.field == j), default=0) for j in range(len(fields))]
     if not rows or min(orders) == 0:
         return None
     inside = [_leading(row, orders) for row in rows]
@@ -67,31 +68,64 @@ def exponents(
         for row in _slopes(condition, side.point, side.normal, fields, axes, extras)
     ]
     size = partial(_smallest, inside, given, orders, (sides[0].angle, sides[1].angle))
-    grid = np.arange(_LEAST, max(orders), _STEP)
+    grid = np.arange(max(orders) / 2 - 1 + _LEAST, max(orders), _STEP)
     sizes = np.array([size(exponent) for exponent in grid])
     found = []
     if np.median(sizes) > _ZERO:  # with too few conditions there is a solution for any exponent
         for k in np.flatnonzero((sizes[1:-1] <= sizes[:-2]) & (sizes[1:-1] <= sizes[2:])) + 1:
-            least = minimize_scalar(size, bounds=(grid[k - 1], grid[k + 1]), method="bounded", options={"xatol": 1e-12})
+            least: Any = minimize_scalar(size, bounds=(grid[k - 1], grid[k + 1]), method="bounded", options={"xatol": 1e-12})
             if least.fun < _ZERO and abs(least.x - round(least.x)) > _LEAST:
                 found.append(float(least.x))
     return tuple(found[:_MOST])
+
+
+def clashes(
+    equation: Expression,
+    point: Array,
+    fields: Sequence[str],
+    axes: tuple[int, int],
+    extras: Mapping[str, Any],
+    given: Mapping[str, tuple[float, Array]],
+) -> bool:
+    """Whether some equation, of order one, is wrong in a corner for the values and gradients that its sides give."""
+    for row, source in zip(*_linear(equation, point, np.zeros(2), fields, axes, extras), strict=True):
+        known = [(part, *given[fields[part.field]]) for part in row if fields[part.field] in given and sum(part.powers) < 2]
+        if len(known) == len(row) and any(sum(part.powers) for part in row):
+            total, size = source, abs(source)
+            for part, value, gradient in known:
+                derived = sum(part.powers) > 0
+                total += part.coefficient * (gradient @ part.powers if derived else value)
+                size += abs(part.coefficient) * (np.linalg.norm(gradient) if derived else abs(value))
+            if abs(total) > _WRONG * size:
+                return True
+    return False
 
 
 def _slopes(
     expression: Expression, point: Array, normal: Array, fields: Sequence[str], axes: tuple[int, int], extras: Mapping[str, Any]
 ) -> list[list[Part]]:
     """What each component of an expression that reads one point has of derivatives in the plane, about fields that are zero."""
+    return _linear(expression, point, normal, fields, axes, extras)[0]
+
+
+def _linear(
+    expression: Expression, point: Array, normal: Array, fields: Sequence[str], axes: tuple[int, int], extras: Mapping[str, Any]
+) -> tuple[list[list[Part]], list[float]]:
+    """The same, and what each component is where the fields are zero."""
     if expression.integrates or len(expression.sites) > 1 or not expression.leaves:
-        return []
+        return [], []
     known = {name: jnp.asarray(value, float) for name, value in extras.items()} | {"normal": jnp.asarray(normal)}
-    slopes = jax.jacfwd(lambda leaves: expression.value(jnp.asarray(point), leaves, known))(jnp.zeros(expression.size))
-    slopes = np.asarray(slopes)
-    if not np.isfinite(slopes).all():
-        return []
+
+    def value(leaves: jax.Array) -> jax.Array:
+        return expression.value(jnp.asarray(point), leaves, known)
+
+    zero = jnp.zeros(expression.size)
+    source, slopes = np.asarray(value(zero)), np.asarray(jax.jacfwd(value)(zero))
+    if not (np.isfinite(slopes).all() and np.isfinite(source).all()):
+        return [], []
     across = [axis for axis in range(len(point)) if axis not in axes]
     plane = [not any(leaf.index[axis] for axis in across) for leaf in expression.leaves]
-    return [
+    rows = [
         [
             Part(fields.index(leaf.field), (leaf.index[axes[0]], leaf.index[axes[1]]), float(slope))
             for leaf, slope, kept in zip(expression.leaves, row, plane, strict=True)
@@ -99,11 +133,12 @@ def _slopes(
         ]
         for row in slopes
     ]
+    return rows, source.tolist()
 
 
 def _leading(row: Sequence[Part], orders: Sequence[int]) -> list[Part]:
-    highest = max((sum(part.index) - orders[part.field] for part in row), default=0)
-    return [part for part in row if sum(part.index) - orders[part.field] == highest]
+    highest = max((sum(part.powers) - orders[part.field] for part in row), default=0)
+    return [part for part in row if sum(part.powers) - orders[part.field] == highest]
 
 
 def _smallest(
@@ -122,7 +157,7 @@ def _smallest(
     def rows(parts: Sequence[Part], where: slice | list[int]) -> Array:
         blocks = np.zeros((len(orders), *slope[where].shape))
         for part in parts:
-            blocks[part.field] += part.coefficient * _derivative(part.index, powers[part.field], angle, slope)[where]
+            blocks[part.field] += part.coefficient * _derivative(part.powers, powers[part.field], angle, slope)[where]
         return np.concatenate(list(blocks), axis=1)
 
     ends = {angles[0]: [_POINTS], angles[1]: [0]}
@@ -131,11 +166,11 @@ def _smallest(
     return float(np.linalg.svd(matrix / np.where(length > 0, length, 1), compute_uv=False)[-1])
 
 
-def _derivative(index: tuple[int, int], power: float, angle: Array, slope: Array) -> Array:
-    """The matrix from values of F to those of ∂^index r^power F(θ) at r = 1, by ∂x = cos θ ∂r - sin θ ∂θ / r."""
+def _derivative(count: tuple[int, int], power: float, angle: Array, slope: Array) -> Array:
+    """The matrix from values of F to those of ∂^count r^power F(θ) at r = 1, by ∂x = cos θ ∂r - sin θ ∂θ / r."""
     found = np.eye(len(angle))
-    for count, along, across in ((index[0], np.cos(angle), -np.sin(angle)), (index[1], np.sin(angle), np.cos(angle))):
-        for _ in range(count):
+    for times, along, across in ((count[0], np.cos(angle), -np.sin(angle)), (count[1], np.sin(angle), np.cos(angle))):
+        for _ in range(times):
             found = power * along[:, None] * found + across[:, None] * (slope @ found)
             power -= 1
     return found

@@ -61,7 +61,7 @@ class Corner:
         exponent: α where it is no whole number, else None.
         jumps: whether two values that are given there differ.
         coupled: the exponents μ of fields that are coupled there, which may be none; None where fields are not coupled.
-        forced: whether what is given of coupled fields does not vanish there with its slope, so that log w may be infinite.
+        forced: whether what is given there of coupled fields jumps, or fits no equation, so that one may be infinite like log w.
     """
 
     axes: tuple[int, int]
@@ -221,7 +221,7 @@ def _waves(corners: Sequence[Corner]) -> _Waves:
 
 
 def _layout(corners: Sequence[Corner]) -> tuple[list[tuple[list[int], list[int]]], int]:
-    """Of each corner, which columns of `_of_corners` features see, and which others are features; and how many there are in all."""
+    """Of each corner, which columns of `_of_corners` features see, and which others are features; and how many there are."""
     n, waves = len(corners), _waves(corners)
     forced = [i for i, each in enumerate(corners) if each.forced]
     m, size, found = len(forced), len(waves.corners), []

@@ -14,7 +14,7 @@ from .algebra import Domain
 from .boundaries import Surface
 from .corners import Opening, corner, holes, moved, opening_at, openings, plane_of
 from .pencil import Side as Between
-from .pencil import exponents
+from .pencil import clashes, exponents
 from .pieces import Array, fixed_points
 from .singular import Hole, Singular
 from .terms import Term
@@ -31,7 +31,7 @@ _PROBES = 1025  # along a piece of the boundary, for where a condition ends
 class Side(NamedTuple):
     """What is given of one field on one side of a corner: the order of its derivatives, and value and slope where known.
 
-    The slope is per size of the domain.
+    The slope is along that side, away from the corner.
     """
 
     order: int
@@ -70,18 +70,19 @@ def singularities(
             holding = [term.expression for term, place in given if _on(place, points).all()]
             between.append(Between(angle, holding, points[0], np.array([np.cos(angle + out), np.sin(angle + out)])))
         coupled = exponents(terms[0].expression, (between[0], between[1]), fields, axes, extras) if terms else None
-        meetings.append((opening, _side(given, one, extras), _side(given, other, extras), coupled))
+        meetings.append((opening, one[0], _side(given, one, extras), _side(given, other, extras), coupled))
     values = [
         np.abs(_values(term, field, _sample(place), extras)).max(initial=0.0)
         for term, place in given
         for field in term.expression.orders()
     ]
     found = []
-    for opening, one, other, coupled in meetings:
+    for opening, point, one, other, coupled in meetings:
         small = _JUMP * max(values, default=0.0)
         mixed, jumps = _meeting(one, other, small)
-        given_there = [part for side in (*one.values(), *other.values()) for part in (abs(side.value or 0.0), side.slope)]
-        forced = coupled is not None and bool(max(given_there, default=0.0) > small)
+        forced = coupled is not None and (
+            jumps or clashes(terms[0].expression, point, fields, axes, extras, _known(opening, one, other))
+        )
         exponent = np.pi / opening.angle / (2 if mixed else 1)
         exponent = None if coupled is not None or abs(exponent - max(round(exponent), 1)) < _WHOLE else exponent
         blunt = abs(opening.angle - np.pi) < _BLUNT and not mixed
@@ -146,12 +147,23 @@ def _side(given: Sequence[tuple[Term, Surface]], points: Array, extras: Mapping[
             continue
         for field, orders in term.expression.orders().items():
             value = _values(term, field, points, extras)
-            known = len(value) > 0
-            side = Side(
-                max(orders), float(2 * value[0] - value[1]) if known else None, float(np.ptp(value) / _ASIDE) if known else 0.0
-            )
+            side = Side(max(orders), None)
+            if len(value):
+                step = float(np.linalg.norm(points[1] - points[0]))
+                side = Side(max(orders), float(2 * value[0] - value[1]), float(value[1] - value[0]) / step)
             if field not in found or side.order < found[field].order:
                 found[field] = side
+    return found
+
+
+def _known(opening: Opening, one: Mapping[str, Side], other: Mapping[str, Side]) -> dict[str, tuple[float, Array]]:
+    """The value and the gradient in a corner of each field whose values are given on both sides."""
+    along = np.array([[np.cos(angle), np.sin(angle)] for angle in (opening.start, opening.end)])
+    found = {}
+    for name in {*one} & {*other} if abs(np.linalg.det(along)) > _WHOLE else ():
+        first, second = one[name], other[name]
+        if first.order == second.order == 0 and first.value is not None and second.value is not None:
+            found[name] = first.value, np.linalg.solve(along, [first.slope, second.slope])
     return found
 
 

@@ -58,24 +58,29 @@ def test_a_wrong_answer_has_not_settled_while_its_residual_falls(new, before, re
 
 
 def test_compilation_takes_no_longer_for_twice_as_many_features():
-    assert _next([_Took(200, 10.0, 1.0)]) == 10 + 8
-    assert _next([_Took(200, 10.0, 1.0), _Took(400, 12.0, 4.0)]) == pytest.approx(12 + 16), "the power seen, the second"
-    assert _next([_Took(200, 10.0, 1.0), _Took(400, 12.0, 1.0)]) == 12 + 2, "the first at least"
-    assert _next([_Took(200, 10.0, 1.0), _Took(400, 12.0, 30.0)]) == 12 + 240, "the third at most"
+    def took(width, fit, judged, compiled):
+        return _Took(width, Reading(compiled + fit, compiled), Reading(compiled + judged, compiled))
+
+    def seconds(judged, kinds=1):
+        return _next([took(200, 1.0, 1.0, 5.0), took(400, 3.0, judged, 7.0)], kinds)
+
+    assert seconds(4.0) == pytest.approx(2 * 7 + 4 * (3 + 4)), "the power seen, the second"
+    assert seconds(4.0, 2) == pytest.approx(3 * 7 + 4 * (2 * 3 + 4)), "of two kinds"
+    assert seconds(1.0) == pytest.approx(2 * 7 + 2 * (3 + 1)), "the first at least"
+    assert seconds(30.0) == pytest.approx(2 * 7 + 8 * (3 + 30)), "the third at most"
 
 
 def test_a_clock_tells_what_was_compiled():
     clock = Clock(None)
     before = clock.reading
     jax.block_until_ready(jax.jit(lambda x: jnp.sin(x) @ x + 12345.678)(jnp.ones((7, 7))))
-    took = _Took.of(7, 1.0, before, clock.reading, clock.reading)
-    assert 0 < took.compiling < took.compiling + took.running
-    assert took.running > 0
+    took = _Took.of(7, 1, before, clock.reading, clock.reading)
+    assert 0 < took.fit.compiling < took.fit.seconds
 
 
-def test_only_fits_that_will_come_again_count_for_the_next_width():
+def test_seconds_are_of_one_fit_of_those_tried():
     before, between, after = Reading(10.0, 2.0), Reading(30.0, 6.0), Reading(37.0, 7.0)
-    assert _Took.of(7, 0.25, before, between, after) == (7, 5.0, 0.25 * 16 + 6)
+    assert _Took.of(7, 4, before, between, after) == (7, (5.0, 1.0), (7.0, 1.0))
 
 
 def test_every_kind_that_sees_all_coordinates_comes_again():
