@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from .algebra import Domain
-from .boundaries import Surface
+from .boundaries import TIME, Surface
 from .corners import Opening, corner, holes, moved, opening_at, openings, plane_of
 from .pencil import Side as Between
 from .pencil import clashes, exponents
-from .pieces import Array, fixed_points
+from .pieces import Array, fixed_points, positions
 from .singular import Hole, Singular
 from .terms import Term
 
@@ -65,10 +65,10 @@ def singularities(
         size = _ASIDE * float(np.max(np.subtract(*section.bounds[::-1])))
         beside = np.stack([np.cos(angles), np.sin(angles)], axis=1)
         one, other = (whole(opening.centre + np.array([[1], [2]]) * step) for step in size * beside)
-        between = []
-        for angle, out, points in ((opening.start, -np.pi / 2, one), (opening.end, np.pi / 2, other)):
-            holding = [term.expression for term, place in given if _on(place, points).all()]
-            between.append(Between(angle, holding, points[0], np.array([np.cos(angle + out), np.sin(angle + out)])))
+        between = tuple(
+            _between(domain, axes, given, points, angle, out)
+            for angle, out, points in ((opening.start, -np.pi / 2, one), (opening.end, np.pi / 2, other))
+        )
         coupled = exponents(terms[0].expression, (between[0], between[1]), fields, axes, extras) if terms else None
         meetings.append((opening, one[0], _side(given, one, extras), _side(given, other, extras), coupled))
     values = [
@@ -139,6 +139,17 @@ def _on(place: Surface, points: Array) -> np.ndarray:
     return np.any([patch.covers(points) for patch in place.patches], axis=0)
 
 
+def _between(
+    domain: Domain, axes: tuple[int, int], given: Sequence[tuple[Term, Surface]], points: Array, angle: float, out: float
+) -> Between:
+    """What holds at points [2, d] on the side of a corner at an angle, from which its normal is turned by `out`."""
+    holding = [term.expression for term, place in given if _on(place, points).all()]
+    normal = np.zeros(len(domain.spatial))
+    own = positions(tuple(domain.coordinates[axis] for axis in axes), domain.spatial)
+    normal[own] = np.cos(angle + out), np.sin(angle + out)
+    return Between(angle, holding, points[0], normal)
+
+
 def _side(given: Sequence[tuple[Term, Surface]], points: Array, extras: Mapping[str, Any]) -> dict[str, Side]:
     """What is given by field on one side of a corner, from two points [2, d] as far from it and twice as far."""
     found: dict[str, Side] = {}
@@ -173,7 +184,8 @@ def _values(term: Term, field: str, points: Array, extras: Mapping[str, Any]) ->
     own = [leaf.field == field and not any(leaf.index) for leaf in expression.leaves]
     if expression.integrates or len(expression.sites) > 1 or not any(own) or not expression.is_affine:
         return np.empty(0)
-    known = {name: jnp.asarray(value, float) for name, value in extras.items()} | {"normal": jnp.zeros(points.shape[1])}
+    known = {name: jnp.asarray(value, float) for name, value in extras.items()}
+    known["normal"] = jnp.zeros(sum(name != TIME for name in expression.coordinates))
 
     at = partial(jax.vmap(expression.value, (0, None, None)), jnp.asarray(points))
     zero, ours, others = (

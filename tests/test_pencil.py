@@ -119,6 +119,24 @@ def test_time_does_not_change_them():
     assert found[0].coupled[0] == pytest.approx(0.5444837, abs=1e-6)
 
 
+def test_a_free_side_is_one_of_the_plane_that_the_corner_lies_in():
+    """Of a body that is drawn out in z and on which nothing pulls at the edge: κ sin λω = ±λ sin ω with κ = 1."""
+    long = L * Interval(z=(0, 1))
+
+    def pull(u, v, x, y, normal):
+        strain, spread = (d(u, x), (d(u, y) + d(v, x)) / 2, d(v, y)), d(u, x) + d(v, y)
+        return (
+            spread * normal[0] + 2 * (strain[0] * normal[0] + strain[1] * normal[1]),
+            spread * normal[1] + 2 * (strain[1] * normal[0] + strain[2] * normal[1]),
+        )
+
+    free = pinn.Condition(pull, on=L.at(x=0) + L.at(y=0))
+    held = pinn.Dirichlet(u=0.0, v=0.0, on=L.at(x=(-1, 1)))
+    problem = pinn.Problem(fields="u v", domain=long, residual=lame, conditions=[free, held])
+    [found] = [each for each in problem.singular(long) if isinstance(each, Corner) and np.allclose(each.centre, 0, atol=1e-6)]
+    np.testing.assert_allclose(found.coupled, (0.5444837, 0.9085292), atol=1e-6)
+
+
 CORNER = Corner((0, 1), (0.0, 0.0), (1.0, 1.0), coupled=(0.54, 0.91), forced=True, jumps=True)
 
 
