@@ -133,6 +133,8 @@ def _values(solution: Any, points: Array) -> tuple[Fields, Fields, Fields, Field
         corrected = at_points(replace(solution, goal=goal, weights=judged.weights), problem, problem.fields, points)
     with suppress(SolutionError):  # it was loaded without its problem
         residual = at_points(solution.residual, problem, problem.equations, points)
+        nowhere = torn_points(problem.singular(problem.domain), points, every=True)
+        residual = {name: np.where(nowhere, np.nan, value) for name, value in residual.items()}
     known = problem.reference(points) if problem.reference is not None else {}
     if known:
         torn = torn_points(problem.singular(problem.domain), points)

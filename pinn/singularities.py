@@ -94,11 +94,11 @@ def singularities(
     return (*(each for *_, each in sharpest), *holes(domain))
 
 
-def torn_points(singular: Sequence[Singular], points: Array) -> np.ndarray:
-    """Which of points [n, d] are where two given values differ, and the solution has none."""
+def torn_points(singular: Sequence[Singular], points: Array, every: bool = False) -> np.ndarray:
+    """Which of points [n, d] are where two given values differ, and the solution has none; or, of `every` corner, no residual."""
     torn = np.zeros(len(points), bool)
     for each in singular:
-        if not isinstance(each, Hole) and each.jumps:
+        if not isinstance(each, Hole) and (every or each.jumps):
             away = np.linalg.norm(points[:, list(each.axes)] - np.array(each.centre), axis=1)
             torn |= away < 1e-9 * float(np.ptp(points, axis=0).max())
     return torn
