@@ -433,7 +433,7 @@ def newton(
     def size(systems: Sequence[Rows]) -> float:
         return sum(float(np.sum(np.square(np.asarray(rows.residual) * s))) for rows, s in zip(systems, scales, strict=True))
 
-    now = np.inf
+    now = np.inf if near else size(systems)
     for _ in range(steps):
         for share in (1.0, 0.5, 0.25, 0.1, 0.02):
             trial = add(weights, coefficients, share)

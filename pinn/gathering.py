@@ -31,7 +31,7 @@ _CLOSEST = 1e-3  # of the way to the last point that is drawn to a corner, of a 
 
 
 class Place(NamedTuple):
-    """A point in some coordinates, and between which distances from it points are drawn there: a corner's are all."""
+    """A point in some coordinates, and between which distances from it points are drawn there: from 0 at a corner."""
 
     axes: tuple[int, ...]
     centre: Array
@@ -90,14 +90,14 @@ def gathered(domain: Domain, found: Sequence[Place], points: Array, seed: Sequen
 
 def nearer(found: Sequence[Place], points: Array, count: int, seed: Sequence[int]) -> NDArray[np.intp]:
     """Which `count` of the many points [n, d] of a boundary to take: a share of them as the inverse distance to the places."""
+    if count >= len(points):
+        return np.arange(len(points))
     shares = []
     for place in found:
         away = place.away(points)
         height = np.where(away < place.outer, 1 / np.maximum(away, max(place.inner, _CLOSEST * place.outer)), 0.0)
         if height.any():
             shares.append(height / height.sum())
-    if count >= len(points):
-        return np.arange(len(points))
     chance = np.full(len(points), 1 / len(points))
     if shares:
         chance = (1 - SHARE) * chance + SHARE * np.mean(shares, axis=0)

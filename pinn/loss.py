@@ -162,13 +162,13 @@ def _sampled(
     """Points of a term, what else it asks for there, and the volume that each stands for."""
     patches = term.place.patches if isinstance(term.place, Surface) else ()
     points, columns = term.sample(domain, count * (_POOL if crowded and patches else 1), seed)
-    weight = np.ones(len(points))
     if crowded and term.place is None:
         points, weight = gathered(domain, crowded, points, [*seed, 1])
-    elif crowded and patches:
+        return points, columns, weight
+    if crowded and patches:
         taken = nearer(crowded, points, max(count, len(patches)), [*seed, 1])
-        points, columns, weight = points[taken], {name: column[taken] for name, column in columns.items()}, weight[taken]
-    return points, columns, weight
+        points, columns = points[taken], {name: column[taken] for name, column in columns.items()}
+    return points, columns, np.ones(len(points))
 
 
 def parted(term: Term) -> bool:

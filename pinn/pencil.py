@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.polynomial import chebyshev
 from scipy.optimize import minimize_scalar
 
 from .expression import Expression
@@ -54,6 +55,8 @@ def exponents(
     equation: Expression, sides: tuple[Side, Side], fields: Sequence[str], axes: tuple[int, int], extras: Mapping[str, Any]
 ) -> tuple[float, ...] | None:
     """The lowest real exponents below T that are not whole; None where each equation is of one field, of order two at most."""
+    if len(fields) < 2 and all(sum(leaf.index) < 3 for leaf in equation.leaves):
+        return None
     rows = _slopes(equation, sides[0].point, sides[0].normal, fields, axes, extras)
     orders = [max((sum(part.powers) for row in rows for part in row if part.field == j), default=0) for j in range(len(fields))]
     if not rows or min(orders) == 0:
@@ -178,9 +181,6 @@ def _derivative(count: tuple[int, int], power: float, angle: Array, slope: Array
 
 def _differentiation(node: Array) -> Array:
     """The matrix from values at Chebyshev points to slopes there."""
-    ends = np.where((np.arange(len(node)) == 0) | (np.arange(len(node)) == len(node) - 1), 2.0, 1.0)
-    weight = ends * (-1.0) ** np.arange(len(node))
-    gap = node[:, None] - node[None] + np.eye(len(node))
-    matrix = weight[:, None] / weight[None] / gap
-    matrix -= np.diag(matrix.sum(axis=1))
-    return matrix
+    degree = len(node) - 1
+    slopes = chebyshev.chebvander(node, degree - 1) @ chebyshev.chebder(np.eye(degree + 1))
+    return slopes @ np.linalg.inv(chebyshev.chebvander(node, degree))

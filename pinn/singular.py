@@ -146,9 +146,8 @@ class Onset:
 Singular = Corner | Hole | Onset
 
 
-def _terms(exponent: float) -> tuple[tuple[float, float], ...]:
+def _terms(mu: float) -> tuple[tuple[float, float], ...]:
     """The real and imaginary parts of which |w|^a e^(ikφ), as (a, k), coupled fields have with an exponent μ."""
-    mu = exponent
     return (mu, mu), (mu, 2 - mu), (mu - 1, mu - 1), (mu + 1, mu + 1), (mu + 1, 1 - mu), (mu + 1, 3 - mu)
 
 

@@ -59,29 +59,26 @@ def singularities(
         return filled
 
     given = [(term, term.place) for term in terms[1:] if isinstance(term.place, Surface)]
-    meetings = []
-    for opening in [*openings(section), *_ends(section, [place for _, place in given], whole)]:
-        angles = np.array([opening.start, opening.end])
-        size = _ASIDE * float(np.max(np.subtract(*section.bounds[::-1])))
-        beside = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-        one, other = (whole(opening.centre + np.array([[1], [2]]) * step) for step in size * beside)
-        between = tuple(
-            _between(domain, axes, given, points, angle, out)
-            for angle, out, points in ((opening.start, -np.pi / 2, one), (opening.end, np.pi / 2, other))
-        )
-        coupled = exponents(terms[0].expression, (between[0], between[1]), fields, axes, extras) if terms else None
-        meetings.append((opening, one[0], _side(given, one, extras), _side(given, other, extras), coupled))
     values = [
         np.abs(_values(term, field, _sample(place), extras)).max(initial=0.0)
         for term, place in given
         for field in term.expression.orders()
     ]
-    found = []
-    for opening, point, one, other, coupled in meetings:
-        small = _JUMP * max(values, default=0.0)
-        mixed, jumps = _meeting(one, other, small)
+    same, found = _JUMP * max(values, default=0.0), []
+    for opening in [*openings(section), *_ends(section, [place for _, place in given], whole)]:
+        angles = np.array([opening.start, opening.end])
+        size = _ASIDE * float(np.max(np.subtract(*section.bounds[::-1])))
+        beside = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        first, second = (whole(opening.centre + np.array([[1], [2]]) * step) for step in size * beside)
+        between = tuple(
+            _between(domain, axes, given, points, angle, out)
+            for angle, out, points in ((opening.start, -np.pi / 2, first), (opening.end, np.pi / 2, second))
+        )
+        one, other = (_side(given, points, extras) for points in (first, second))
+        mixed, jumps = _meeting(one, other, same)
+        coupled = exponents(terms[0].expression, (between[0], between[1]), fields, axes, extras) if terms else None
         forced = coupled is not None and (
-            jumps or clashes(terms[0].expression, point, fields, axes, extras, _known(opening, one, other))
+            jumps or clashes(terms[0].expression, first[0], fields, axes, extras, _known(opening, one, other))
         )
         exponent = np.pi / opening.angle / (2 if mixed else 1)
         exponent = None if coupled is not None or abs(exponent - max(round(exponent), 1)) < _WHOLE else exponent
