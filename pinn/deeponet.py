@@ -25,9 +25,9 @@ from .branches import Branch, ConvBranch, ConvStack, DenseBranch, Layout, Seen, 
 from .branches import noise_inputs as _noise
 from .derivatives import ACTIVATIONS, Activation, Jet, Smooth, concatenate, gelu, sin, tanh
 from .errors import NetworkError
+from .kinds import describe as describe_trunk
+from .kinds import rebuild as rebuild_trunk
 from .networks import MLP, Dense, Frozen, generator, glorot
-from .networks import describe as describe_trunk
-from .networks import rebuild as rebuild_trunk
 from .ridge import RidgeBranch
 
 _BRANCHES: dict[str, type[Branch]] = {kind.__name__: kind for kind in (DenseBranch, ConvBranch, SetBranch, RidgeBranch)}

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -36,10 +35,10 @@ from .history import Clock, History, Record, Status
 from .layers import graded, steep_coordinates
 from .loss import Objective, Weights, field_values, given_values, objective
 from .memory import if_it_fits
-from .networks import StagedFeatures
 from .problem import Problem
 from .quadrature import is_shape
-from .space import FINEST, STEPS, Level, around
+from .separability import separable
+from .space import FINEST, STEPS, Level
 from .steep import Steep
 from .steps import Stepped, march, steps_goal
 from .timeline import Timeline
@@ -47,8 +46,13 @@ from .training import Outcome
 
 _WIDTHS = 128, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096
 _PLANE = 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096  # in more than one dimension
-_TWICE = 2  # features of a level there in those of the last one, at most, where there is time for more than the next
-_MOST = 6144  # unknowns of a stage
+_PRODUCTS = 625, 1000, 1600, 2500, 4000, 6400, 10000, 16000, 25000, 40000, 64000, 100000, 160000  # where they are products
+_TWICE = 2, 3  # features of a level there in those of the last one, at most, where there is time for more than the next: of all
+# coordinates, and products
+_LOOKED = 2  # changes after which products are tried closer where layers are, and
+_CLOSER = 0.3  # what these leave of the residual, at most, to be gone on with
+_NEGLIGIBLE = 0.01  # errors of all steps, in a change, below which features of space are what makes it
+_MOST, _MOST_PRODUCTS = 6144, 200_000  # unknowns of a stage
 _STAGES = 6
 _FIRST = 1e-4  # error of a step of the first level
 _AT_LEAST = 0.1, 0.3  # error of a step of the next level in that of the last, at most: with the same, both would make the same
@@ -97,6 +101,7 @@ class _Stepper:
     def __init__(self, setup: Setup, time: Timeline, clock: Clock, history: History):
         self.setup, self.time, self.clock, self.history = setup, time, clock, history
         self.goal, points = steps_goal(setup, time), error_points(setup)
+        self.products = separable(setup.problem, self.goal.exact, time) is not None
         self.points, self.given = np.asarray(points), np.asarray(given_values(self.goal, {}, points))
         self.spatial = [axis for axis in range(setup.problem.domain.dimension) if axis != time.axis]
         # The coordinates of jumps and kinks that there are at the start.
@@ -111,10 +116,29 @@ class _Stepper:
         """How much smaller the error of a step is at the next level, at most."""
         return _AT_LEAST[self.plane and (not changes or changes[-1] > _DOUBTFUL)]
 
+    def next_target(self, last: _Solved, changes: Sequence[float]) -> float:
+        """The error of a step of the next level."""
+        steps = len(last.steps.edges) - 1
+        if self.products and changes and steps * last.level.target < _NEGLIGIBLE * changes[-1]:
+            return last.level.target
+        target = self.at_least(changes) * last.level.target
+        return max(min(_tighter(changes) * changes[-1], target), FINEST) if changes else target
+
+    def rival(self, found: _Solved, until: float) -> _Solved | None:
+        """As many features closer where layers are; None where there are none, or that leaves as much of the residual."""
+        steep = self.layers(found)
+        rival = self.solve(found.level._replace(steep=steep), until) if steep else None
+        if rival is None or rival.steps.end < self.time.end:
+            return None
+        return rival if rival.steps.held_out < _CLOSER * found.steps.held_out else None
+
     def levels(self) -> list[int]:
         """Features of space, level by level."""
-        widths = _PLANE if self.plane else _WIDTHS
-        return [width for width in widths if width * len(self.setup.problem.fields) <= _MOST]
+        if self.products:
+            widths, most = _PRODUCTS, _MOST_PRODUCTS
+        else:
+            widths, most = _PLANE if self.plane else _WIDTHS, _MOST
+        return [width for width in widths if width * len(self.setup.problem.fields) <= most]
 
     def solve(self, level: Level, until: float) -> _Solved | None:
         """What a level comes to; None where it makes no step, or memory does not suffice."""
@@ -154,12 +178,12 @@ class _Stepper:
 
     def skips(self, level: Level, further: Sequence[int], last: _Solved) -> bool:
         """Whether one with more features may take a level's place: in the plane features make the smaller difference."""
-        if not self.plane or not further or further[0] > _TWICE * last.level.width:
+        if not self.plane or not further or further[0] > _TWICE[self.products] * last.level.width:
             return False
         return self.affords(level._replace(width=further[0]), last)
 
     def _growth(self, level: Level, last: Level) -> float:
-        many = level.width * len(self.setup.problem.fields) > _MANY
+        many = not self.products and level.width * len(self.setup.problem.fields) > _MANY
         return (level.width / last.width) ** (_GROWTH[1] if many else _GROWTH[0])
 
     def beside(self, last: _Solved) -> _Solved | None:
@@ -201,7 +225,7 @@ def step_through(
         new = stepper.solve(level, until)
         if new is None:
             continue
-        if not changes or changes[-1] > _KNOWN:
+        if not stepper.products and (not changes or changes[-1] > _KNOWN):
             steep = stepper.layers(new) or steep
         if new.steps.end < time.end:
             if clock.seconds >= until:
@@ -212,9 +236,13 @@ def step_through(
         if len(chain) > 1:
             changes.append(float(np.max(far(*(each.values for each in chain[-2:])))))
             history.add(Record("steps", len(history), clock.seconds, estimate=changes[-1], note="by the level after it"))
-        target = stepper.at_least(changes) * level.target
-        if changes:
-            target = max(min(_tighter(changes) * changes[-1], target), FINEST)
+        if stepper.products and steep == stepper.torn and len(changes) == _LOOKED and changes[-1] > _KNOWN:
+            rival = stepper.rival(new, until)
+            if rival is not None:
+                chain.append(rival)
+                changes.append(float(np.max(far(*(each.values for each in chain[-2:])))))
+                steep = rival.level.steep
+        target = stepper.next_target(chain[-1], changes)
         if _ended(changes, chain, tol):
             break
     if not changes:
@@ -262,9 +290,8 @@ def _outcome(
     approximation, state = as_slabs(stepper.goal, found.steps)
     goal, weights = objective(stepper.setup.problem, approximation, stepper.goal.exact), Weights(state, {})
     judged = _estimate(stepper, goal, weights, found.values, found.steps.held_out, judges, coarser, falling)
-    seen = stepper.setup.problem.domain.dimension + len(found.level.steep)
-    kernel = found.steps.space.waves.kernel[:seen]
-    family = Family(sin, tuple((np.max(np.abs(kernel), axis=1) / 2).tolist()))
+    axes = range(stepper.setup.problem.domain.dimension)
+    family = Family(sin, tuple(found.steps.space.highest(axis) / 2 for axis in axes))
     return Outcome(goal, weights, family, found.level.width, judged, tuple(found.steps.edges.tolist()), (), judges[0].level)
 
 
@@ -324,10 +351,8 @@ def _negative(state: Any) -> Any:
 
 def as_slabs(goal: Objective, steps: Stepped) -> tuple[Slabs, tuple]:
     """The steps as an approximation, a slab for each, and its state."""
-    problem, space, count = goal.problem, steps.space, steps.scheme.stages
-    part, state = around(problem, goal.exact, space.waves, partial(StagedFeatures, stages=count, time=space.axis))
-    rows = [(steps.stages[:, :, own] @ space.mixes[name].T).reshape(len(steps.stages), -1) for name, own in space.parts.items()]
-    coefficients = np.stack(rows, axis=2)
+    part, state = steps.space.network(steps.scheme.stages)
+    coefficients = steps.space.coefficients(steps.stages)
     run = empty_run(state, len(steps.stages), coefficients.shape[1], steps.edges.tolist())
     run["train"]["coefficients"][:, :-1] = coefficients
-    return Slabs((part,), space.axis), (jax.tree.map(jnp.asarray, run),)
+    return Slabs((part,), steps.space.axis), (jax.tree.map(jnp.asarray, run),)

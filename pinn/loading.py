@@ -29,8 +29,9 @@ from .families import Drawn, Family
 from .features import Setup
 from .fingerprint import check_same, fingerprint
 from .history import History, Status
+from .kinds import rebuild
 from .loss import Weights, objective, start_unknown
-from .networks import Encoding, rebuild
+from .networks import Encoding
 from .operator_learning import OperatorProblem, OperatorSolution
 from .operator_learning import saving as operators
 from .problem import Problem

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +21,6 @@ from jax import Array
 
 from .derivatives import ACTIVATIONS, Activation, Smooth, concatenate, sin, tanh
 from .errors import NetworkError, ProblemWarning
-from .radau import lagrange_at, radau
 from .singular import Singular, functions
 from .steep import climb
 
@@ -257,89 +255,6 @@ class Features(Network):
         if not self.direct:
             return self.activation(self.layer(x))
         return concatenate([self.activation(self.layer(x[: -self.direct])), x[-self.direct :]])
-
-
-class StagedFeatures(Features):
-    """Features of space, each times every Lagrange polynomial of one step of time: ℓ_i(τ) σ(W x + b)_j and ℓ_i(τ).
-
-    Args:
-        kernel, bias: as in `Features`; the row of `time` is zero.
-        stages: of the step, s; there are s + 1 polynomials, see `radau`.
-        time: which input is time, in [-1, 1] over the step.
-    """
-
-    def __init__(
-        self,
-        kernel: np.ndarray,
-        bias: np.ndarray,
-        outputs: int,
-        activation: Activation,
-        dtype: jnp.dtype,
-        stages: int,
-        time: int,
-        direct: int = 0,
-    ):
-        super().__init__(kernel, bias, outputs, activation, dtype, direct)
-        width = (stages + 1) * (kernel.shape[1] + direct + 1)
-        self.output = Dense(np.zeros((width, outputs)), np.zeros(outputs), dtype)
-        self.stages, self.time = stages, time
-
-    def hidden(self, x: Smooth) -> Smooth:
-        place = (x[self.time : self.time + 1] + 1.0) * 0.5
-        lines = lagrange_at(radau(self.stages).nodes, place)
-        functions = concatenate([super().hidden(x), jnp.ones(1, x.dtype)])
-        return concatenate([functions * lines[i : i + 1] for i in range(self.stages + 1)])
-
-
-_KINDS: dict[str, Callable[..., Network]] = {
-    kind.__name__: kind for kind in (MLP, ResidualMLP, ModifiedMLP, Features, StagedFeatures)
-}
-
-
-def describe(network: nnx.Module) -> dict[str, Any] | None:
-    """What `rebuild` needs to make a network of the same structure, for JSON; None for one that is not of this package.
-
-    Example:
-        >>> describe(MLP(2, 1, width=8, depth=2, rngs=nnx.Rngs(0)))
-        {'kind': 'MLP', 'activation': 'tanh', 'width': 8, 'depth': 2}
-    """
-    if not isinstance(network, MLP | ResidualMLP | ModifiedMLP | Features) or _KINDS.get(type(network).__name__) is not type(
-        network
-    ):
-        return None
-    name = network.activation.name
-    if ACTIVATIONS.get(name) is not network.activation:
-        return None
-    description = {"kind": type(network).__name__, "activation": name, "width": network.output.kernel.shape[0]}
-    if isinstance(network, StagedFeatures):
-        description |= {"stages": network.stages, "time": network.time}
-    if isinstance(network, Features):
-        return description | {"direct": network.direct}
-    description["depth"] = len(network.inner if isinstance(network, ResidualMLP) else network.layers)
-    if isinstance(network, MLP) and network.embedding is not None:
-        description["fourier"] = network.embedding.angles.kernel.shape[1] // 2
-    return description
-
-
-def rebuild(description: Mapping[str, Any], inputs: int, outputs: int, dtype: jnp.dtype) -> Network:
-    """A network as described, with weights of no meaning.
-
-    Example:
-        >>> rebuild({"kind": "MLP", "activation": "sin", "width": 8, "depth": 2}, 2, 1, jnp.float32)(jnp.zeros(2)).shape
-        (1,)
-    """
-    options = dict(description)
-    make, activation = _KINDS[options.pop("kind")], ACTIVATIONS[options.pop("activation")]
-    if make is StagedFeatures:
-        stages, time, direct = options["stages"], options["time"], options["direct"]
-        drawn = options["width"] // (stages + 1) - 1 - direct
-        kernel = np.zeros((inputs - direct, drawn))
-        return StagedFeatures(kernel, np.zeros(drawn), outputs, activation, dtype, stages, time, direct)
-    if make is Features:
-        direct = options["direct"]
-        drawn = options["width"] - direct
-        return Features(np.zeros((inputs - direct, drawn)), np.zeros(drawn), outputs, activation, dtype, direct)
-    return make(inputs, outputs, rngs=nnx.Rngs(0), dtype=dtype, activation=activation, **options)
 
 
 def _dense(draw: np.random.Generator, fan_in: int, fan_out: int, initializer: Initializer, dtype: jnp.dtype) -> Dense:

@@ -37,7 +37,7 @@ from .estimate import Trust
 from .exporting import serialized
 from .fingerprint import fingerprint
 from .history import History, Record, Status
-from .networks import describe
+from .kinds import describe
 from .plane import Ellipse, Polygon
 
 FORMAT = 2  # of the folder; another one is refused

@@ -12,6 +12,7 @@ import numpy as np
 
 from .algebra import Domain
 from .boundaries import TIME, Surface
+from .conditions import Periodic
 from .corners import Opening, corner, holes, moved, opening_at, openings, plane_of
 from .pencil import Side as Between
 from .pencil import clashes, exponents
@@ -65,7 +66,11 @@ def singularities(
         for field in term.expression.orders()
     ]
     same, found = _JUMP * max(values, default=0.0), []
+    around = [domain.coordinates.index(term.condition.coordinate) for term in terms if isinstance(term.condition, Periodic)]
+    wrapped = [i for i, axis in enumerate(axes) if axis in around]
     for opening in [*openings(section), *_ends(section, [place for _, place in given], whole)]:
+        if any(opening.centre[i] in (end[i] for end in section.bounds) for i in wrapped):
+            continue  # the domain goes on there
         angles = np.array([opening.start, opening.end])
         size = _ASIDE * float(np.max(np.subtract(*section.bounds[::-1])))
         beside = np.stack([np.cos(angles), np.sin(angles)], axis=1)

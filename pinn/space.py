@@ -24,10 +24,11 @@ from .approximation import Together, together
 from .derivatives import Jet, sin, taylor
 from .exact import Exact
 from .expression import Expression
-from .networks import Encoding, Features
+from .networks import Encoding, Features, Network
 from .problem import Problem
 from .quadrature import shape_rule
 from .singular import Singular, seen_by
+from .staged import StagedFeatures
 from .steep import Steep, tables
 from .terms import Term
 
@@ -101,13 +102,14 @@ class Waves(NamedTuple):
         d = len(self.kernel) - len(places) - sum(each.seen for each in self.singular)
         return d + places.index(axis) if axis in places else axis
 
-    def placed(self, axis: int, unit: NDArray) -> tuple[NDArray, NDArray]:
-        """Places along an axis, in [0, 1], that are spread in what the waves see as those given are; how dense they are there."""
-        for each in self.steep:
-            if each.axis == axis:
-                z = each.placed(unit)
-                return (z / each.half + 1) / 2, each.slope(z)
-        return unit, np.ones(len(unit))
+
+def placed_along(steep: Sequence[Steep], axis: int, unit: NDArray) -> tuple[NDArray, NDArray]:
+    """Places along an axis, in [0, 1], spread in its steep coordinate as those given are; how dense they are there."""
+    for each in steep:
+        if each.axis == axis:
+            z = each.placed(unit)
+            return (z / each.half + 1) / 2, each.slope(z)
+    return unit, np.ones(len(unit))
 
 
 def waves(problem: Problem, exact: Exact, axis: int, level: Level, seed: Sequence[int]) -> Waves:
@@ -171,6 +173,10 @@ class Held(NamedTuple):
     reads: tuple[Read, ...]
     shares: NDArray
 
+    def leaves(self, states: Sequence[NDArray]) -> NDArray:
+        """The leaves of states [s, P] by order in time, [s n, L]."""
+        return np.stack([(states[read.order][:, read.part] @ read.table.T).reshape(-1) for read in self.reads], axis=1)
+
 
 class Space(NamedTuple):
     """Features of space and a basis of them.
@@ -203,6 +209,24 @@ class Space(NamedTuple):
         keys = tuple((((), like, zero)) for like in dict.fromkeys(likes.values()))
         found = _tables(self, None, keys, points, {})
         return {name: found[(), likes[name], zero] for name in self.mixes}
+
+    def highest(self, axis: int) -> float:
+        """The largest frequency along an axis of the domain."""
+        return self.waves.highest(axis)
+
+    def network(self, stages: int) -> tuple[Ansatz, dict[str, Any]]:
+        """The ansatz of one step of so many stages, and its state."""
+        return around_waves(self.problem, self.exact, self.waves, StagedFeatures, stages=stages, time=self.axis)
+
+    def coefficients(self, stages: NDArray) -> NDArray:
+        """Those of that network for steps [K, s + 1, P]: [K, (s + 1) (M + 1), F]."""
+        rows = [(stages[:, :, own] @ self.mixes[name].T).reshape(len(stages), -1) for name, own in self.parts.items()]
+        return np.stack(rows, axis=2)
+
+    def reader(self, points: NDArray) -> Callable[[str, NDArray, NDArray], NDArray]:
+        """What gives a field at points [n, d] there from coefficients: (field, rows, [m, r]) -> [rows, m]."""
+        tables = self.values(points)
+        return lambda name, rows, coefficients: tables[name][rows] @ coefficients.T
 
     def held(self, term: Term, points: NDArray, columns: dict[str, NDArray], shares: NDArray | None = None) -> Held:
         """A term at points, with the functions of space that it reads."""
@@ -247,7 +271,7 @@ def inside(problem: Problem, exact: Exact, axis: int, hidden: Waves, seed: Seque
         else:
             nodes, weight = np.polynomial.legendre.leggauss(math.ceil(density / 2 * highest) + 8)
             place, weight = (nodes + 1) / 2, weight * len(weight) / 2
-        place, crowded = hidden.placed(a, place)
+        place, crowded = placed_along(hidden.steep, a, place)
         places.append(lower[a] + (upper - lower)[a] * place)
         weights.append(weight / crowded / np.mean(weight / crowded))
     points = np.zeros((math.prod(map(len, places)), domain.dimension))
@@ -267,13 +291,24 @@ def _alike(problem: Problem, exact: Exact) -> dict[str, str]:
     return {name: first.setdefault(exact.pattern(name), name) for name in problem.fields}
 
 
-def around(problem: Problem, exact: Exact, hidden: Waves, make: Callable[..., Features]) -> tuple[Ansatz, dict[str, Any]]:
-    """The ansatz of a network of such waves, `make(kernel, bias, outputs, activation, dtype)`, and its state."""
-    places = tuple(each.axis for each in hidden.steep)
-    encoding = Encoding(*problem.domain.bounds, exact.periodic, raw=True, steep=places, singular=hidden.singular)
-    network = make(hidden.kernel, hidden.bias, len(problem.fields), sin, jnp.float64, direct=encoding.direct)
+def around(
+    problem: Problem, exact: Exact, steep: Sequence[Steep], make: Callable[..., Network], singular: tuple[Singular, ...] = ()
+) -> tuple[Ansatz, dict[str, Any]]:
+    """The ansatz of a network that sees these coordinates as they are, `make(outputs=..., dtype=...)`, and its state."""
+    places = tuple(each.axis for each in steep)
+    encoding = Encoding(*problem.domain.bounds, exact.periodic, raw=True, steep=places, singular=singular)
+    network = make(outputs=len(problem.fields), dtype=jnp.float64)
     axes, scale = tuple(range(problem.domain.dimension)), jnp.ones(len(problem.fields))
-    return wrap(network, problem.fields, axes, encoding, exact, scale, taylor, tables(hidden.steep, jnp.float64))
+    return wrap(network, problem.fields, axes, encoding, exact, scale, taylor, tables(tuple(steep), jnp.float64))
+
+
+def around_waves(
+    problem: Problem, exact: Exact, hidden: Waves, make: Callable[..., Network], **options: Any
+) -> tuple[Ansatz, dict[str, Any]]:
+    """The ansatz of a network of waves, and its state."""
+    direct = sum(each.direct for each in hidden.singular)
+    made = partial(make, hidden.kernel, hidden.bias, activation=sin, direct=direct, **options)
+    return around(problem, exact, hidden.steep, made, hidden.singular)
 
 
 def _tables(
@@ -283,7 +318,9 @@ def _tables(
     hidden, more = space.waves, -space.waves.width % _BLOCK
     kernel, bias = np.pad(hidden.kernel, [(0, 0), (0, more)]), np.pad(hidden.bias, (0, more))
     blocks = [slice(start, start + _BLOCK) for start in range(0, len(bias), _BLOCK)]
-    part, state = around(space.problem, space.exact, hidden._replace(kernel=kernel[:, blocks[0]], bias=bias[blocks[0]]), Features)
+    part, state = around_waves(
+        space.problem, space.exact, hidden._replace(kernel=kernel[:, blocks[0]], bias=bias[blocks[0]]), Features
+    )
     basis, states = together(space.problem.fields, (part,)), []
     for own in blocks:
         layer = {"kernel": jnp.asarray(kernel[:, own]), "bias": jnp.asarray(bias[own])}

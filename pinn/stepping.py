@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +30,7 @@ from .problem import Problem
 from .radau import Radau
 from .space import Held, Space, in_rows
 
-_ROWS = 4096  # points that a term is evaluated at together
+_ROWS, _MANY_ROWS = 4096, 32768  # points that a term is evaluated at together: compiled for either number
 _FORBIDDEN = 1e-6  # singular value of conditions, in the largest, from which on what it belongs to is free
 _RIDGES = 1e-15, 1e-13, 1e-11  # added to normal equations of unit columns
 _ITERATIONS = 8  # of Newton's method with one matrix
@@ -90,6 +90,40 @@ class Moment(NamedTuple):
     velocities: NDArray
 
 
+class Discrete(Protocol):
+    """What a step needs of the terms that hold at every time: `Terms`, or `Products` where features are products.
+
+    `solved` and `fresh` are terms at points, those that judge the second; `moving` says which coefficients belong to fields whose
+    derivative by time is read, [P].
+    """
+
+    @property
+    def space(self) -> Any: ...
+
+    @property
+    def solved(self) -> Sequence[Any]: ...
+
+    @property
+    def fresh(self) -> Sequence[Any]: ...
+
+    @property
+    def moving(self) -> NDArray: ...
+
+    def linearised(self, length: float, time: float, states: Sequence[NDArray]) -> Any:
+        """About states [P] by order in time, for steps of about this length."""
+        ...
+
+    def factored(self, scheme: Radau, slopes: Any, length: float) -> Any:
+        """What Newton's method needs for steps of a length, of what is linearised."""
+        ...
+
+    def solve_stages(
+        self, scheme: Radau, matrix: Any, time: float, start: Moment, guess: NDArray, size: float, wanted: float
+    ) -> tuple[NDArray, float, bool]:
+        """The stages of a step [s, P], how much the last update was of the one before, whether Newton's method converged."""
+        ...
+
+
 class Terms(NamedTuple):
     """The terms that hold at every time, at points that they are solved at (kept ones last), and at others that judge."""
 
@@ -97,6 +131,17 @@ class Terms(NamedTuple):
     solved: tuple[Held, ...]
     fresh: tuple[Held, ...]
     moving: NDArray  # which coefficients belong to fields whose derivative by time is read, [P]
+
+    def linearised(self, length: float, time: float, states: Sequence[NDArray]) -> Slopes:
+        return linearised(self, length, time, states)
+
+    def factored(self, scheme: Radau, slopes: Slopes, length: float) -> Matrix:
+        return factored(scheme, slopes, length)
+
+    def solve_stages(
+        self, scheme: Radau, matrix: Matrix, time: float, start: Moment, guess: NDArray, size: float, wanted: float
+    ) -> tuple[NDArray, float, bool]:
+        return solve_stages(self, scheme, matrix, time, start, guess, size, wanted)
 
 
 # --- residuals -------------------------------------------------------------------------------------------------------
@@ -118,26 +163,45 @@ def _residuals(
     return jax.vmap(one)(points, leaves, columns)
 
 
-def at_times(space: Space, held: Held, times: NDArray, states: Sequence[NDArray]) -> tuple[NDArray, NDArray, Mapping]:
-    """Points [s n, d] of a term at some times, its leaves there, [s n, L], and columns, from states [s, P] by order in time."""
+def sloped_residuals(problem: Problem, expression: Expression, points: Array, leaves: Array, columns: dict[str, Array]) -> Any:
+    """Components [n, K] at points, with leaves [n, L], and their slopes by the leaves, [n, K, L]."""
+    return _residuals(problem, expression, True, points, leaves, columns)
+
+
+class Placed(NamedTuple):
+    """A term at some times: points [s n, d], what else it asks for, and its leaves of G there, [s n, L], 0.0 where G is zero."""
+
+    points: NDArray
+    columns: dict[str, NDArray]
+    given: NDArray | float
+
+
+def placed(space: Any, held: Any, times: NDArray) -> Placed:
+    """A term of `Held` or `Grid` at some times."""
     count, n = len(times), len(held.points)
     points = np.tile(held.points, (count, 1))
     points[:, space.axis] = np.repeat(times, n)
     columns = {name: np.tile(column, (count,) + (1,) * (column.ndim - 1)) for name, column in held.columns.items()}
-    found = np.stack([(states[read.order][:, read.part] @ read.table.T).reshape(-1) for read in held.reads], axis=1)
+    given: NDArray | float = 0.0
     if any(map(space.exact.lifts, space.problem.unknowns)):
-        found = found + in_rows(partial(given_leaves, space.problem, space.exact, held.term.expression), _ROWS, points, columns)
-    return points, found, columns
+        given = in_rows(partial(given_leaves, space.problem, space.exact, held.term.expression), _ROWS, points, columns)
+    return Placed(points, columns, given)
 
 
-def residuals(space: Space, held: Held, times: NDArray, states: Sequence[NDArray], sloped: bool = False) -> Any:
+def residuals_at(space: Any, held: Any, at: Placed, states: Sequence[NDArray], sloped: bool = False) -> Any:
     """Components of a term at some times, [s, n, K]; with `sloped` also slopes [s, n, K, L] and leaves [s, n, L]."""
-    points, leaves, columns = at_times(space, held, times, states)
-    found = in_rows(partial(_residuals, space.problem, held.term.expression, sloped), _ROWS, points, leaves, columns)
-    shape = len(times), len(held.points)
+    leaves = held.leaves(states) + at.given
+    rows = _MANY_ROWS if len(leaves) > _MANY_ROWS // 2 else _ROWS
+    found = in_rows(partial(_residuals, space.problem, held.term.expression, sloped), rows, at.points, leaves, at.columns)
+    shape = len(at.points) // len(held.points), len(held.points)
     if not sloped:
         return found.reshape(*shape, -1)
     return tuple(each.reshape(*shape, *each.shape[1:]) for each in (*found, leaves))
+
+
+def residuals(space: Any, held: Any, times: NDArray, states: Sequence[NDArray], sloped: bool = False) -> Any:
+    """The same from the times."""
+    return residuals_at(space, held, placed(space, held, times), states, sloped)
 
 
 # --- one step --------------------------------------------------------------------------------------------------------
@@ -276,9 +340,11 @@ def solve_stages(
     """Newton's method for one step: the stages [s, P], how much the last update was of the one before, whether it converged."""
     stages, before, rate = guess, np.inf, 0.0
     times = time + scheme.nodes[1:] * matrix.length
+    places = [placed(terms.space, held, times) for held in terms.solved]
     for _ in range(_ITERATIONS):
         states = states_at(scheme, matrix.length, start, stages)
-        wrong = [residuals(terms.space, held, times, states).reshape(scheme.stages, -1) for held in terms.solved]
+        found = [residuals_at(terms.space, held, at, states) for held, at in zip(terms.solved, places, strict=True)]
+        wrong = [each.reshape(scheme.stages, -1) for each in found]
         change = newton_step(scheme, matrix, np.concatenate(wrong, axis=1))
         stages = stages + change
         moved = float(np.sqrt(np.mean(np.sum(change[:, terms.moving] ** 2, axis=1)))) / size
@@ -293,7 +359,7 @@ def solve_stages(
     return stages, rate, before < 30 * wanted
 
 
-def tail(terms: Terms, scheme: Radau, start: Moment, stages: NDArray, size: float) -> float:
+def tail(terms: Discrete, scheme: Radau, start: Moment, stages: NDArray, size: float) -> float:
     """How large the first polynomial that a step leaves out would be, relative to the fields.
 
     From the two highest Legendre polynomials that it has: a_s, or where these fall a_s² / a_{s-1}.

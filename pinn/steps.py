@@ -3,44 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from numpy.linalg import LinAlgError
 from numpy.typing import NDArray
 
 from .approximation import Slabs
-from .boundaries import Surface
+from .beginning import BEGINNING, begin
 from .exact import Exact
 from .features import EMPHASIS, Setup, typical_leaves
 from .history import Clock, History, Record
-from .loss import Objective, given_values, objective, parted
+from .loss import Objective, objective
 from .radau import Radau, radau
-from .space import Held, Level, Space, in_rows, inside, make_space, waves
+from .separable import Separable
+from .space import Level, Space, in_rows
 from .stepping import (
+    Discrete,
     Moment,
-    Terms,
-    blocks_of,
-    cholesky,
-    factored,
-    is_kept,
-    kept_of,
-    linearised,
     residuals,
-    solve_cholesky,
-    solve_stages,
     states_at,
     tail,
 )
-from .terms import Term
 from .timeline import Timeline
 
-_POINTS = 2.0  # where the equations hold, in the features
-_FRESH = 0.5  # and where they are judged
-_BEGINNING = 64  # steps of the first length
 _READ = 2500  # points that values are found at together
 _PIECE = 32  # steps between two checkpoints
 _LEAST = 1e-13  # shortest step, in the whole time
@@ -55,7 +43,6 @@ _GROW = 0.3  # expected error of a step of twice the length, in the target, belo
 _SLOW = 0.3  # an update of Newton's method in the one before it, beyond which its matrix is out of date
 _CONVERGED = 0.02  # last update, in the target
 _ROUNDING = 1e-13
-_FITS = 3  # solves for the state that steps begin with: each mends what rounding did to the one before
 
 
 class Stepped(NamedTuple):
@@ -69,7 +56,7 @@ class Stepped(NamedTuple):
         ready, seconds: that it took before the first step, compilation counted in, and after it.
     """
 
-    space: Space
+    space: Space | Separable
     scheme: Radau
     edges: NDArray
     stages: NDArray
@@ -87,7 +74,7 @@ class Stepped(NamedTuple):
         return in_rows(self._values, _READ, points)
 
     def _values(self, points: NDArray) -> NDArray:
-        tables, parts = self.space.values(points), self.space.parts
+        read, parts = self.space.reader(points), self.space.parts
         times = points[:, self.space.axis]
         k = np.clip(np.searchsorted(self.edges, times) - 1, 0, len(self.stages) - 1)
         places = (times - self.edges[k]) / np.diff(self.edges)[k]
@@ -96,7 +83,7 @@ class Stepped(NamedTuple):
         for step in np.unique(k):
             here = k == step
             for i, (name, part) in enumerate(parts.items()):
-                found[here, i] = np.sum((tables[name][here] @ self.stages[step][:, part].T) * lines[here], axis=1)
+                found[here, i] = np.sum(read(name, here, self.stages[step][:, part]) * lines[here], axis=1)
         return found
 
 
@@ -134,8 +121,8 @@ def march(
 ) -> Stepped | None:
     """Steps from start to end; fewer where one fails, they resolve nothing or the time is `until`, None where there is none."""
     began, scheme = clock.seconds, radau(level.stages)
-    terms, begins = _terms(setup, goal, time, level)
-    carry = _begun(goal, terms, begins, time, scheme)
+    terms, start, largest = begin(setup, goal, time, level, scheme)
+    carry = _resting(terms, time, scheme, start, largest)
     edges, stages, held_out, pace = [time.start], [], 0.0, math.inf
     while carry.time < time.end:
         like = carry, np.zeros(_PIECE), np.zeros((_PIECE, level.stages + 1, terms.space.size)), 0
@@ -162,8 +149,15 @@ def march(
     return Stepped(terms.space, scheme, np.array(edges), np.stack(stages), held_out, max(took - seconds, 0.0), seconds)
 
 
+def _resting(terms: Discrete, time: Timeline, scheme: Radau, start: Moment, largest: float) -> _Carry:
+    """Before the first step."""
+    nothing = np.zeros(sum(len(held.term.expression.components) for held in terms.fresh))
+    last, first = np.zeros((scheme.stages + 1, terms.space.size)), (time.end - time.start) / BEGINNING
+    return _Carry(time.start, *start, first, last, 0.0, nothing, nothing, largest, 0.0, 0, 0, _WORTH[0])
+
+
 def _piece(
-    terms: Terms, scheme: Radau, time: Timeline, level: Level, carry: _Carry, late: Callable[[], bool]
+    terms: Discrete, scheme: Radau, time: Timeline, level: Level, carry: _Carry, late: Callable[[], bool]
 ) -> tuple[_Carry, NDArray, NDArray, int]:
     """Some steps: where each ends, its coefficients, and how many; fewer than `_PIECE` at the end, or where they fail."""
     ends, found, count = np.zeros(_PIECE), np.zeros((_PIECE, scheme.stages + 1, terms.space.size)), 0
@@ -180,12 +174,12 @@ def _piece(
         try:
             if slopes is None:
                 middle = [each[scheme.stages // 2] for each in states_at(scheme, length, start, guess)]
-                slopes, matrix = linearised(terms, length, carry.time + length / 2, middle), None
+                slopes, matrix = terms.linearised(length, carry.time + length / 2, middle), None
             if matrix is None or abs(matrix.length / length - 1) > 1e-9:
-                matrix = factored(scheme, slopes, length)
+                matrix = terms.factored(scheme, slopes, length)
         except LinAlgError:
             break
-        stages, rate, converged = solve_stages(terms, scheme, matrix, carry.time, start, guess, carry.largest, wanted)
+        stages, rate, converged = terms.solve_stages(scheme, matrix, carry.time, start, guess, carry.largest, wanted)
         if not converged:
             slopes, length = None, length / 2 if fresh else length
             carry = carry._replace(known=0.0, calm=0) if fresh else carry
@@ -214,7 +208,7 @@ def _piece(
     return carry, ends, found, count
 
 
-def _moved(terms: Terms, scheme: Radau, time: Timeline, carry: _Carry, length: float, stages: NDArray) -> _Carry:
+def _moved(terms: Discrete, scheme: Radau, time: Timeline, carry: _Carry, length: float, stages: NDArray) -> _Carry:
     """After a step; the next one is twice as long where two could have been."""
     wrong, sizes = _judged(terms, scheme, carry.time, length, stages)
     _, velocities, _ = states_at(scheme, length, Moment(carry.values, carry.velocities), stages[1:])
@@ -243,7 +237,7 @@ def _extrapolated(scheme: Radau, carry: _Carry, length: float) -> NDArray:
     return carry.values + np.outer(scheme.nodes[1:] * length, carry.velocities)
 
 
-def _judged(terms: Terms, scheme: Radau, start: float, length: float, stages: NDArray) -> tuple[NDArray, NDArray]:
+def _judged(terms: Discrete, scheme: Radau, start: float, length: float, stages: NDArray) -> tuple[NDArray, NDArray]:
     """Mean squares of the residuals at new points and times of a step, and of what they would be were nothing to cancel."""
     value, first, second = scheme.at(_CHECKED)
     states = value @ stages, first @ stages / length, second @ stages / length**2
@@ -259,89 +253,3 @@ def _judged(terms: Terms, scheme: Radau, start: float, length: float, stages: ND
             typical = typical_leaves(terms.space.problem, held.term, fields)
             sizes.append((np.sqrt(np.mean(slopes**2, axis=(0, 1))) @ typical / EMPHASIS) ** 2)
     return np.concatenate(wrong), np.concatenate(sizes)
-
-
-# --- where it begins -------------------------------------------------------------------------------------------------
-
-
-def _terms(setup: Setup, goal: Objective, time: Timeline, level: Level) -> tuple[Terms, list[Held]]:
-    """The terms of a level at their points, and the initial conditions."""
-    problem, seed, axis = setup.problem, (*setup.seed, 70 + level.draw, level.width), time.axis
-    hidden = waves(problem, goal.exact, axis, level, seed)
-    points, shares = inside(problem, goal.exact, axis, hidden, seed)
-    points[:, axis] = time.start
-    space = make_space(problem, goal.exact, axis, hidden, points, shares)
-    d = problem.domain.dimension - 1
-    on = int(4 * level.width ** ((d - 1) / d))
-
-    def drawn(term: Term, share: float, index: int) -> Held:
-        count = level.width if term.place is None or term.name in time.initial else on
-        found, columns = term.sample(problem.domain, max(int(share * count), 4), (*seed, index))
-        found[:, axis] = time.start
-        return space.held(term, found, columns)
-
-    solved, fresh, begins = [], [], []
-    for i, term in enumerate(goal.terms):
-        first = term.name in time.initial
-        whole = isinstance(term.place, Surface) and len(term.place.patches) == 1 and not parted(term)
-        everywhere = term.place is None or (first and whole)
-        (begins if first else solved).append(space.held(term, points, {}, shares) if everywhere else drawn(term, _POINTS, i))
-        if not first:
-            fresh.append(drawn(term, _FRESH, 100 + i))
-    moving = np.zeros(space.size, bool)
-    for name, part in space.parts.items():
-        moving[part] = time.orders[name] > 0
-    return Terms(space, tuple(sorted(solved, key=is_kept)), tuple(fresh), moving), begins
-
-
-def _begun(goal: Objective, terms: Terms, begins: Sequence[Held], time: Timeline, scheme: Radau) -> _Carry:
-    """The state that meets the initial conditions best, among those that meet the conditions that are kept."""
-    space, first = terms.space, (time.end - time.start) / _BEGINNING
-    forced, free = _forced(terms, scheme, time.start, first)
-    state = [forced[:1], forced[1:], np.zeros((1, space.size))]
-    rows, factor, used = [], None, np.zeros(0, bool)
-    for _ in range(_FITS):
-        wanted = []
-        for held in begins:
-            found, slopes, _ = residuals(space, held, np.array([time.start]), state, True)
-            shares = np.sqrt(held.shares)[:, None]
-            wanted.append((-found[0] * shares).reshape(-1))
-            if factor is None:
-                blocks = blocks_of(space, held, slopes[0])
-                both = [blocks.get(order, np.zeros((*found.shape[1:], space.size))) @ free for order in (0, 1)]
-                rows.append((np.concatenate(both, axis=2) * shares[:, :, None]).reshape(-1, 2 * free.shape[1]))
-        matrix = np.concatenate(rows)
-        if factor is None:
-            used = np.any(matrix != 0, axis=0)
-            factor = cholesky(matrix[:, used].T @ matrix[:, used])
-        change = np.zeros(2 * free.shape[1])
-        change[used] = solve_cholesky(factor, matrix[:, used].T @ np.concatenate(wanted))
-        for order, part in enumerate(np.split(change, 2)):
-            state[order] = state[order] + free @ part
-    largest = max(float(np.linalg.norm(state[0][0][terms.moving])), _lifted(goal, terms, time), 1e-300)
-    nothing = np.zeros(sum(len(held.term.expression.components) for held in terms.fresh))
-    last = np.zeros((scheme.stages + 1, space.size))
-    return _Carry(time.start, state[0][0], state[1][0], first, last, 0.0, nothing, nothing, largest, 0.0, 0, 0, _WORTH[0])
-
-
-def _forced(terms: Terms, scheme: Radau, start: float, length: float) -> tuple[NDArray, NDArray]:
-    """What the conditions that are kept make of the values and velocities at the start, [2, P], and what they leave free."""
-    space = terms.space
-    none = np.zeros((scheme.stages + 1, space.size))
-    kept = kept_of(terms, start, [none[0]] * 3)
-    if kept is None:
-        return none[:2], np.eye(space.size)
-    held = [held for held in terms.solved if is_kept(held)]
-    wrong = [residuals(space, each, start + scheme.nodes * length, [none] * 3).reshape(len(none), -1) for each in held]
-    given = -np.concatenate(wrong, axis=1) @ kept.mends.T
-    _, slope, _ = scheme.at(np.zeros(1))
-    return np.concatenate([given[:1], slope @ given / length]), kept.free
-
-
-def _lifted(goal: Objective, terms: Terms, time: Timeline) -> float:
-    """How large the values are that are met by construction, root mean square."""
-    found, points = [], terms.solved[0].points.copy()
-    for moment in (time.start, (time.start + time.end) / 2, time.end):
-        points[:, time.axis] = moment
-        found.append(float(np.sqrt(np.mean(np.square(given_values(goal, {}, jnp.asarray(points)))))))
-    return max(found)

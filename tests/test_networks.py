@@ -17,7 +17,8 @@ from pinn import nested_grad, taylor
 from pinn.ansatz import choose_engine, make_network
 from pinn.derivatives import ACTIVATIONS, Jet
 from pinn.errors import NetworkError, ProblemWarning
-from pinn.networks import Encoding, Features, Network, describe, rebuild
+from pinn.kinds import describe, rebuild
+from pinn.networks import Encoding, Features, Network
 
 KINDS = {
     "MLP": partial(pinn.MLP, width=7, depth=3),

@@ -29,8 +29,8 @@ from pinn.families import Family, feature_ansatz
 from pinn.features import Setup
 from pinn.fingerprint import check_same, fingerprint
 from pinn.history import History, Record
+from pinn.kinds import describe
 from pinn.loss import Weights, objective
-from pinn.networks import describe
 
 BOX = pinn.Box(t=(0, 1), x=(-1, 1))
 FILES = ("solution.json", "arrays.npz", "values.stablehlo", "SHA256SUMS")

@@ -9,7 +9,7 @@ import pinn
 from pinn import d
 from pinn.exact import plan_exact
 from pinn.networks import Features
-from pinn.space import Level, around, inside, make_space, waves
+from pinn.space import Level, around_waves, inside, make_space, waves
 from pinn.steep import steep_coordinate
 from pinn.steps import steps_exact
 from pinn.timeline import timeline
@@ -68,7 +68,7 @@ def test_derivatives_are_those_of_jax(layer):
     space, points, _ = made(problem, 30, steep)
     few = points[::7]
     held = space.held(problem.terms[0], few, {})
-    part, state = around(problem, space.exact, space.waves, Features)
+    part, state = around_waves(problem, space.exact, space.waves, Features)
 
     def functions(x, time):
         return part.basis(state, jnp.array([time, x]))["u"] @ space.mixes["u"]

@@ -1,0 +1,120 @@
+"""Whether products of functions of one coordinate each can take every condition of a problem that evolves in a box."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from .conditions import Periodic
+from .exact import Exact
+from .loss import given_leaves, parted
+from .problem import Problem
+from .singular import seen_by
+from .stepping import sloped_residuals
+from .terms import Term
+from .timeline import Timeline
+
+_POINTS = 64  # of a condition that are looked at
+_SAME = 1e-10
+
+
+class End(NamedTuple):
+    """What vanishes at an end of a coordinate: Σ slope × derivative, (order, slope), for every field."""
+
+    place: float
+    slopes: tuple[tuple[int, float], ...]
+
+
+Ends = Mapping[int, tuple[End, ...]]
+
+
+def separable(problem: Problem, exact: Exact, time: Timeline) -> Ends | None:
+    """What is asked of the functions of each spatial coordinate at its ends; None where products of them will not do.
+
+    They do where every field evolves and all have the same values built in, and what else is given holds on whole faces, is zero,
+    and reads derivatives across the face alone with slopes that are the same everywhere.
+    """
+    domain, spatial = problem.domain, [a for a in range(problem.domain.dimension) if a != time.axis]
+    if not domain.is_box or len(spatial) < 2 or min(time.orders.values()) < 1:
+        return None
+    equations = [term.expression for term in problem.terms if term.place is None]
+    if any(len(expression.sites) > 1 or expression.integrates for expression in equations):
+        return None
+    if sum(len(expression.components) for expression in equations) != len(problem.fields):
+        return None
+    met = {time.axis, *(a for ends in exact.ends.values() for a in ends)}
+    if len({exact.pattern(name) for name in problem.fields}) > 1 or seen_by(2**31, problem.singular(domain), met):
+        return None
+    found: dict[tuple[int, float], dict[str, set]] = {}
+    for term in problem.terms:
+        built = term.place is None or isinstance(term.condition, Periodic) or term.name in exact.met
+        if built or (term.name in time.initial and _starts(problem, exact, term)):
+            continue
+        if term.name in time.initial or not _joined(problem, exact, time, term, found):
+            return None
+    return _ends(problem, found)
+
+
+def _ends(problem: Problem, found: Mapping[tuple[int, float], Mapping[str, set]]) -> Ends | None:
+    ends: dict[int, list[End]] = {}
+    for (axis, place), given in found.items():
+        alike = {frozenset(slopes) for slopes in given.values()}
+        if len(alike) > 1 or set(given) != set(problem.fields):
+            return None
+        ends.setdefault(axis, []).extend(End(place, slopes) for slopes in sorted(alike.pop()))
+    return {axis: tuple(each) for axis, each in ends.items()}
+
+
+def _looked_at(problem: Problem, exact: Exact, term: Term) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Points of a term, its residuals there of G alone, [n, K], and its slopes, [n, K, L]."""
+    points, columns = term.sample(problem.domain, _POINTS, (11,))
+    inputs = jnp.asarray(points), {name: jnp.asarray(column) for name, column in columns.items()}
+    given = given_leaves(problem, exact, term.expression, *inputs)
+    values, slopes = sloped_residuals(problem, term.expression, inputs[0], given, inputs[1])
+    return points, np.asarray(values), np.asarray(slopes)
+
+
+def _starts(problem: Problem, exact: Exact, term: Term) -> bool:
+    """Whether an initial condition gives one value, or velocity, for each component."""
+    if parted(term) or not term.expression.is_affine or len(term.expression.sites) > 1:
+        return False
+    _, _, slopes = _looked_at(problem, exact, term)
+    once = np.sum(np.any(slopes != 0, axis=0), axis=1) == 1
+    orders = [sum(leaf.index) for leaf in term.expression.leaves]
+    at_rest = [leaf.index[i] for leaf in term.expression.leaves for i in [_time(problem)]]
+    return bool(np.all(once)) and orders == at_rest and bool(np.all(np.ptp(slopes, axis=0) < _SAME))
+
+
+def _time(problem: Problem) -> int:
+    return problem.domain.coordinates.index("t")
+
+
+def _joined(problem: Problem, exact: Exact, time: Timeline, term: Term, found: dict) -> bool:
+    """Whether a condition is one of the ends of coordinates; what it asks for is then added to what is `found`."""
+    if parted(term) or not term.expression.is_affine or len(term.expression.sites) > 1:
+        return False
+    points, values, slopes = _looked_at(problem, exact, term)
+    size, leaves = float(np.max(np.abs(slopes))), term.expression.leaves
+    if np.max(np.abs(values)) > _SAME * max(size, 1e-300):
+        return False
+    on_face = np.zeros(len(points), int)
+    for axis in range(problem.domain.dimension):
+        for bound in problem.domain.bounds:
+            here = points[:, axis] == bound[axis]
+            on_face += here
+            if not np.any(here):
+                continue
+            if axis == time.axis or np.max(np.ptp(slopes[here], axis=0)) > _SAME * size:
+                return False
+            for row in np.mean(slopes[here], axis=0):
+                read = {leaf: slope for leaf, slope in zip(leaves, row.tolist(), strict=True) if abs(slope) > _SAME * size}
+                fields, largest = {leaf.field for leaf in read}, max(map(abs, read.values()), default=0.0)
+                if len(fields) != 1 or any(sum(leaf.index) != leaf.index[axis] for leaf in read):
+                    return False
+                sign = np.sign(max(read.items(), key=lambda each: each[0].index)[1])
+                scaled = tuple(sorted((leaf.index[axis], round(sign * slope / largest, 12)) for leaf, slope in read.items()))
+                found.setdefault((axis, float(bound[axis])), {}).setdefault(fields.pop(), set()).add(scaled)
+    return bool(np.all(on_face == 1))
