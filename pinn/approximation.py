@@ -8,6 +8,7 @@ Values that are given, and met by construction, are not part of it: `lifted` giv
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, reduce
@@ -18,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from numpy.typing import NDArray
 
 from .ansatz import Ansatz
 from .derivatives import Engine, Jet, Smooth, concatenate, nested_jvp, taylor
@@ -26,6 +28,8 @@ from .expression import Expression, everywhere
 from .frames import Leaf
 
 State = Any
+_MANY = 2**15  # coefficients of a slab, from which on slabs are evaluated one after the other, and
+_TOGETHER = 64  # points at a time
 
 
 class Approximation(Protocol):
@@ -120,7 +124,8 @@ class Slabs:
 
     def _of_run(self, ansatz: Ansatz, run: State, now: Array, point: Smooth) -> Smooth:
         edges = run["edges"]
-        k = jnp.clip(jnp.sum(now > edges) - 1, 0, edges.shape[0] - 2)
+        alone = edges.shape[0] == 2  # a number that is known is no copy of the coefficients for each point
+        k = 0 if alone else jnp.clip(jnp.sum(now > edges) - 1, 0, edges.shape[0] - 2)
         return ansatz.values(slab_state(run, self.axis, k), point)
 
 
@@ -150,6 +155,30 @@ def summands(approximation: Approximation, state: State) -> list[tuple[Approxima
     if isinstance(approximation, Slabs):
         return [(replace(approximation, runs=(a,)), (run,)) for a, run in zip(approximation.runs, state, strict=True)]
     return [(approximation, state)]
+
+
+def slab_by_slab(
+    function: Callable[[State, Any], Array], approximation: Approximation, state: State, times: NDArray, rows: Any
+) -> Array:
+    """A function of a state and rows, arrays [n, …], each row with the slab that holds at its time, [n].
+
+    All rows at once would each get a copy of the coefficients of their slab: of one run with many, slabs go one after the other.
+    """
+    run = state[0] if isinstance(approximation, Slabs) and len(state) == 1 else None
+    if run is None or math.prod(run["train"]["coefficients"].shape[1:]) < _MANY or len(run["edges"]) == 2:
+        return function(state, rows)
+    edges = np.asarray(run["edges"])
+    slabs, found = np.clip(np.sum(times[:, None] > edges, axis=1) - 1, 0, len(edges) - 2), None
+    for k in np.unique(slabs):
+        here = np.flatnonzero(slabs == k)
+        filled = np.concatenate([here, np.repeat(here[-1:], -len(here) % _TOGETHER)])
+        train = {"coefficients": run["train"]["coefficients"][k : k + 1]}
+        part = function(
+            ({**run, "train": train, "edges": run["edges"][k : k + 2]},), jax.tree.map(lambda a, i=filled: a[i], rows)
+        )
+        found = np.zeros((len(times), *part.shape[1:]), part.dtype) if found is None else found
+        found[here] = np.asarray(part)[: len(here)]
+    return jnp.asarray(found)
 
 
 def read(approximation: Approximation, expression: Expression, state: State, extras: Mapping[str, Array], point: Array) -> Array:

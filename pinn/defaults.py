@@ -14,7 +14,7 @@ from .continuation import Start
 from .derivatives import ENGINES, Engine, nested_jvp, taylor
 from .errors import MethodError, ProblemError, listing, suggestion
 from .exact import Exact, plan_exact
-from .levels import steppable
+from .levels import steppable, stepped_by_products
 from .methods.gauss_newton import gauss_newton
 from .networks import MLP
 from .operator_learning import OperatorPlan, OperatorProblem, recommend_operator
@@ -148,7 +148,7 @@ def recommend(
         *_conditions(problem, exact),
         *start_choices(begun, problem.is_linear, bool(widths)),
         _features_choice(problem, widths, method, network),
-        *_steps_choice(steps, problem),
+        *_steps_choice(steps, problem, exact, time),
         *_slabs_choice(slabs, time, problem),
         _network_choice(phases, widths, network),
         Choice("points", _shown(counts), "given" if points is not None else "six or more for each weight of the default network"),
@@ -217,11 +217,13 @@ def _features_choice(problem: Problem, widths: tuple[int, ...], method: Any, net
     return Choice("least squares", "left out", f"{'method=' if method is not None else 'network='} given")
 
 
-def _steps_choice(steps: bool, problem: Problem) -> list[Choice]:
-    if not steps:
+def _steps_choice(steps: bool, problem: Problem, exact: Exact, time: Timeline | None) -> list[Choice]:
+    if not steps or time is None:
         return []
+    products = stepped_by_products(problem, exact, time)
     when = "where 200 features leave more than 1e-6" if problem.is_linear else "first: the equation is nonlinear"
-    return [Choice("steps in time", "features of space at 6 stages of Radau IIA, finer level by level", when)]
+    functions = "products of functions of each coordinate" if products else "features of space"
+    return [Choice("steps in time", f"{functions} at 6 stages of Radau IIA, finer level by level", when)]
 
 
 def _slabs_choice(slabs: tuple[int, ...], time: Timeline | None, problem: Problem) -> list[Choice]:

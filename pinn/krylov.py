@@ -21,7 +21,7 @@ from .stepping import Moment, placed, residuals_at, states_at
 
 _ITERATIONS = 8  # of Newton's method
 _INNER = 30  # of GMRES in each
-_FORCING = 0.01  # what GMRES leaves of P⁻¹ F
+_FORCING = 0.05  # what GMRES leaves of P⁻¹ F
 
 
 class Symbol(NamedTuple):

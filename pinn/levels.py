@@ -29,6 +29,7 @@ from .approximation import Slabs, Sum, empty_run
 from .boundaries import TIME
 from .derivatives import sin
 from .estimate import ROUGH, TRUSTED, Estimate, Trust, doubted, error_points, root_mean_squares, unjudged
+from .exact import Exact
 from .families import Family
 from .features import Setup
 from .history import Clock, History, Record, Status
@@ -40,7 +41,7 @@ from .quadrature import is_shape
 from .separability import separable
 from .space import FINEST, STEPS, Level
 from .steep import Steep
-from .steps import Stepped, march, steps_goal
+from .steps import Stepped, march, steps_exact, steps_goal
 from .timeline import Timeline
 from .training import Outcome
 
@@ -85,6 +86,12 @@ def steppable(problem: Problem, time: Timeline | None, dtype: Any) -> bool:
     if not (problem.domain.is_box or is_shape(problem.domain, TIME)):
         return False  # without a quadrature of the domain, what should decay may grow
     return not any(term.expression.integrates for term in problem.terms)
+
+
+def stepped_by_products(problem: Problem, exact: Exact, time: Timeline) -> bool:
+    """Whether the features of steps in time are products of functions of each coordinate."""
+    with jax.enable_x64(True):
+        return separable(problem, steps_exact(exact, time), time) is not None
 
 
 class _Solved(NamedTuple):

@@ -18,10 +18,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.core import Tracer
 
 from . import devices
 from .algebra import Domain
-from .approximation import Approximation, State, lifted, read, summands
+from .approximation import Approximation, Slabs, State, lifted, read, slab_by_slab, summands
 from .boundaries import Surface
 from .exact import Exact
 from .expression import Expression
@@ -255,9 +256,24 @@ def _given_values(problem: Problem, exact: Exact, unknown: dict[str, Array], poi
 
 def expression_values(goal: Objective, expression: Expression, weights: Weights, batch: Batch) -> Array:
     """An expression of the fields at the points of its batch, [n, K], read summand by summand."""
-    parts = summands(goal.approximation, weights.state)
-    leaves = [(_leaves_of(goal.problem, part, expression, weights.unknown, state, batch),) for part, state in parts]
+    leaves = []
+    for part, state in summands(goal.approximation, weights.state):
+        read = partial(_leaves_of, goal.problem, part, expression, weights.unknown)
+        times = _times(part, expression, weights.unknown, goal, batch)
+        leaves.append((read(state, batch) if times is None else slab_by_slab(read, part, state, times, batch),))
     return _expression_values(goal, expression, weights.unknown, *with_given((batch,), *leaves))
+
+
+def _times(
+    part: Approximation, expression: Expression, unknown: Mapping[str, Array], goal: Objective, batch: Batch
+) -> np.ndarray | None:
+    """When an expression reads each point of its batch; None where that is at more times than one, or there are no slabs."""
+    if not isinstance(part, Slabs) or isinstance(batch.points, Tracer):
+        return None
+    extras = _extras(goal.problem, unknown, batch.points.dtype)
+    places = jax.vmap(lambda row: expression.places(row.points, extras | row.columns))(batch)
+    times = [np.asarray(place[..., part.axis]) for place in places]
+    return times[0] if all(np.array_equal(each, times[0]) for each in times) else None
 
 
 def equations_at(goal: Objective, weights: Weights, points: np.ndarray) -> np.ndarray:
@@ -342,7 +358,13 @@ def with_given(batches: Sequence[Batch], *leaves: Sequence[Any]) -> tuple[Batch,
 
 def summed_values(approximation: Approximation, state: State, points: Array) -> Array:
     """The fields of an approximation alone at points, [n, F], summand by summand."""
-    return reduce(jnp.add, (values_at(*part, points) for part in summands(approximation, state)))
+    if isinstance(points, Tracer):
+        return reduce(jnp.add, (values_at(*part, points) for part in summands(approximation, state)))
+    found = []
+    for part, own in summands(approximation, state):
+        times = np.asarray(points[:, part.axis]) if isinstance(part, Slabs) else np.zeros(len(points))
+        found.append(slab_by_slab(partial(values_at, part), part, own, times, points))
+    return reduce(jnp.add, found)
 
 
 def by_chunks(one: Callable, batch: Any, most: int = _CHUNK) -> Any:

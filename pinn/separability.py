@@ -46,7 +46,8 @@ def separable(problem: Problem, exact: Exact, time: Timeline) -> Ends | None:
     if sum(len(expression.components) for expression in equations) != len(problem.fields):
         return None
     met = {time.axis, *(a for ends in exact.ends.values() for a in ends)}
-    if len({exact.pattern(name) for name in problem.fields}) > 1 or seen_by(2**31, problem.singular(domain), met):
+    strong = any(each.strong for each in seen_by(2**31, problem.singular(domain), met))
+    if strong or len({exact.pattern(name) for name in problem.fields}) > 1:
         return None
     found: dict[tuple[int, float], dict[str, set]] = {}
     for term in problem.terms:
