@@ -73,7 +73,8 @@ _KNOWN = 0.01  # change from level to level below which layers are known
 _EARLY = 0.2  # share of the time within which layers are looked for at its start
 _SLOWER = 0.3  # change of a level in the one before it, from which on further ones are of no use
 _EXPLAINED = 0.01  # error of a step, in a change, from which on the length of steps may be what makes it
-_ROUNDED = 1e-13  # change that rounding makes
+_ROUNDED = 1e-13, 1e-11  # change that rounding makes, of features of all coordinates and of products
+_KEPT = 2**29  # bytes of the stages of a level
 _EPS = 4 * float(np.finfo(float).eps)
 
 
@@ -178,6 +179,11 @@ class _Stepper:
         ready = last.steps.ready * level.width / last.level.width
         return ready + last.steps.seconds * self._growth(level, last.level) * finer
 
+    def kept(self, level: Level, last: _Solved) -> float:
+        """Bytes that the stages of a level may take."""
+        count = (len(last.steps.edges) - 1) * (last.level.target / level.target) ** (1 / (level.stages + 1))
+        return 8.0 * count * (level.stages + 1) * level.width * len(self.setup.problem.fields)
+
     def affords(self, level: Level, last: _Solved) -> bool:
         """Whether there is time for a level and the one that judges beside it."""
         beside = level.other()
@@ -228,6 +234,9 @@ def step_through(
         if (doubtful and clock.seconds > allowed) or (chain and not stepper.affords(level, chain[-1])):
             status = Status.TIME
             break
+        if chain and stepper.kept(level, chain[-1]) > _KEPT:
+            status = Status.MEMORY
+            break
         until = allowed if doubtful else clock.seconds + _HALF * clock.left
         new = stepper.solve(level, until)
         if new is None:
@@ -250,7 +259,7 @@ def step_through(
                 changes.append(float(np.max(far(*(each.values for each in chain[-2:])))))
                 steep = rival.level.steep
         target = stepper.next_target(chain[-1], changes)
-        if _ended(changes, chain, tol):
+        if _ended(changes, chain, tol, _ROUNDED[stepper.products]):
             break
     if not changes:
         return None, status
@@ -269,13 +278,13 @@ def _tighter(changes: Sequence[float]) -> float:
     return _TIGHTER[0] if changes[-1] < _FAST * changes[-2] else _TIGHTER[2]
 
 
-def _ended(changes: Sequence[float], chain: Sequence[_Solved], tol: float | None) -> bool:
+def _ended(changes: Sequence[float], chain: Sequence[_Solved], tol: float | None, rounded: float) -> bool:
     """Whether the last level is good enough, or further ones are of no use."""
     if not changes:
         return False
     slow = len(changes) > 1 and changes[-1] > _SLOWER * changes[-2] and changes[-1] < _SETTLED
     settled = slow and chain[-2].level.target < max(_EXPLAINED * changes[-1], FINEST / _EXPLAINED)
-    return settled or changes[-1] < _ROUNDED or (tol is not None and changes[-1] <= tol / 2)
+    return settled or changes[-1] < rounded or (tol is not None and changes[-1] <= tol / 2)
 
 
 def judge_steps(setup: Setup, time: Timeline, goal: Objective, weights: Weights) -> Estimate:

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from .conditions import Periodic
 from .exact import Exact
 from .loss import given_leaves, parted
 from .problem import Problem
@@ -51,10 +50,10 @@ def separable(problem: Problem, exact: Exact, time: Timeline) -> Ends | None:
         return None
     found: dict[tuple[int, float], dict[str, set]] = {}
     for term in problem.terms:
-        built = term.place is None or isinstance(term.condition, Periodic) or term.name in exact.met
-        if built or (term.name in time.initial and _starts(problem, exact, term)):
+        if term.place is None or term.name in exact.met:
             continue
-        if term.name in time.initial or not _joined(problem, exact, time, term, found):
+        taken = _starts(problem, exact, time, term) if term.name in time.initial else _joined(problem, exact, time, term, found)
+        if not taken:
             return None
     return _ends(problem, found)
 
@@ -78,19 +77,14 @@ def _looked_at(problem: Problem, exact: Exact, term: Term) -> tuple[np.ndarray, 
     return points, np.asarray(values), np.asarray(slopes)
 
 
-def _starts(problem: Problem, exact: Exact, term: Term) -> bool:
+def _starts(problem: Problem, exact: Exact, time: Timeline, term: Term) -> bool:
     """Whether an initial condition gives one value, or velocity, for each component."""
     if parted(term) or not term.expression.is_affine or len(term.expression.sites) > 1:
         return False
+    if any(sum(leaf.index) != leaf.index[time.axis] for leaf in term.expression.leaves):
+        return False
     _, _, slopes = _looked_at(problem, exact, term)
-    once = np.sum(np.any(slopes != 0, axis=0), axis=1) == 1
-    orders = [sum(leaf.index) for leaf in term.expression.leaves]
-    at_rest = [leaf.index[i] for leaf in term.expression.leaves for i in [_time(problem)]]
-    return bool(np.all(once)) and orders == at_rest and bool(np.all(np.ptp(slopes, axis=0) < _SAME))
-
-
-def _time(problem: Problem) -> int:
-    return problem.domain.coordinates.index("t")
+    return bool(np.all(np.sum(slopes[0] != 0, axis=1) == 1) and np.max(np.ptp(slopes, axis=0)) < _SAME)
 
 
 def _joined(problem: Problem, exact: Exact, time: Timeline, term: Term, found: dict) -> bool:

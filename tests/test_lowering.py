@@ -145,6 +145,17 @@ def heated():
     )
 
 
+def plate():
+    """The same in the plane between walls that let nothing out: steps in time with products of functions."""
+    box = pinn.Box(t=(0, 1), x=(0, 1), y=(0, 1))
+    return pinn.Problem(
+        fields="u",
+        domain=box,
+        residual=lambda u, t, x, y: d(u, t) - pinn.laplacian(u, x, y) - u**2,
+        conditions=[pinn.Initial(u=lambda x, y: jnp.cos(np.pi * x)), pinn.Neumann(u=0.0, on=box.boundary)],
+    )
+
+
 def solves(dtype):
     """Whole solves that need every compiled piece between them."""
     solve = partial(pinn.solve, progress=False, dtype=dtype)
@@ -160,6 +171,7 @@ def solves(dtype):
     solve(burgers.problem(nu=0.1), time_limit=60)
     solve(pendulum(), tol=1e-6, time_limit=60)
     solve(heated(), tol=1e-3)
+    solve(plate(), tol=1e-3)
     solve(exam_ode.problem(), dtype="mixed", tol=1e-2)
     few = pinn.Phase(optax.adam(1e-3), steps=11)
     solve(gaussian_process.problem(sensors=12), network=RIDGE, method=few, time_limit=15)
@@ -174,6 +186,8 @@ def test_every_compiled_piece_of_whole_solves(monkeypatch, dtype):
     lowered = Lowered()
     lowered.watch(monkeypatch)
     solves(dtype)
-    wide = {name for name in pieces() if name.startswith(("pinn.space.", "pinn.stepping."))}  # steps in time need float64
+    wide = {
+        name for name in pieces() if name.startswith(("pinn.space.", "pinn.separable.", "pinn.stepping."))
+    }  # steps in time need float64
     missing = pieces().keys() - lowered - (wide if dtype == "float32" else set())
     assert not missing, f"No solve of this test calls {sorted(missing)}: add one that does."
