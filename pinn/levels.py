@@ -64,7 +64,8 @@ _SETTLED = 1e-6  # error below which levels that agree no better are taken to be
 _COARSE = 1e-3  # error above which accuracy matters more than trust: the finest level is the solution, not its judge
 _SIMILAR = 4.0  # largest of three distances in the smallest, between answers that are equally good
 _MANY = 1000  # unknowns of a stage
-_GROWTH = 1.5, 2.5  # seconds of a level, as a power of its features, where its unknowns are fewer and more than that
+_GROWTH = 1.5, 2.5, 1.25  # seconds of a level, as a power of its features, where its unknowns are fewer and more than that, and
+# of products
 _SPARE = 0.9  # of the time left, that a level and the one beside it may take
 _DOUBTFUL = 0.05  # change from level to level above which levels may take only
 _SHARE = 0.7  # so much of the time that was left at first
@@ -196,8 +197,8 @@ class _Stepper:
         return self.affords(level._replace(width=further[0]), last)
 
     def _growth(self, level: Level, last: Level) -> float:
-        many = not self.products and level.width * len(self.setup.problem.fields) > _MANY
-        return (level.width / last.width) ** (_GROWTH[1] if many else _GROWTH[0])
+        many = level.width * len(self.setup.problem.fields) > _MANY
+        return (level.width / last.width) ** (_GROWTH[2] if self.products else _GROWTH[many])
 
     def beside(self, last: _Solved) -> _Solved | None:
         """Another answer as fine as the last one, if there is time for it."""

@@ -214,9 +214,11 @@ def stream(p, w, t, x, y):
 
 NOT_SEPARABLE = {
     "a flux": lambda: heat(FLAT, pinn.Neumann(u=1.0, on=BOX.boundary)),
-    "a part of a face": lambda: heat(FLAT, pinn.Neumann(u=0.0, on=BOX.boundary.where(lambda x, y: y < 2))),
+    "parts of a face": lambda: heat(
+        FLAT, *(pinn.Neumann(u=0.0, on=BOX.boundary.where(part)) for part in (lambda x, y: y < 2, lambda x, y: y >= 2))
+    ),
     "slopes that vary": lambda: heat(FLAT, pinn.Robin(u=(lambda y: 1 + y, 1.0, 0.0), on=BOX.boundary)),
-    "walls of one field alone": lambda: pair(pinn.Neumann(u=0.0, on=BOX.boundary)),
+    "other walls of another field": lambda: pair(pinn.Neumann(u=0.0, on=BOX.boundary), pinn.Dirichlet(v=0.0, on=BOX.boundary)),
     "a field that does not evolve": lambda: pinn.Problem(
         fields="p w",
         domain=BOX,
