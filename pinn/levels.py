@@ -75,6 +75,7 @@ _EARLY = 0.2  # share of the time within which layers are looked for at its star
 _SLOWER = 0.3  # change of a level in the one before it, from which on further ones are of no use
 _EXPLAINED = 0.01  # error of a step, in a change, from which on the length of steps may be what makes it
 _ROUNDED = 1e-13, 1e-11  # change that rounding makes, of features of all coordinates and of products
+_ROUNDED_OFF = 1e-10  # error below which rounding, times what derivatives make of it, may be what is left of the residual
 _KEPT = 2**29  # bytes of the stages of a level
 _EPS = 4 * float(np.finfo(float).eps)
 
@@ -331,7 +332,8 @@ def _estimate(
     apart, nl = far(first.values, last.values), first.steps.held_out / max(held_out, 1e-300)
     rho, rounded = float(np.max(apart / errors)), False
     measures = f"ρ = {rho:.1g}, nl = {nl:.1g}"
-    left = min(nl, TRUSTED) if stepper.torn else nl  # where the solution jumps no features make the residual small
+    # Where the solution jumps no features make the residual small, and where it is right to rounding that is what it shows.
+    left = min(nl, TRUSTED) if stepper.torn or np.max(errors) < _ROUNDED_OFF else nl
     if coarser is not None:
         closer = bool(np.max(errors) < ROUGH * coarser)
         trust = Trust.ROUGH if closer else Trust.UNKNOWN
