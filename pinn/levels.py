@@ -50,8 +50,6 @@ _PLANE = 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096  # in more than one di
 _PRODUCTS = 625, 1000, 1600, 2500, 4000, 6400, 10000, 16000, 25000, 40000, 64000, 100000, 160000  # where they are products
 _TWICE = 2, 3  # features of a level there in those of the last one, at most, where there is time for more than the next: of all
 # coordinates, and products
-_LOOKED = 2  # changes after which products are tried closer where layers are, and
-_CLOSER = 0.3  # what these leave of the residual, at most, to be gone on with
 _NEGLIGIBLE = 0.01  # errors of all steps, in a change, below which features of space are what makes it
 _MOST, _MOST_PRODUCTS = 6144, 200_000  # unknowns of a stage
 _STAGES = 6
@@ -134,14 +132,6 @@ class _Stepper:
         target = self.at_least(changes) * last.level.target
         return max(min(_tighter(changes) * changes[-1], target), FINEST) if changes else target
 
-    def rival(self, found: _Solved, until: float) -> _Solved | None:
-        """As many features closer where layers are; None where there are none, or that leaves as much of the residual."""
-        steep = self.layers(found)
-        rival = self.solve(found.level._replace(steep=steep), until) if steep else None
-        if rival is None or rival.steps.end < self.time.end:
-            return None
-        return rival if rival.steps.held_out < _CLOSER * found.steps.held_out else None
-
     def levels(self) -> list[int]:
         """Features of space, level by level."""
         if self.products:
@@ -161,8 +151,8 @@ class _Stepper:
     def layers(self, found: _Solved) -> tuple[Steep, ...]:
         """Coordinates that are steep where the solution has layers at some time, or is known to begin with some."""
         problem, axis, periodic = self.setup.problem, self.time.axis, self.goal.exact.periodic
-        if not problem.domain.is_box:
-            return ()  # those along a curved boundary no coordinate follows
+        if self.products or not problem.domain.is_box:
+            return ()  # there can be enough products without; and those along a curved boundary no coordinate follows
 
         def values(points: NDArray) -> NDArray:
             times = points[:, axis] - self.time.start
@@ -243,7 +233,7 @@ def step_through(
         new = stepper.solve(level, until)
         if new is None:
             continue
-        if not stepper.products and (not changes or changes[-1] > _KNOWN):
+        if not changes or changes[-1] > _KNOWN:
             steep = stepper.layers(new) or steep
         if new.steps.end < time.end:
             if clock.seconds >= until:
@@ -254,12 +244,6 @@ def step_through(
         if len(chain) > 1:
             changes.append(float(np.max(far(*(each.values for each in chain[-2:])))))
             history.add(Record("steps", len(history), clock.seconds, estimate=changes[-1], note="by the level after it"))
-        if stepper.products and steep == stepper.torn and len(changes) == _LOOKED and changes[-1] > _KNOWN:
-            rival = stepper.rival(new, until)
-            if rival is not None:
-                chain.append(rival)
-                changes.append(float(np.max(far(*(each.values for each in chain[-2:])))))
-                steep = rival.level.steep
         target = stepper.next_target(chain[-1], changes)
         if _ended(changes, chain, tol, _ROUNDED[stepper.products]):
             break
