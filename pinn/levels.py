@@ -62,8 +62,7 @@ _SETTLED = 1e-6  # error below which levels that agree no better are taken to be
 _COARSE = 1e-3  # error above which accuracy matters more than trust: the finest level is the solution, not its judge
 _SIMILAR = 4.0  # largest of three distances in the smallest, between answers that are equally good
 _MANY = 1000  # unknowns of a stage
-_GROWTH = 1.5, 2.5, 1.25  # seconds of a level, as a power of its features, where its unknowns are fewer and more than that, and
-# of products
+_GROWTH = 1.5, 2.5  # seconds of a level, as a power of its features: of products, or fewer unknowns than that, and of more
 _SPARE = 0.9  # of the time left, that a level and the one beside it may take
 _DOUBTFUL = 0.05  # change from level to level above which levels may take only
 _SHARE = 0.7  # so much of the time that was left at first
@@ -189,7 +188,7 @@ class _Stepper:
 
     def _growth(self, level: Level, last: Level) -> float:
         many = level.width * len(self.setup.problem.fields) > _MANY
-        return (level.width / last.width) ** (_GROWTH[2] if self.products else _GROWTH[many])
+        return (level.width / last.width) ** _GROWTH[many and not self.products]
 
     def beside(self, last: _Solved) -> _Solved | None:
         """Another answer as fine as the last one, if there is time for it."""
