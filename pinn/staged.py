@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -77,7 +78,7 @@ class Functions(NamedTuple):
         xp = jnp if isinstance(x, Array) else np
         k = np.arange(self.highest + 1).astype(x.dtype)
         if not self.periodic:
-            found = [xp.cos(xp.arccos(xp.clip(x, -1.0, 1.0)) * k)]
+            found = [_polynomials(x, self.highest) if xp is jnp else np.cos(np.arccos(np.clip(x, -1.0, 1.0)) * k)]
             for _ in range(order):
                 found.append(found[-1] @ _slopes(self.highest).astype(x.dtype))
             return found
@@ -86,6 +87,18 @@ class Functions(NamedTuple):
         return [
             xp.concatenate([even * k**i, odd * k[1:] ** i], axis=-1) for i in range(order + 1) for even, odd in [turns[i % 4]]
         ]
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _polynomials(x: Array, highest: int) -> Array:
+    """T_0 … T_n of a column of one, with derivatives at the ends as well, where those of the arc cosine are infinite."""
+    return jnp.cos(jnp.arccos(jnp.clip(x, -1.0, 1.0)) * jnp.arange(highest + 1).astype(x.dtype))
+
+
+@_polynomials.defjvp
+def _(highest: int, primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    value = _polynomials(*primals, highest)
+    return value, (value @ _slopes(highest).astype(value.dtype)) * tangents[0]
 
 
 @lru_cache(maxsize=64)

@@ -65,6 +65,15 @@ def test_polynomials_and_their_derivatives_are_numpys():
         np.testing.assert_allclose(found[order], np.stack(columns, axis=1), atol=1e-9)
 
 
+def test_polynomials_have_derivatives_at_the_ends():
+    own = Functions(0, False, 5)
+    slope = jax.jacfwd(lambda x: own.at(x))(jnp.ones(1))[:, 0]
+    bend = jax.jacfwd(jax.jacfwd(lambda x: own.at(x)))(-jnp.ones(1))[:, 0, 0]
+    np.testing.assert_allclose(slope, np.arange(6) ** 2, atol=1e-12)
+    k = np.arange(6)
+    np.testing.assert_allclose(bend, (-1.0) ** k * k**2 * (k**2 - 1) / 3, atol=1e-11)
+
+
 def test_waves_and_their_derivatives():
     own, x = Functions(0, True, 3), np.linspace(-3, 3, 5)
     value, slope, bend = (own.at(Jet.variable(jnp.asarray(x[2:3]), [(2,)])).part((i,)) for i in range(3))
