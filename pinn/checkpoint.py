@@ -108,7 +108,8 @@ def unpacked(data: bytes) -> tuple[dict[str, Any], list[np.ndarray]]:
         arrays = []
         for name, shape in card["arrays"]:
             kind, count = jnp.dtype(name), math.prod(shape)
-            arrays.append(np.frombuffer(body, kind, count, start).reshape(shape))
+            # Copied to where any new array would be: where in memory it is decides how BLAS rounds.
+            arrays.append(np.frombuffer(body, kind, count, start).reshape(shape).copy())
             start += count * kind.itemsize
         if start != len(body):
             raise ValueError(f"{len(body)} bytes, and arrays up to {start}")

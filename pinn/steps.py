@@ -212,12 +212,13 @@ def _moved(terms: Discrete, scheme: Radau, time: Timeline, carry: _Carry, length
     """After a step; the next one is twice as long where two could have been."""
     wrong, sizes = _judged(terms, scheme, carry.time, length, stages)
     _, velocities, _ = states_at(scheme, length, Moment(carry.values, carry.velocities), stages[1:])
+    # The state is copied: what is read from a checkpoint is no part of another array, and BLAS may round it otherwise.
     end, tried = carry.time + length, carry.quiet >= carry.worth
     longer = tried or carry.calm > 1
     return carry._replace(
         time=time.end if time.end - end < 1e-9 * (time.end - time.start) else float(end),
-        values=stages[-1],
-        velocities=velocities[-1],
+        values=stages[-1].copy(),
+        velocities=velocities[-1].copy(),
         length=2 * length if longer else length,
         last=stages,
         known=length,

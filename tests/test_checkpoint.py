@@ -418,7 +418,7 @@ def test_sigkill_and_the_same_bits(whole, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-@pytest.mark.parametrize("run", ["features", "nonlinear", "network", "march", "steps"])
+@pytest.mark.parametrize("run", ["features", "nonlinear", "network", "march", "steps", "products"])
 def test_sigkill_at_random_moments(run, tmp_path):
     """At least 20 times in all."""
     rng, kills = np.random.default_rng(0), 0
@@ -453,6 +453,23 @@ def steps(**options):
         conditions=[
             pinn.Initial(u=lambda x: 1 - jnp.tanh((x + 0.5) / 0.08)),
             pinn.Dirichlet(u=lambda t, x: 1 - jnp.tanh((x + 0.5 - t) / 0.08), on=box.boundary),
+        ],
+    )
+    solution = pinn.solve(problem, tol=1e-6, progress=False, **options)
+    assert solution.setup.level is not None
+    return solution
+
+
+def products(**options):
+    """Steps in time whose features are products of functions of each coordinate."""
+    box = pinn.Box(t=(0, 4), x=(0, 1), y=(0, 1))
+    problem = pinn.Problem(
+        fields="u",
+        domain=box,
+        residual=lambda u, t, x, y: d(u, t) - pinn.laplacian(u, x, y) / 1000 - u + u**3,
+        conditions=[
+            pinn.Initial(u=lambda x, y: jnp.cos(2 * jnp.pi * x) * jnp.cos(3 * jnp.pi * y)),
+            pinn.Neumann(u=0.0, on=box.boundary),
         ],
     )
     solution = pinn.solve(problem, tol=1e-6, progress=False, **options)

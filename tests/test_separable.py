@@ -310,6 +310,7 @@ def test_waves_between_walls_that_reflect():
     judged(problem, 1e-7, 1e-7)
 
 
+@pytest.mark.slow
 def test_a_pair_of_fields_in_three_coordinates():
     """Two fields that turn into each other while they diffuse, in a periodic box; e^{-3t} sin x sin y sin z turned by t."""
     whole = 2 * np.pi
