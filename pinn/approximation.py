@@ -158,17 +158,17 @@ def summands(approximation: Approximation, state: State) -> list[tuple[Approxima
 
 
 def slab_by_slab(
-    function: Callable[[State, Any], Array], approximation: Approximation, state: State, times: NDArray, rows: Any
+    function: Callable[[State, Any], Array], approximation: Approximation, state: State, times: NDArray | None, rows: Any
 ) -> Array:
-    """A function of a state and rows, arrays [n, …], each row with the slab that holds at its time, [n].
+    """A function of a state and rows, arrays [n, …], each row with the slab that holds at its time, [n], where that is known.
 
     All rows at once would each get a copy of the coefficients of their slab: of one run with many, slabs go one after the other.
     """
     run = state[0] if isinstance(approximation, Slabs) and len(state) == 1 else None
-    if run is None or math.prod(run["train"]["coefficients"].shape[1:]) < _MANY or len(run["edges"]) == 2:
+    if run is None or times is None or math.prod(run["train"]["coefficients"].shape[1:]) < _MANY or len(run["edges"]) == 2:
         return function(state, rows)
     edges = np.asarray(run["edges"])
-    slabs, found = np.clip(np.sum(times[:, None] > edges, axis=1) - 1, 0, len(edges) - 2), None
+    slabs, found = np.clip(np.searchsorted(edges, times) - 1, 0, len(edges) - 2), None
     for k in np.unique(slabs):
         here = np.flatnonzero(slabs == k)
         filled = np.concatenate([here, np.repeat(here[-1:], -len(here) % _TOGETHER)])

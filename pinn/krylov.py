@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 
 from .radau import Radau
 from .separable import Grid, Separable, along
-from .stepping import Moment, placed, residuals_at, states_at
+from .stepping import Moment, newton, placed, residuals_at, states_at
 
-_ITERATIONS = 8  # of Newton's method
-_INNER = 30  # of GMRES in each
+_INNER = 30  # of GMRES in each iteration of Newton's method
 _FORCING = 0.05  # what GMRES leaves of P⁻¹ F
 
 
@@ -34,7 +33,6 @@ class Diagonal(NamedTuple):
     """P for steps of one length: an inverse [r₁ r₂ …, F, K] for each of the scheme's `upper` eigenvalues."""
 
     length: float
-    symbol: Symbol
     inverses: tuple[NDArray, ...]
 
 
@@ -79,41 +77,32 @@ class Products(NamedTuple):
             if not np.all(np.isfinite(blocks)):
                 raise LinAlgError
             inverses.append(np.linalg.inv(blocks))
-        return Diagonal(length, slopes, tuple(inverses))
+        return Diagonal(length, tuple(inverses))
 
     def solve_stages(
         self, scheme: Radau, matrix: Diagonal, time: float, start: Moment, guess: NDArray, size: float, wanted: float
     ) -> tuple[NDArray, float, bool]:
-        """Newton's method for one step: see `Discrete`."""
-        stages, before, rate = guess, np.inf, 0.0
+        """Newton's method for one step, by GMRES: see `Discrete`."""
         times = time + scheme.nodes[1:] * matrix.length
         places = [placed(self.space, grid, times) for grid in self.solved]
-        for _ in range(_ITERATIONS):
+
+        def update(stages: NDArray) -> NDArray:
             states = states_at(scheme, matrix.length, start, stages)
             found = [residuals_at(self.space, grid, at, states, True) for grid, at in zip(self.solved, places, strict=True)]
             parts = [grid.tested(np.moveaxis(each[0], 2, 1)) for grid, each in zip(self.solved, found, strict=True)]
             wrong = np.concatenate(parts, axis=1)
             if not np.all(np.isfinite(wrong)):
-                return guess, np.inf, False
+                return np.full_like(stages, np.inf)
             changes = [_Change.of(self.space, grid, each[1]) for grid, each in zip(self.solved, found, strict=True)]
 
-            def across(change: NDArray, changes: list[_Change] = changes) -> NDArray:
+            def across(change: NDArray) -> NDArray:
                 rates = scheme.slopes @ change / matrix.length
                 moved = change, rates, scheme.slopes @ rates / matrix.length
                 return self._preconditioned(scheme, matrix, np.concatenate([each.by(moved) for each in changes], axis=1))
 
-            change, _ = gmres(across, -self._preconditioned(scheme, matrix, wrong), _FORCING, _INNER)
-            stages = stages + change
-            moved = float(np.sqrt(np.mean(np.sum(change**2, axis=1)))) / size
-            rate = moved / before if np.isfinite(before) else 0.0
-            if not np.isfinite(moved) or moved > 1e3:
-                return guess, np.inf, False
-            if moved < wanted:
-                return stages, rate, True
-            if rate > 2.0:
-                return guess, rate, False
-            before = moved
-        return stages, rate, before < 30 * wanted
+            return gmres(across, -self._preconditioned(scheme, matrix, wrong), _FORCING, _INNER)[0]
+
+        return newton(update, guess, self.moving, size, wanted)
 
     def _preconditioned(self, scheme: Radau, matrix: Diagonal, wrong: NDArray) -> NDArray:
         """P⁻¹ of what is [s, K r₁ r₂ …]."""

@@ -260,7 +260,7 @@ def expression_values(goal: Objective, expression: Expression, weights: Weights,
     for part, state in summands(goal.approximation, weights.state):
         read = partial(_leaves_of, goal.problem, part, expression, weights.unknown)
         times = _times(part, expression, weights.unknown, goal, batch)
-        leaves.append((read(state, batch) if times is None else slab_by_slab(read, part, state, times, batch),))
+        leaves.append((slab_by_slab(read, part, state, times, batch),))
     return _expression_values(goal, expression, weights.unknown, *with_given((batch,), *leaves))
 
 
@@ -358,11 +358,9 @@ def with_given(batches: Sequence[Batch], *leaves: Sequence[Any]) -> tuple[Batch,
 
 def summed_values(approximation: Approximation, state: State, points: Array) -> Array:
     """The fields of an approximation alone at points, [n, F], summand by summand."""
-    if isinstance(points, Tracer):
-        return reduce(jnp.add, (values_at(*part, points) for part in summands(approximation, state)))
     found = []
     for part, own in summands(approximation, state):
-        times = np.asarray(points[:, part.axis]) if isinstance(part, Slabs) else np.zeros(len(points))
+        times = np.asarray(points[:, part.axis]) if isinstance(part, Slabs) and not isinstance(points, Tracer) else None
         found.append(slab_by_slab(partial(values_at, part), part, own, times, points))
     return reduce(jnp.add, found)
 

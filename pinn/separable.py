@@ -302,7 +302,7 @@ def _across(exact: Exact, axis: int) -> Exact:
 def _coordinate(
     ansatz: Ansatz, field: str, axis: int, row: int, highest: int, state: dict[str, Any], points: Array
 ) -> tuple[Array, Array]:
-    """What the waves see of a coordinate, and the part of φ that depends on it, with their derivatives, [n, highest + 1] each."""
+    """What the functions of a coordinate see of it, and its part of φ, with their derivatives, [n, highest + 1] each."""
 
     def one(point: Array) -> tuple[Array, Array]:
         indices = [tuple(order if i == axis else 0 for i in range(len(point))) for order in range(highest + 1)]

@@ -12,7 +12,7 @@ eigenvalue λ of the method (Raissi, Perdikaris & Karniadakis 2019, section 3.2,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
@@ -33,7 +33,7 @@ from .space import Held, Space, in_rows
 _ROWS, _MANY_ROWS = 4096, 32768  # points that a term is evaluated at together: compiled for either number
 _FORBIDDEN = 1e-6  # singular value of conditions, in the largest, from which on what it belongs to is free
 _RIDGES = 1e-15, 1e-13, 1e-11  # added to normal equations of unit columns
-_ITERATIONS = 8  # of Newton's method with one matrix
+_ITERATIONS = 8  # of Newton's method
 
 
 class Factor(NamedTuple):
@@ -337,17 +337,28 @@ def _across(rows: NDArray, matrix: NDArray) -> NDArray:
 def solve_stages(
     terms: Terms, scheme: Radau, matrix: Matrix, time: float, start: Moment, guess: NDArray, size: float, wanted: float
 ) -> tuple[NDArray, float, bool]:
-    """Newton's method for one step: the stages [s, P], how much the last update was of the one before, whether it converged."""
-    stages, before, rate = guess, np.inf, 0.0
+    """Newton's method for one step, with one matrix: see `Discrete`."""
     times = time + scheme.nodes[1:] * matrix.length
     places = [placed(terms.space, held, times) for held in terms.solved]
-    for _ in range(_ITERATIONS):
+
+    def update(stages: NDArray) -> NDArray:
         states = states_at(scheme, matrix.length, start, stages)
         found = [residuals_at(terms.space, held, at, states) for held, at in zip(terms.solved, places, strict=True)]
         wrong = [each.reshape(scheme.stages, -1) for each in found]
-        change = newton_step(scheme, matrix, np.concatenate(wrong, axis=1))
+        return newton_step(scheme, matrix, np.concatenate(wrong, axis=1))
+
+    return newton(update, guess, terms.moving, size, wanted)
+
+
+def newton(
+    update: Callable[[NDArray], NDArray], guess: NDArray, moving: NDArray, size: float, wanted: float
+) -> tuple[NDArray, float, bool]:
+    """Stages from a guess, each time changed by their `update`, until that is `wanted` in `size`: see `Discrete.solve_stages`."""
+    stages, before, rate = guess, np.inf, 0.0
+    for _ in range(_ITERATIONS):
+        change = update(stages)
         stages = stages + change
-        moved = float(np.sqrt(np.mean(np.sum(change[:, terms.moving] ** 2, axis=1)))) / size
+        moved = float(np.sqrt(np.mean(np.sum(change[:, moving] ** 2, axis=1)))) / size
         rate = moved / before if np.isfinite(before) else 0.0
         if not np.isfinite(moved) or moved > 1e3:
             return guess, np.inf, False
