@@ -42,6 +42,21 @@ class Seen(NamedTuple):
     basis: Array | None
 
 
+class First(NamedTuple):
+    """Samples that a network may begin with, all of them at the same sensors.
+
+    Attributes:
+        seen: values [N, n] and noise levels [N].
+        clean: the functions that were observed, at the sensors [N, n]; None where they are not known.
+        law: the trunk's functions at points of the domain, [m, p], and linear equations of their coefficients, [k, p], if there
+            are any.
+    """
+
+    seen: Seen
+    clean: Array | None = None
+    law: tuple[Array, Array] | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Layout:
     """What a network is built for: sensors [n, s], scaled to [-1, 1], and whether the noise level comes with the values."""

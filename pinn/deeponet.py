@@ -21,7 +21,20 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from .branches import Branch, ConvBranch, ConvStack, DenseBranch, Layout, Seen, SetBranch, applied, dense, described, layers
+from .branches import (
+    Branch,
+    ConvBranch,
+    ConvStack,
+    DenseBranch,
+    First,
+    Layout,
+    Seen,
+    SetBranch,
+    applied,
+    dense,
+    described,
+    layers,
+)
 from .branches import noise_inputs as _noise
 from .derivatives import ACTIVATIONS, Activation, Jet, Smooth, concatenate, gelu, sin, tanh
 from .errors import NetworkError
@@ -56,11 +69,8 @@ class OperatorNetwork(nnx.Module):
         """The functions [p] that outputs are sums of; None where they depend on the observation."""
         return None
 
-    def begin(self, seen: Seen, law: tuple[Array, Array] | None = None) -> None:
-        """Start from observations [N, n] before training; most networks start at random.
-
-        `law` are the basis at points of the domain, [m, p], and linear equations of its coefficients, [k, p], if there are any.
-        """
+    def begin(self, first: First) -> None:
+        """Start from samples before training; most networks start at random."""
 
     def description(self) -> dict[str, Any] | None:
         """What `rebuild` needs to make the network again, for JSON; None for a network that is not of this package."""
@@ -196,9 +206,9 @@ class DeepONet(OperatorNetwork):
     def basis(self, x: Smooth) -> Smooth:
         return self.trunk(x)
 
-    def begin(self, seen: Seen, law: tuple[Array, Array] | None = None) -> None:
+    def begin(self, first: First) -> None:
         if isinstance(self.branch, RidgeBranch) and isinstance(self.trunk, Harmonics):
-            self.branch.begin(seen, self.trunk.frequencies, law)
+            self.branch.begin(first, self.trunk.frequencies)
 
     def description(self) -> dict[str, Any] | None:
         trunk: dict[str, Any] | None = describe_trunk(self.trunk)
@@ -361,9 +371,9 @@ class LocalDeepONet(OperatorNetwork):
     def basis(self, x: Smooth) -> Smooth | None:
         return self.base.basis(x) if self.base is not None else None
 
-    def begin(self, seen: Seen, law: tuple[Array, Array] | None = None) -> None:
+    def begin(self, first: First) -> None:
         if self.base is not None:
-            self.base.begin(seen, law)
+            self.base.begin(first)
 
     def description(self) -> dict[str, Any] | None:
         base = self.base.description() if self.base is not None else None

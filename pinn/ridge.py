@@ -6,11 +6,15 @@ With Φ the trunk's functions at the sensors and u = Φ c + σ ε, each prior c 
 
 and the branch gives Σ_k p(k | u) c_k. Sensors may lie anywhere, in any number, with any noise: these enter by the formula, and
 only the priors are learned. No noise gives interpolation, infinite noise gives zero. One prior is the Bayes-optimal estimator
-of a Gaussian process; several come as near to a family of them as the mixture does. One eigendecomposition for each prior
-serves all observations with the same sensors, so that each of them costs products of matrices and vectors alone.
+of a Gaussian process; several come as near to other functions as a mixture of Gaussians does. One eigendecomposition for each
+prior serves all observations with the same sensors, so that each of them costs products of matrices and vectors alone.
 
-Where the output satisfies linear, homogeneous equations, one prior lives on their solutions alone, found in the trunk's
-functions by a singular value decomposition of the residual, and the others have no say: a projection on the solutions, shrunk
+There are two kinds of priors. Spectra, Σ_k diagonal, are of stationary processes. Factors, Σ_k = F_k F_kᵀ of low rank, are
+fitted to samples at the sensors (see `mixture`), and carried from there to the trunk's functions by the smoothest interpolation;
+they are solved in as many unknowns as their rank. Then all are weighed by how probable they make the samples.
+
+Where the output satisfies linear, homogeneous equations, there is one factor, of their solutions alone, found in the trunk's
+functions by a singular value decomposition of the residual, and the spectra have no say: a projection on the solutions, shrunk
 as their observed moments and the noise ask for. It needs no clean function and no step of training.
 
 Prior art: function encoders (Ingebrand et al.), RINO (arXiv 2407.13010), Bayesian last layers, empirical Bayes.
@@ -18,47 +22,67 @@ Prior art: function encoders (Ingebrand et al.), RINO (arXiv 2407.13010), Bayesi
 
 from __future__ import annotations
 
+import json
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax import Array, lax
 
-from .branches import Branch, Layout, Seen, described
+from .branches import Branch, First, Layout, Seen, described
 from .errors import NetworkError
+from .mixture import Mixture, Observed, evidence, fit_mixture, weighed
 from .networks import Frozen
 
 _FLOOR = 1e-5  # of the noise level, in units of the signal: keeps interpolation well posed
 _MOMENTS = 1e-7  # of the smooth interpolant that carries moments from sensors to coefficients
 _SEEN, _LAWFUL = 1e-12, 3e-4  # eigenvalues of smooth functions that count, and residuals, of the median, that count as none
+_NEEDED = 1e-12  # of a factor's largest variance: what its rank has to hold
+_WEIGHED = 4096  # samples that weights of priors are fitted to
+_UNSEEN = 1e-3  # how often a noise level counts that was not sampled, and a spectrum at least
 _UNLAWFUL = -1e3  # logarithm of the odds of priors that know no equation: none, where there is one
 
 
-def solve_shifted(matrices: Array, values: Array, shifts: Array) -> tuple[Array, Array]:
-    """(A_k + s_j I)⁻¹ u and log det (A_k + s_j I) for symmetric A [K, n, n], u [n] and s [J] > 0: [K, J, n] and [K, J].
+class Decomposed(NamedTuple):
+    """Symmetric matrices [K, n, n] with their eigenvalues [K, n] and eigenvectors, which are never differentiated."""
 
-    By one eigendecomposition for each matrix. It is never differentiated, which would fail where eigenvalues meet: the solve
-    is by the implicit function theorem, the determinant by the slope of eigenvalues uᵀ dA u.
+    matrices: Array
+    spectra: Array
+    vectors: Array
+
+
+def decomposed(matrices: Array) -> Decomposed:
+    """The eigendecompositions of symmetric matrices."""
+    return Decomposed(matrices, *jnp.linalg.eigh(lax.stop_gradient(matrices)))
+
+
+def solve_shifted(matrices: Decomposed, values: Array, shifts: Array) -> tuple[Array, Array]:
+    """(A_k + s_j I)⁻¹ u_k and log det (A_k + s_j I) for symmetric A [K, n, n], u [K or 1, n], s [J] > 0: [K, J, n], [K, J].
+
+    Derivatives do not pass through eigenvectors, which would fail where eigenvalues meet: that of the solve is by the implicit
+    function theorem, that of the determinant by the slope of eigenvalues uᵀ dA u.
 
     Example:
-        >>> x, logdet = solve_shifted(jnp.eye(2)[None], jnp.ones(2), jnp.array([1.0]))
+        >>> x, logdet = solve_shifted(decomposed(jnp.eye(2)[None]), jnp.ones((1, 2)), jnp.array([1.0]))
         >>> x.tolist(), round(float(logdet[0, 0]), 4)
         ([[[0.5, 0.5]]], 1.3863)
     """
-    spectrum, vectors = jnp.linalg.eigh(lax.stop_gradient(matrices))
+    plain, spectra, vectors = matrices
     shift = shifts[None, :, None]
-    positive = jnp.maximum(spectrum, 0)[:, None, :] + lax.stop_gradient(shift)
+    positive = jnp.maximum(spectra, 0)[:, None, :] + lax.stop_gradient(shift)
 
     def product(x: Array) -> Array:
-        return jnp.einsum("knm,kjm->kjn", matrices, x) + shift * x
+        return jnp.einsum("knm,kjm->kjn", plain, x) + shift * x
 
     def solve(_: object, b: Array) -> Array:
         turned = jnp.einsum("knm,kjn->kjm", vectors, b)
         return jnp.einsum("knm,kjm->kjn", vectors, turned / positive)
 
-    right = jnp.broadcast_to(values[None, None], (len(matrices), len(shifts), len(values)))
+    right = jnp.broadcast_to(values[:, None], (len(plain), len(shifts), values.shape[-1]))
     x = lax.custom_linear_solve(product, right, solve, symmetric=True)
-    moving = jnp.einsum("kni,knm,kmi->ki", vectors, matrices, vectors)[:, None, :]
+    moving = jnp.einsum("kni,knm,kmi->ki", vectors, plain, vectors)[:, None, :]
     return x, jnp.sum(jnp.log(jnp.maximum(moving, 0) + shift), axis=-1)
 
 
@@ -69,7 +93,8 @@ class RidgeBranch(Branch):
         layout, outputs: the sensors it will be trained with, and the size of the trunk.
         spectra: priors with independent coefficients, a learned variance each; they start as low-pass filters of different
             cut-off.
-        factors: rank of the one prior with correlated coefficients, which starts with the moments of the observations.
+        factors: priors with correlated coefficients, fitted to samples; at most so many.
+        rank: of each of them at most.
         levels: noise levels that are weighed by their evidence where none is given.
 
     Raises:
@@ -85,75 +110,126 @@ class RidgeBranch(Branch):
         *,
         rngs: nnx.Rngs,
         dtype: jnp.dtype = jnp.float64,
-        spectra: int = 16,
-        factors: int = 32,
+        spectra: int = 32,
+        factors: int = 256,
+        rank: int = 64,
         levels: int = 16,
     ):
         del rngs
         self.spectra = nnx.Param(jnp.zeros((spectra, outputs), dtype))
-        self.factor = nnx.Param(jnp.zeros((outputs, min(factors, outputs)), dtype))
-        self.rest = nnx.Param(jnp.full((1, outputs), -16.0, dtype))
-        self.logits = nnx.Param(jnp.zeros(spectra + 1, dtype))
+        self.factors = nnx.Param(jnp.zeros((factors, outputs, min(rank, outputs)), dtype))
+        self.logits = nnx.Param(jnp.zeros(spectra + factors, dtype))
         self.levels = Frozen(jnp.asarray(np.geomspace(0.01, 2.0, levels), dtype))
-        self.options = described("RidgeBranch", spectra=spectra, factors=factors, levels=levels)
+        self.odds = Frozen(jnp.zeros(levels, dtype))
+        self.options = described("RidgeBranch", spectra=spectra, factors=factors, rank=rank, levels=levels)
 
-    def begin(self, seen: Seen, frequencies: np.ndarray, law: tuple[Array, Array] | None = None) -> None:
-        """Start from observations [N, n] with noise [N] at common sensors: variances by frequency, moments, noise levels.
+    def begin(self, first: First, frequencies: np.ndarray) -> None:
+        """Start from samples: spectra by frequency, factors by second moments, noise levels, and what each counts.
 
-        With a `law`, the trunk's functions at points of the domain, [m, p], and linear equations of their coefficients, [k, p],
-        the moments are those of the observations' projection on the functions that satisfy it, where there are any.
+        A mixture needs clean functions; without them there is one factor, of the moments that the noise leaves.
+
+        With a `law` these are those of the observations' projection on the functions that satisfy it, where there are any.
         """
-        values, sigma = np.asarray(seen.values, float), np.asarray(seen.sigma if seen.sigma is not None else 0.0, float)
-        dtype, count = self.spectra[...].dtype, self.spectra[...].shape[0]
-        top = frequencies.max()
-        lengths = np.geomspace(1.5 / max(top, 1e-12), 2.0, count)
-        power = -0.5 * (frequencies[None] * lengths[:, None]) ** 2
-        power = np.maximum(power - np.log(np.exp(power).sum(axis=1, keepdims=True)), -18.0)
-        self.spectra[...] = jnp.asarray(power, dtype)
-        at_sensors, noise = np.asarray(seen.basis, float), float(np.mean(sigma**2))
+        values, sigma = np.asarray(first.seen.values, float), first.seen.sigma
+        clean = None if first.clean is None else np.asarray(first.clean, float)
+        noise, at_sensors = _noise(values, clean, sigma), np.asarray(first.seen.basis, float)
+        self._begin_spectra(frequencies)
+        if sigma is not None and noise.min() > 0:
+            self._begin_levels(np.asarray(sigma, float))
+        law = first.law
         lawful = _solutions(np.asarray(law[0]), np.asarray(law[1]), frequencies) if law is not None else np.zeros(0)
         if lawful.size:
             frame, sizes, turned = np.linalg.svd(at_sensors @ lawful, full_matrices=False)
             kept = sizes > 1e-6 * sizes[0]
-            factor = _moments(values @ frame[:, kept], noise, lawful @ turned[kept].T / sizes[kept])
+            moments = _moments(values @ frame[:, kept], float(np.mean(noise)))
+            self._begin_factors(moments[None], lawful @ turned[kept].T / sizes[kept])
             self.logits[...] = self.logits[...].at[:-1].set(_UNLAWFUL)
-        else:
-            factor = _moments(values, noise, _carried(at_sensors, frequencies))
-        width = self.factor[...].shape[1]
-        self.factor[...] = jnp.asarray(np.pad(factor[:, :width], ((0, 0), (0, max(0, width - factor.shape[1])))), dtype)
-        if np.all(sigma > 0):
-            self.levels[...] = jnp.asarray(np.geomspace(sigma.min() / 1.5, 1.5 * sigma.max(), len(self.levels[...])), dtype)
+            return
+        carry = _carried(at_sensors, frequencies)
+        if clean is None or noise.min() == 0:
+            known = clean if clean is not None else values
+            self._begin_factors(_moments(known, 0.0 if clean is not None else float(np.mean(noise)))[None], carry)
+            return
+        mixture = fit_mixture(clean, Observed(values, noise), self.factors[...].shape[0])
+        self._begin_factors(mixture.covariances, carry)
+        self._begin_logits(mixture, Observed(values[-_WEIGHED:], noise[-_WEIGHED:]), at_sensors)
+
+    def _begin_spectra(self, frequencies: np.ndarray) -> None:
+        lengths = np.geomspace(1.5 / max(frequencies.max(), 1e-12), 2.0, self.spectra[...].shape[0])
+        power = -0.5 * (frequencies[None] * lengths[:, None]) ** 2
+        power = np.maximum(power - np.log(np.exp(power).sum(axis=1, keepdims=True)), -18.0)
+        self.spectra[...] = jnp.asarray(power, self.spectra[...].dtype)
+
+    def _begin_logits(self, mixture: Mixture, seen: Observed, at_sensors: np.ndarray) -> None:
+        """What each prior counts, from observations that the mixture was not fitted to."""
+        variances = np.exp(np.asarray(self.spectra[...], float))
+        stationary = np.stack([at_sensors * v @ at_sensors.T for v in variances])
+        covariances = np.concatenate([stationary, mixture.covariances])
+        weights = weighed(evidence(Mixture(np.ones(len(covariances)), covariances), seen))
+        weights[: len(stationary)] = np.maximum(weights[: len(stationary)], _UNSEEN)
+        self.logits[...] = jnp.asarray(np.log(weights / weights.sum()), self.logits[...].dtype)
+
+    def _begin_levels(self, sigma: np.ndarray) -> None:
+        """Levels somewhat beyond those that were sampled, and how often they were."""
+        count, dtype = self.levels[...].shape[0], self.levels[...].dtype
+        levels = np.geomspace(sigma.min() / 1.5, 1.5 * sigma.max(), count)
+        nearest = np.argmin(np.abs(np.log(sigma)[:, None] - np.log(levels)[None]), axis=1)
+        often = np.bincount(nearest, minlength=count) + _UNSEEN * len(sigma)
+        self.levels[...], self.odds[...] = jnp.asarray(levels, dtype), jnp.asarray(np.log(often / often.sum()), dtype)
+
+    def _begin_factors(self, covariances: np.ndarray, carry: np.ndarray) -> None:
+        """As many factors as there are covariances [K, k, k], in an orthonormal frame from which `carry` [p, k] leads on."""
+        options = json.loads(self.options)
+        spectra, vectors = np.linalg.eigh(covariances)
+        spectra, vectors = np.maximum(spectra[:, ::-1], 0), vectors[:, :, ::-1]
+        needed = int(np.max(np.sum(spectra > _NEEDED * spectra[:, :1], axis=1)))
+        rank = max(1, min(needed, self.factors[...].shape[2]))
+        factors = np.einsum("pn,knr->kpr", carry, vectors[:, :, :rank] * np.sqrt(spectra[:, None, :rank]))
+        self.factors = nnx.Param(jnp.asarray(factors, self.spectra[...].dtype))
+        self.logits = nnx.Param(jnp.zeros(len(self.spectra[...]) + len(factors), self.spectra[...].dtype))
+        options |= {"factors": len(factors), "rank": rank}
+        self.options = described("RidgeBranch", **{name: value for name, value in options.items() if name != "kind"})
 
     def __call__(self, seen: Seen) -> Array:
-        basis, variances = seen.basis, jnp.exp(self.spectra[...])
+        basis, variances, factors = seen.basis, jnp.exp(self.spectra[...]), self.factors[...]
         if basis is None:
             raise NetworkError(
                 "A ridge branch reads the output at its sensors, so they must be points of the problem's domain, and there must "
                 "be one field. Use pinn.DenseBranch or pinn.SetBranch."
             )
-        low = basis @ self.factor[...]
-        rest = jnp.exp(self.rest[...])
-        scaled = basis[None] * jnp.concatenate([variances, rest])[:, None, :]
-        matrices = jnp.einsum("knp,mp->knm", scaled, basis)
-        matrices = matrices.at[-1].add(low @ low.T)
-        sigma = self.levels[...] if seen.sigma is None else seen.sigma[None]
-        x, logdet = solve_shifted(matrices, seen.values, jnp.maximum(sigma, _FLOOR) ** 2)
-        evidence = -0.5 * (x @ seen.values + logdet) + self.logits[...][:, None]
-        weights = jax.nn.softmax(evidence.reshape(-1)).reshape(evidence.shape)
-        mean = jnp.einsum("kj,kjn->kn", weights, x)
-        return jnp.einsum("knp,kn->p", scaled, mean) + self.factor[...] @ (low.T @ mean[-1])
+        sigma, odds = (self.levels[...], self.odds[...]) if seen.sigma is None else (seen.sigma[None], jnp.zeros(1))
+        noise = jnp.maximum(sigma, _FLOOR) ** 2
+        scaled = basis[None] * variances[:, None, :]
+        stationary = decomposed(jnp.einsum("knp,mp->knm", scaled, basis))
+        x, logdet = solve_shifted(stationary, seen.values[None], noise)
+        spread = -0.5 * (x @ seen.values + logdet)
+        low = jnp.einsum("np,kpr->knr", basis, factors)
+        turned = jnp.einsum("knr,n->kr", low, seen.values)
+        # XLA may decompose two batches at once, which then wait for each other's threads; so the second waits for the first.
+        after = 0.0 * stationary.spectra[0, 0]
+        y, small = solve_shifted(decomposed(jnp.einsum("knr,kns->krs", low, low) + after), turned, noise)
+        energy = (seen.values @ seen.values - jnp.einsum("kjr,kr->kj", y, turned)) / noise[None]
+        within = -0.5 * (energy + small + (len(seen.values) - factors.shape[2]) * jnp.log(noise)[None])
+        found = jnp.concatenate([spread, within]) + self.logits[...][:, None] + odds[None]
+        weights = jax.nn.softmax(found.reshape(-1)).reshape(found.shape)
+        mean = jnp.einsum("kj,kjn->kn", weights[: len(x)], x)
+        return jnp.einsum("knp,kn->p", scaled, mean) + jnp.einsum("kpr,kj,kjr->p", factors, weights[len(x) :], y)
 
 
-def _moments(values: np.ndarray, noise: float, carry: np.ndarray) -> np.ndarray:
-    """A factor of the signal's second moments, [p, r]: those of the observations less the noise's, beyond their sampling error.
+def _noise(values: np.ndarray, clean: np.ndarray | None, sigma: Array | None) -> np.ndarray:
+    """The variance of each sample's noise, [N, 1]: as it is told, or as it is seen; zeros where it is neither."""
+    if sigma is not None:
+        return np.asarray(sigma, float)[:, None] ** 2
+    return np.zeros((len(values), 1)) if clean is None else np.mean((values - clean) ** 2, axis=1, keepdims=True)
 
-    Observations [N, k] are in an orthonormal frame, from which `carry` [p, k] leads to coefficients.
-    """
+
+def _moments(values: np.ndarray, noise: float) -> np.ndarray:
+    """The signal's second moments [k, k]: those of the observations [N, k] less the noise's, beyond their sampling error."""
     count, size = values.shape
     spectrum, vectors = np.linalg.eigh(values.T @ values / count - noise * np.eye(size))
     chance = noise * 2 * np.sqrt(size / count) + 1e-9 * spectrum[-1]
     kept = spectrum > chance
-    return carry @ (vectors[:, kept][:, ::-1] * np.sqrt(spectrum[kept][::-1])[None])
+    return vectors[:, kept] * spectrum[kept] @ vectors[:, kept].T
 
 
 def _smoothness(frequencies: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ import pinn
 from pinn.deeponet import rebuild
 from pinn.derivatives import nested_grad, taylor
 from pinn.errors import NetworkError
-from pinn.ridge import _solutions, solve_shifted
+from pinn.ridge import _solutions, decomposed, solve_shifted
 
 LINE = pinn.Layout(np.linspace(-1, 1, 12)[:, None], noise=True)
 SMALL = partial(pinn.MLP, width=8, depth=2, fourier=4)
@@ -20,7 +20,7 @@ MAKERS = {
     "dense": partial(pinn.DeepONet, rank=6, branch=partial(pinn.DenseBranch, width=8), trunk=SMALL),
     "convolutions": partial(pinn.DeepONet, rank=6, branch=partial(pinn.ConvBranch, channels=4, windows=4), trunk=SMALL),
     "set": partial(pinn.DeepONet, rank=6, branch=partial(pinn.SetBranch, width=8, heads=3), trunk=SMALL),
-    "ridge": partial(pinn.DeepONet, rank=9, branch=partial(pinn.RidgeBranch, spectra=3, factors=2), trunk=pinn.Harmonics),
+    "ridge": partial(pinn.DeepONet, rank=9, branch=partial(pinn.RidgeBranch, spectra=3, factors=2, rank=4), trunk=pinn.Harmonics),
     "modified": partial(pinn.ModifiedDeepONet, width=8, depth=2),
     "local": partial(pinn.LocalDeepONet, channels=4, dilations=(1, 2)),
     "cells": partial(pinn.LocalDeepONet, residual=True, cell=2, channels=4, dilations=(1,)),
@@ -72,7 +72,7 @@ def test_a_ridge_with_one_prior_is_the_posterior_mean_of_its_gaussian_process():
     branch = network.branch
     spectrum = jnp.exp(-jnp.arange(9.0) / 3)
     branch.spectra[...] = jnp.broadcast_to(jnp.log(spectrum)[None], (3, 9))
-    branch.logits[...] = jnp.array([0.0, 0.0, 0.0, -1e9])
+    branch.logits[...] = jnp.array([0.0, 0.0, 0.0, -1e9, -1e9])
     places = np.sort(np.random.default_rng(2).uniform(-1, 1, 7))[:, None]
     phi = np.asarray(jax.vmap(network.basis)(jnp.asarray(places)))
     kernel = phi * np.asarray(spectrum) @ phi.T
@@ -102,7 +102,7 @@ def test_shifted_solves_have_the_right_derivatives_where_eigenvalues_meet():
     values, shifts = jnp.arange(1.0, 5.0), jnp.array([0.3, 2.0])
 
     def by_eigen(m):
-        x, logdet = solve_shifted(m, values, shifts)
+        x, logdet = solve_shifted(decomposed(m), values[None], shifts)
         return jnp.sum(jnp.sin(x)) + jnp.sum(logdet)
 
     def by_inverse(m):

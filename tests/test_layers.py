@@ -46,6 +46,7 @@ LINE = (
     "operators",
     "sampling",
     "branches",
+    "mixture",
     "ridge",
     "deeponet",
     "expression",

@@ -33,7 +33,7 @@ from problems.denoising import antiderivative, gaussian_process
 PLATFORMS = ("cpu", "cuda", "tpu")
 COMPILED = type(jax.jit(lambda x: x))
 SMALL = partial(pinn.MLP, width=6, depth=2)
-RIDGE = partial(pinn.DeepONet, rank=8, branch=partial(pinn.RidgeBranch, spectra=2, factors=4), trunk=pinn.Harmonics)
+RIDGE = partial(pinn.DeepONet, rank=8, branch=partial(pinn.RidgeBranch, spectra=2, factors=2, rank=4), trunk=pinn.Harmonics)
 DENSE = partial(pinn.DeepONet, rank=8, branch=partial(pinn.DenseBranch, width=8), trunk=partial(pinn.MLP, width=8, depth=1))
 
 

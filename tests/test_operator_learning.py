@@ -35,7 +35,7 @@ def integrals(**changes) -> pinn.OperatorProblem:
 @pytest.fixture(scope="module")
 def denoise():
     problem = gaussian_process.problem(sensors=24)
-    ridge = partial(pinn.DeepONet, rank=41, branch=partial(pinn.RidgeBranch, spectra=6, factors=24), trunk=pinn.Harmonics)
+    ridge = partial(pinn.DeepONet, rank=41, branch=partial(pinn.RidgeBranch, spectra=6, factors=4, rank=24), trunk=pinn.Harmonics)
     return pinn.solve(problem, network=ridge, method=pinn.Phase(optax.adam(3e-3), steps=20), time_limit=60, progress=False)
 
 

@@ -28,6 +28,7 @@ _VALUES, _FAST_VALUES = 2**15, 150_000  # at sensors, that the samples of one st
 _BATCH, _FAST_BATCH = 64, 512  # samples of one step at most, likewise: a GPU takes 512 in the time of 64
 _MANY = 256  # sensors from which on more steps are needed
 _STEPS, _MANY_STEPS, _TIMED_STEPS = 6000, 20_000, 200_000  # at most; the last where many sensors have a time limit
+_RIDGE_STEPS = 600  # at most, where no clean functions are there for the priors to be fitted to
 _CORRECTION, _TIMED_CORRECTION = 4000, 40_000  # steps at most, without and with a time limit
 
 
@@ -103,7 +104,7 @@ def recommend_operator(
         first, *_ = stages
         stages = tuple(replace(first, name=p.name or "optax", steps=p.steps, method=p.method) for p in phases)
     how = "the method given" if phases else "fresh samples in every step, so that nothing can be learned by heart"
-    shown = ", then ".join(f"{s.steps} steps" for s in stages)
+    shown = ", then ".join(f"{s.steps} steps" for s in stages if s.steps) or "none"
     choices = (
         Choice("learned from", LEARNED_FROM[problem.learns_from], _why(problem)),
         *_physics(problem),
@@ -128,8 +129,11 @@ def _chosen(problem: OperatorProblem, limit: float | None) -> tuple[tuple[Stage,
     count, dimension = len(problem.sensors), problem.domain.dimension
     rank = min(2 * count + 1, _MOST_FUNCTIONS)
     ridge = partial(DeepONet, rank=rank, branch=RidgeBranch, trunk=Harmonics)
-    stages = [Stage("ridge", ridge, 600, 2e-2, share=0.4)]
+    fitted = problem.learns_from == "clean" and problem.physics is None
+    stages = [Stage("ridge", ridge, 0 if fitted else _RIDGE_STEPS, 2e-2, share=0.4)]
     choices = [Choice("network", f"DeepONet, ridge branch, {rank} harmonics", "sensors observe the output; any layout and noise")]
+    if fitted:
+        choices.append(Choice("priors", "a mixture of Gaussians, by EM", "clean functions show their distribution"))
     try:
         grid = layout_of(problem, jnp.float64).shape
     except NetworkError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import jax
@@ -114,7 +114,9 @@ class OperatorProblem:
     def draw(self, key: Array, points: Array, judging: bool = False) -> Drawn:
         """A sample from a key as arrays, outputs at query points [m, d]; `judging` with what the reference knows."""
         made = self.sample(key)
-        return self.evaluated(made, self.reference(key) if judging and self.reference is not None else made, points)
+        if judging and self.reference is not None:
+            return self.evaluated(made, self.reference(key), points)
+        return self.evaluated(made, made if made.clean is None else replace(made, mean=None), points)
 
     def evaluated(self, made: Sample, told: Sample, points: Array) -> Drawn:
         """What `made` observes, and the outputs that `told` knows, as arrays."""

@@ -13,7 +13,7 @@ import numpy as np
 from flax import nnx
 
 from .. import sampling
-from ..branches import Layout
+from ..branches import First, Layout
 from ..deeponet import LocalDeepONet, OperatorNetwork
 from ..devices import home, spread
 from ..errors import AccuracyWarning, NetworkError
@@ -28,7 +28,8 @@ from .problem import OperatorProblem
 from .solution import OperatorSolution
 from .training import Trained, make_points, refitted, train
 
-_FIRST, _FIRST_VALUES = 16_384, 2**22  # samples that units and moments are taken from, and values of theirs at most
+_FIRST, _FIRST_VALUES = 32_768, 2**22  # samples that units and priors are taken from, and values of theirs at most
+_FIRST_RATE = 512  # of these samples for each second that there is
 _JUDGED, _JUDGED_VALUES, _POINTS = 4096, 2**20, 128  # samples of the estimate, values of theirs at most, and points
 _WORTH = 0.997  # what a later stage must improve the held-out error by, to be kept
 
@@ -75,7 +76,9 @@ def _learned(
 ) -> tuple[Trained, Status]:
     """Each stage in turn; one is kept where it makes the held-out error smaller."""
     layout, points = layout_of(problem, plan.dtype), make_points(problem, plan.dtype, seed)
-    first = draw_many(problem, sampling.key((*seed, 52)), points.queries[:64], affordable(_FIRST, problem, _FIRST_VALUES))
+    places = jnp.asarray(problem.sensors) if problem.observes else points.queries[:64]
+    most = _FIRST if plan.limit is None else min(_FIRST, int(_FIRST_RATE * plan.limit) + 1)
+    first = draw_many(problem, sampling.key((*seed, 52)), places, affordable(most, problem, _FIRST_VALUES))
     first = jax.tree.map(lambda a: a.astype(plan.dtype), first)
     units = measure_units(problem, first)
     best, status = None, Status.FINISHED
@@ -113,10 +116,12 @@ def _make(stage: Stage, layout: Layout, problem: OperatorProblem, plan: Operator
 def _begin(learner: Learner, made: OperatorNetwork, first: Any, points: Points, before: Trained | None) -> None:
     """What a network takes from observations and equations before it is trained, or all of the network that it corrects."""
     if before is not None and isinstance(made, LocalDeepONet) and made.base is not None:
-        nnx.update(made.base, nnx.state(before.learner.network(before.state)))
+        made.base = before.learner.network(before.state)
         return
-    seen = learner.seen(made, first.noisy, jnp.asarray(learner.problem.sensors, learner.dtype), first.sigma)
-    made.begin(seen, law(learner, made, points))
+    units, sensors = learner.units, jnp.asarray(learner.problem.sensors, learner.dtype)
+    observed = learner.problem.observes and learner.problem.learns_from == "clean"
+    clean = (first.clean[:, :, 0] - units.centre) / units.size if observed else None
+    made.begin(First(learner.seen(made, first.noisy, sensors, first.sigma), clean, law(learner, made, points)))
 
 
 def _judged(

@@ -1,0 +1,162 @@
+"""Mixtures of Gaussian priors, fitted to samples of functions by expectation and maximisation, and grown by splitting.
+
+    f ~ Σ_k π_k N(0, C_k)
+
+Every prior has mean zero, so that it says in which directions functions lie and how far, not where. A fit starts from one prior
+and splits each in two, again and again, between the two groups that its functions are nearest to when they are made white under
+it; after each split all priors are fitted anew,
+
+    r_ik ∝ π_k N(f_i; 0, C_k + v I)        π_k ∝ Σ_i r_ik        C_k ∝ Σ_i r_ik f_i f_iᵀ
+
+The variance v starts at that of loud noise and falls with each split, so that what priors tell apart becomes finer as they become
+more (annealing: Ueda & Nakano, Neural Networks 11, 1998). Splitting ends where noisy observations u = f + σ ε that were held out
+are hardly more probable than before.
+
+Source: Dempster, Laird & Rubin, J. R. Stat. Soc. B 39 (1977); mixtures as priors of patches: Zoran & Weiss, ICCV 2011.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+_ROUNDS, _LAST_ROUNDS = 4, 40  # of expectation and maximisation after a split, and at most after the last one
+_SHARE = 1e-4  # of a sample that a prior counts
+_FEWEST = 16  # samples of a prior that is split
+_LEAST = 3.0  # samples of a prior that stays
+_FINEST = 0.25  # of the variance of the quietest noise: where the annealing ends
+_NEEDED = 0.05  # of that: variances along directions that are left out
+_GAIN = 0.01  # of the logarithm of a held-out observation's probability, without which splits and rounds end
+_MOST_VARIANCES = 2**18  # of all priors together
+
+
+class Mixture(NamedTuple):
+    """Weights [K] and covariances [K, n, n] of Gaussian priors with mean zero."""
+
+    weights: NDArray
+    covariances: NDArray
+
+
+class Observed(NamedTuple):
+    """Values [N, n], and variances of their noise, [N, 1], or one that is added to all, [1, 1]."""
+
+    values: NDArray
+    variances: NDArray
+
+
+def evidence(mixture: Mixture, seen: Observed) -> NDArray:
+    """log π_k N(u_i; 0, C_k + v_i I), [K, N].
+
+    Example:
+        >>> one = Mixture(np.ones(1), np.eye(2)[None])
+        >>> evidence(one, Observed(np.zeros((1, 2)), np.ones((1, 1)))).round(4).tolist()  # -log 4π
+        [[-2.531]]
+    """
+    found = np.empty((len(mixture.weights), len(seen.values)))
+    for k, covariance in enumerate(mixture.covariances):
+        spectrum, vectors = np.linalg.eigh(covariance)
+        total = np.maximum(spectrum, 0)[None] + seen.variances
+        turned = seen.values @ vectors
+        found[k] = np.log(mixture.weights[k]) - 0.5 * (np.sum(turned**2 / total, axis=1) + np.sum(np.log(total), axis=1))
+    return found - 0.5 * seen.values.shape[1] * np.log(2 * np.pi)
+
+
+def shares(found: NDArray) -> tuple[NDArray, float]:
+    """What each prior has of each sample, [K, N], and the mean logarithm of the samples' probability, from `evidence`."""
+    top = found.max(axis=0)
+    parts = np.exp(found - top)
+    total = parts.sum(axis=0)
+    return parts / total, float(np.mean(top + np.log(total)))
+
+
+def weighed(found: NDArray, rounds: int = 50) -> NDArray:
+    """The weights [K] that make samples most probable, whose evidence under each prior is given without weights, [K, N].
+
+    Example:
+        >>> weighed(np.log(np.array([[1.0, 1.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]) + 1e-30)).round(3).tolist()
+        [0.75, 0.25]
+    """
+    weights = np.full(len(found), 1 / len(found))
+    for _ in range(rounds):
+        weights = np.maximum(shares(found + np.log(weights)[:, None])[0].mean(axis=1), 1e-12)
+    return weights / weights.sum()
+
+
+def fit_mixture(clean: NDArray, seen: Observed, most: int) -> Mixture:
+    """At most so many priors of functions [N, n], of which also noisy observations are given; an eighth is held out."""
+    quiet, loud = float(seen.variances.min()), float(seen.variances.max())
+    spectrum, vectors = np.linalg.eigh(clean.T @ clean / len(clean))
+    frame = vectors[:, spectrum > _NEEDED * _FINEST * quiet]
+    count = len(clean) - len(clean) // 8
+    values, held = clean[:count] @ frame, Observed(seen.values[count:] @ frame, seen.variances[count:])
+    best = Mixture(np.ones(1), (values.T @ values / count)[None])
+    probable = shares(evidence(best, held))[1]
+    splits = int(np.log2(np.clip(_MOST_VARIANCES / max(frame.shape[1], 1) ** 2, 1, most)))
+    floors = np.geomspace(loud, _FINEST * quiet, splits + 1)[1:]
+    rng = np.random.default_rng(0)
+    for floor in floors:
+        training = Observed(values, np.full((1, 1), floor))
+        mixture = _split(best, training, rng)
+        for _ in range(_ROUNDS):
+            mixture = _maximised(mixture, training)
+        found = shares(evidence(mixture, held))[1]
+        if found < probable + _GAIN:
+            break
+        best, probable = mixture, found
+    training = Observed(values, np.full((1, 1), _FINEST * quiet))
+    for _ in range(_LAST_ROUNDS):
+        mixture = _maximised(best, training)
+        found = shares(evidence(mixture, held))[1]
+        if found < probable + _GAIN:
+            break
+        best, probable = mixture, found
+    return Mixture(best.weights, np.einsum("np,kpq,mq->knm", frame, best.covariances, frame))
+
+
+def _maximised(mixture: Mixture, seen: Observed) -> Mixture:
+    """One round of expectation and maximisation; priors that hardly have any sample are dropped."""
+    parts, _ = shares(evidence(mixture, seen))
+    weights, covariances = [], []
+    for part in parts:
+        mass, chosen = float(part.sum()), part > _SHARE
+        if mass >= _LEAST:
+            scaled = seen.values[chosen] * np.sqrt(part[chosen])[:, None]
+            weights.append(mass)
+            covariances.append(scaled.T @ scaled / (mass + 1))
+    return Mixture(np.array(weights) / sum(weights), np.stack(covariances))
+
+
+def _split(mixture: Mixture, seen: Observed, rng: np.random.Generator) -> Mixture:
+    """Each prior in two: samples that are most its own go with that of two directions which they are nearer to."""
+    owner = shares(evidence(mixture, seen))[0].argmax(axis=0)
+    weights, covariances = [], []
+    for k, covariance in enumerate(mixture.covariances):
+        own = np.flatnonzero(owner == k)
+        groups = [np.ones(len(own), bool)]
+        if len(own) >= _FEWEST:
+            spectrum, vectors = np.linalg.eigh(covariance)
+            white = seen.values[own] @ vectors / np.sqrt(np.maximum(spectrum, 0)[None] + float(np.mean(seen.variances)))
+            groups = _halves(white / np.linalg.norm(white, axis=1, keepdims=True), rng)
+        for group in groups:
+            share = group.sum() / max(len(own), 1)
+            values = seen.values[own[group]]
+            moments = values.T @ values / (len(values) + 1)
+            weights.append(mixture.weights[k] * share)
+            covariances.append(moments if len(groups) > 1 else covariance)
+    return Mixture(np.array(weights) / sum(weights), np.stack(covariances))
+
+
+def _halves(directions: NDArray, rng: np.random.Generator) -> list[NDArray]:
+    """Two groups of unit vectors [N, n], each nearer to its own second moments, from two of them on; one where that fails."""
+    picked = rng.choice(len(directions), 2, replace=False)
+    moments = [np.outer(directions[i], directions[i]) for i in picked]
+    one = np.ones(len(directions), bool)
+    for _ in range(_ROUNDS):
+        near = [np.einsum("ij,ij->i", directions @ m, directions) / np.linalg.norm(m) for m in moments]
+        one = near[0] > near[1]
+        if min(one.sum(), (~one).sum()) < _LEAST:
+            return [np.ones(len(directions), bool)]
+        moments = [directions[group].T @ directions[group] for group in (one, ~one)]
+    return [one, ~one]
