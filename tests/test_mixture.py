@@ -88,6 +88,7 @@ def test_a_ridge_that_began_with_clean_functions_gives_their_posterior_means(pla
     np.testing.assert_allclose(found, means(every, noisy[:4], sigma**2), rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_processes_of_unknown_length_are_denoised_near_the_limit(tmp_path):
     solution = pinn.solve(gaussian_process.problem((0.05, 0.4), 0.25, sensors=32), time_limit=10, progress=False)
     report = solution.errors()
