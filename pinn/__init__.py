@@ -31,6 +31,7 @@ if jaxlib.version.__version_info__[:2] == (0, 10) and "xla_cpu_use_fusion_emitte
 
 from .bound import Bound
 from .branches import ConvBranch, DenseBranch, Layout, Seen, SetBranch
+from .chain import ChainOperator
 from .check import Report, check
 from .conditions import Condition, Data, Dirichlet, Initial, InitialVelocity, Neumann, Periodic, Robin
 from .deeponet import DeepONet, Harmonics, LocalDeepONet, ModifiedDeepONet, OperatorNetwork, PODTrunk
@@ -66,6 +67,7 @@ __all__ = [
     "Ball",
     "Bound",
     "Box",
+    "ChainOperator",
     "CheckpointWarning",
     "Condition",
     "ConvBranch",

@@ -48,12 +48,14 @@ class First(NamedTuple):
     Attributes:
         seen: values [N, n] and noise levels [N].
         clean: the functions that were observed, at the sensors [N, n]; None where they are not known.
+        elsewhere: points of the domain, encoded [m, d], and those functions there [N, m]; likewise.
         law: the trunk's functions at points of the domain, [m, p], and linear equations of their coefficients, [k, p], if there
             are any.
     """
 
     seen: Seen
     clean: Array | None = None
+    elsewhere: tuple[Array, Array] | None = None
     law: tuple[Array, Array] | None = None
 
 
@@ -88,6 +90,11 @@ class Layout:
                 "are not. Use pinn.SetBranch or pinn.RidgeBranch, which take sensors anywhere."
             )
         return tuple(map(len, axes))
+
+    @property
+    def ends(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """The first and the last sensor of a regular grid, along each coordinate."""
+        return tuple(self.sensors.min(axis=0).tolist()), tuple(self.sensors.max(axis=0).tolist())
 
 
 class Branch(nnx.Module):

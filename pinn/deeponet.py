@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -36,14 +36,13 @@ from .branches import (
     layers,
 )
 from .branches import noise_inputs as _noise
-from .derivatives import ACTIVATIONS, Activation, Jet, Smooth, concatenate, gelu, sin, tanh
+from .derivatives import Activation, Jet, Smooth, concatenate, gelu, sin, tanh
 from .errors import NetworkError
 from .kinds import describe as describe_trunk
-from .kinds import rebuild as rebuild_trunk
 from .networks import MLP, Dense, Frozen, generator, glorot
 from .ridge import RidgeBranch
 
-_BRANCHES: dict[str, type[Branch]] = {kind.__name__: kind for kind in (DenseBranch, ConvBranch, SetBranch, RidgeBranch)}
+BRANCHES: dict[str, type[Branch]] = {kind.__name__: kind for kind in (DenseBranch, ConvBranch, SetBranch, RidgeBranch)}
 
 
 class OperatorNetwork(nnx.Module):
@@ -69,8 +68,10 @@ class OperatorNetwork(nnx.Module):
         """The functions [p] that outputs are sums of; None where they depend on the observation."""
         return None
 
-    def begin(self, first: First) -> None:
-        """Start from samples before training; most networks start at random."""
+    def begin(self, first: First) -> bool:
+        """Start from samples before training, most networks at random; False where such samples are not for this network."""
+        del first
+        return True
 
     def description(self) -> dict[str, Any] | None:
         """What `rebuild` needs to make the network again, for JSON; None for a network that is not of this package."""
@@ -206,9 +207,10 @@ class DeepONet(OperatorNetwork):
     def basis(self, x: Smooth) -> Smooth:
         return self.trunk(x)
 
-    def begin(self, first: First) -> None:
+    def begin(self, first: First) -> bool:
         if isinstance(self.branch, RidgeBranch) and isinstance(self.trunk, Harmonics):
             self.branch.begin(first, self.trunk.frequencies)
+        return True
 
     def description(self) -> dict[str, Any] | None:
         trunk: dict[str, Any] | None = describe_trunk(self.trunk)
@@ -216,7 +218,7 @@ class DeepONet(OperatorNetwork):
             trunk = {"kind": "Harmonics", "stretch": self.trunk.stretch}
         elif isinstance(self.trunk, PODTrunk):
             trunk = {"kind": "PODTrunk", "shape": list(self.trunk.modes[...].shape[1:])}
-        if trunk is None or type(self.branch) not in _BRANCHES.values():
+        if trunk is None or type(self.branch) not in BRANCHES.values():
             return None
         return {"kind": "DeepONet", "rank": self.rank, "branch": json.loads(self.branch.options), "trunk": trunk}
 
@@ -325,7 +327,7 @@ class LocalDeepONet(OperatorNetwork):
         kernel: int = 3,
         activation: Activation = gelu,
     ):
-        self.shape = layout.shape
+        self.shape, self.ends = layout.shape, layout.ends
         if len(self.shape) != inputs:
             raise NetworkError(f"A local DeepONet needs sensors on a grid in all {inputs} coordinates; got {len(self.shape)}.")
         if residual and base is not None:
@@ -355,7 +357,7 @@ class LocalDeepONet(OperatorNetwork):
 
     def decode(self, code: Any, x: Smooth) -> Smooth:
         inner, features = code
-        place = (x + 1) * jnp.asarray([(n - 1) / 2 for n in self.shape], x.dtype)
+        place = counted(x, self.ends, self.shape)
         value = place.value if isinstance(place, Jet) else place
         counts = tuple(-(-n // self.cell) for n in self.shape)
         nearest = jnp.clip(jnp.round(value / self.cell - (self.cell - 1) / (2 * self.cell)), 0, jnp.asarray(counts) - 1)
@@ -365,15 +367,14 @@ class LocalDeepONet(OperatorNetwork):
         parts = [trunk[i * self.channels : (i + 1) * self.channels] @ features[index][:, None] for i in range(self.outputs)]
         local = _stacked(parts)
         if self.residual:
-            return local + _between(inner.reshape(self.shape), place, value)
+            return local + between(inner.reshape(self.shape), place)
         return local if self.base is None else local + self.base.decode(inner, x)
 
     def basis(self, x: Smooth) -> Smooth | None:
         return self.base.basis(x) if self.base is not None else None
 
-    def begin(self, first: First) -> None:
-        if self.base is not None:
-            self.base.begin(first)
+    def begin(self, first: First) -> bool:
+        return self.base is None or self.base.begin(first)
 
     def description(self) -> dict[str, Any] | None:
         base = self.base.description() if self.base is not None else None
@@ -394,9 +395,25 @@ def in_cells(grid: Array, cell: int) -> Array:
     return split.transpose(order).reshape(*(n // cell for n in grid.shape[:-1]), -1)
 
 
-def _between(grid: Array, place: Smooth, value: Array) -> Smooth:
-    """Values on a grid between its points, linear along each coordinate, [1]; `value` is the place without its derivatives."""
-    dimension = grid.ndim
+def counted(x: Smooth, ends: tuple[Sequence[float], Sequence[float]], shape: Sequence[int]) -> Smooth:
+    """A point [d] in steps of a regular grid from its first sensor on; `ends` are the first and the last one.
+
+    Example:
+        >>> counted(jnp.array([0.25]), ((-0.5,), (0.5,)), (5,)).tolist()
+        [3.0]
+    """
+    low, high = (jnp.asarray(end, x.dtype) for end in ends)
+    return (x - low) * (jnp.asarray([n - 1 for n in shape], x.dtype) / jnp.where(high > low, high - low, 1.0))
+
+
+def between(grid: Array, place: Smooth) -> Smooth:
+    """Values on a grid between its points, linear along each coordinate, [1]; the place [d] counts points from 0 on.
+
+    Example:
+        >>> between(jnp.array([0.0, 1.0, 4.0]), jnp.array([1.5])).tolist()
+        [2.5]
+    """
+    dimension, value = grid.ndim, place.value if isinstance(place, Jet) else place
     low = [jnp.clip(jnp.floor(value[i]), 0, max(n - 2, 0)).astype(int) for i, n in enumerate(grid.shape)]
     share = [place[i : i + 1] - low[i].astype(grid.dtype) for i in range(dimension)]
     total: Any = 0.0
@@ -411,38 +428,3 @@ def _between(grid: Array, place: Smooth, value: Array) -> Smooth:
 
 def _stacked(parts: list[Smooth]) -> Smooth:
     return concatenate(parts) if len(parts) > 1 else parts[0]
-
-
-def rebuild(description: Mapping[str, Any], layout: Layout, inputs: int, outputs: int, dtype: jnp.dtype) -> OperatorNetwork:
-    """A network as described, with weights of no meaning."""
-    options = dict(description)
-    kind = options.pop("kind")
-    if "activation" in options:
-        options["activation"] = ACTIVATIONS[options["activation"]]
-    common: dict[str, Any] = {"rngs": nnx.Rngs(0), "dtype": dtype}
-    if kind == "DeepONet":
-        branch, trunk = dict(options["branch"]), dict(options["trunk"])
-        return DeepONet(
-            layout, inputs, outputs, rank=options["rank"], branch=_branch(branch), trunk=_trunk(trunk, options["rank"]), **common
-        )
-    if kind == "LocalDeepONet":
-        inner = options.pop("base")
-        base = (lambda layout, a, b, **_: rebuild(inner, layout, a, b, dtype)) if inner else None
-        return LocalDeepONet(layout, inputs, outputs, base=base, **options, **common)
-    return ModifiedDeepONet(layout, inputs, outputs, **options, **common)
-
-
-def _branch(options: dict[str, Any]) -> Callable[..., Branch]:
-    kind = _BRANCHES[options.pop("kind")]
-    if "activation" in options:
-        options["activation"] = ACTIVATIONS[options["activation"]]
-    return partial(kind, **options)
-
-
-def _trunk(options: dict[str, Any], rank: int) -> Callable[..., nnx.Module]:
-    kind = options.pop("kind")
-    if kind == "Harmonics":
-        return partial(Harmonics, **options)
-    if kind == "PODTrunk":
-        return partial(PODTrunk, snapshots=np.eye(rank, int(np.prod(options["shape"]))).reshape(rank, *options["shape"]))
-    return lambda inputs, outputs, *, rngs, dtype: rebuild_trunk({"kind": kind} | options, inputs, outputs, dtype)

@@ -135,7 +135,7 @@ class RidgeBranch(Branch):
         noise, at_sensors = _noise(values, clean, sigma), np.asarray(first.seen.basis, float)
         self._begin_spectra(frequencies)
         if sigma is not None and noise.min() > 0:
-            self._begin_levels(np.asarray(sigma, float))
+            self.levels[...], self.odds[...] = begin_levels(sigma, self.levels[...])
         law = first.law
         lawful = _solutions(np.asarray(law[0]), np.asarray(law[1]), frequencies) if law is not None else np.zeros(0)
         if lawful.size:
@@ -168,14 +168,6 @@ class RidgeBranch(Branch):
         weights = weighed(evidence(Mixture(np.ones(len(covariances)), covariances), seen))
         weights[: len(stationary)] = np.maximum(weights[: len(stationary)], _UNSEEN)
         self.logits[...] = jnp.asarray(np.log(weights / weights.sum()), self.logits[...].dtype)
-
-    def _begin_levels(self, sigma: np.ndarray) -> None:
-        """Levels somewhat beyond those that were sampled, and how often they were."""
-        count, dtype = self.levels[...].shape[0], self.levels[...].dtype
-        levels = np.geomspace(sigma.min() / 1.5, 1.5 * sigma.max(), count)
-        nearest = np.argmin(np.abs(np.log(sigma)[:, None] - np.log(levels)[None]), axis=1)
-        often = np.bincount(nearest, minlength=count) + _UNSEEN * len(sigma)
-        self.levels[...], self.odds[...] = jnp.asarray(levels, dtype), jnp.asarray(np.log(often / often.sum()), dtype)
 
     def _begin_factors(self, covariances: np.ndarray, carry: np.ndarray) -> None:
         """As many factors as there are covariances [K, k, k], in an orthonormal frame from which `carry` [p, k] leads on."""
@@ -214,6 +206,15 @@ class RidgeBranch(Branch):
         weights = jax.nn.softmax(found.reshape(-1)).reshape(found.shape)
         mean = jnp.einsum("kj,kjn->kn", weights[: len(x)], x)
         return jnp.einsum("knp,kn->p", scaled, mean) + jnp.einsum("kpr,kj,kjr->p", factors, weights[len(x) :], y)
+
+
+def begin_levels(sigma: Array, levels: Array) -> tuple[Array, Array]:
+    """As many noise levels as there are, somewhat beyond those of samples, and logarithms of how often each was."""
+    sampled, count = np.asarray(sigma, float), len(levels)
+    found = np.geomspace(sampled.min() / 1.5, 1.5 * sampled.max(), count)
+    nearest = np.argmin(np.abs(np.log(sampled)[:, None] - np.log(found)[None]), axis=1)
+    often = np.bincount(nearest, minlength=count) + _UNSEEN * len(sampled)
+    return jnp.asarray(found, levels.dtype), jnp.asarray(np.log(often / often.sum()), levels.dtype)
 
 
 def _noise(values: np.ndarray, clean: np.ndarray | None, sigma: Array | None) -> np.ndarray:

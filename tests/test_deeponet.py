@@ -9,9 +9,9 @@ import pytest
 from flax import nnx
 
 import pinn
-from pinn.deeponet import rebuild
 from pinn.derivatives import nested_grad, taylor
 from pinn.errors import NetworkError
+from pinn.rebuilding import rebuild
 from pinn.ridge import _solutions, decomposed, solve_shifted
 
 LINE = pinn.Layout(np.linspace(-1, 1, 12)[:, None], noise=True)

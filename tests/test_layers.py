@@ -49,6 +49,8 @@ LINE = (
     "mixture",
     "ridge",
     "deeponet",
+    "chain",
+    "rebuilding",
     "expression",
     "values",
     "conditions",

@@ -264,6 +264,7 @@ def judged(problem, tol, most):
     return solution, true
 
 
+@pytest.mark.slow
 def test_a_nonlinear_equation_with_given_walls_that_move(tmp_path):
     box = pinn.Box(t=(0, 1), x=(0, 1), y=(0, 1))
 

@@ -15,6 +15,7 @@ import optax
 from flax import nnx
 
 from ..branches import DenseBranch
+from ..chain import ChainOperator
 from ..choices import DEFAULT_LIMIT, Choice, check_positive, precision, table
 from ..deeponet import DeepONet, Harmonics, LocalDeepONet
 from ..errors import MethodError, NetworkError, ProblemError
@@ -45,7 +46,7 @@ class Stage:
         queries, collocation: random points in each step, of outputs and of each equation.
         share: of the time left that it may use.
         method: an optax transformation in place of Adam and its schedule.
-        corrects: whether it starts from the network before it, as its `base`.
+        corrects: whether it goes on from the network before it, as its `base`.
     """
 
     name: str
@@ -138,6 +139,9 @@ def _chosen(problem: OperatorProblem, limit: float | None) -> tuple[tuple[Stage,
         grid = layout_of(problem, jnp.float64).shape
     except NetworkError:
         grid = ()
+    if len(grid) == dimension == 1 and fitted:
+        stages.append(Stage("chain", partial(ChainOperator, base=ridge), 0, 0.0, corrects=True))
+        choices.append(Choice("chain", "values that stay or jump", "clean functions show it; kept where held-out samples agree"))
     if len(grid) == dimension and problem.learns_from != "sigma":
         make = partial(LocalDeepONet, base=ridge)
         steps = _CORRECTION if limit is None else _TIMED_CORRECTION

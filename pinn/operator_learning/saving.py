@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from ..deeponet import rebuild
 from ..errors import CheckpointError, SolutionError
+from ..rebuilding import rebuild
 from ..saving import (
     ARRAYS,
     CARD,

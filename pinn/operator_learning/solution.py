@@ -14,11 +14,12 @@ import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
-from ..deeponet import LocalDeepONet, OperatorNetwork, rebuild
+from ..deeponet import LocalDeepONet, OperatorNetwork
 from ..domains import Domain
 from ..errors import SolutionError
 from ..estimate import Trust
 from ..history import History, Status
+from ..rebuilding import rebuild
 from ..solution import check_coordinates, warn_of_points_outside
 from .learner import Learner, State, layout_of, make_state
 from .problem import OperatorProblem, place_sensors
@@ -205,13 +206,12 @@ class OperatorSolution:
 
     def _elsewhere(self) -> OperatorSolution:
         """The part of the network that takes other sensors than those of training."""
-        network = self.learner.network(self.state)
-        if network.free:
-            return self
-        base = getattr(network, "base", None)
-        if isinstance(base, OperatorNetwork) and base.free:
-            graph, state = make_state(base)
-            return replace(self, learner=replace(self.learner, graph=graph), state=state)
+        network = inner = self.learner.network(self.state)
+        while isinstance(inner, OperatorNetwork):
+            if inner.free:
+                graph, state = make_state(inner)
+                return self if inner is network else replace(self, learner=replace(self.learner, graph=graph), state=state)
+            inner = getattr(inner, "base", None)
         raise SolutionError(
             f"This {type(network).__name__} was trained for its {len(self.problem.sensors)} sensors and can read no others. "
             "Solve with network=functools.partial(pinn.DeepONet, branch=pinn.SetBranch), or pinn.RidgeBranch on pinn.Harmonics."

@@ -14,6 +14,7 @@ from flax import nnx
 
 from .. import sampling
 from ..branches import First, Layout
+from ..chain import ChainOperator
 from ..deeponet import LocalDeepONet, OperatorNetwork
 from ..devices import home, spread
 from ..errors import AccuracyWarning, NetworkError
@@ -29,6 +30,7 @@ from .solution import OperatorSolution
 from .training import Trained, make_points, refitted, train
 
 _FIRST, _FIRST_VALUES = 32_768, 2**22  # samples that units and priors are taken from, and values of theirs at most
+_ELSEWHERE = 64  # points besides the sensors at which they are known
 _FIRST_RATE = 512  # of these samples for each second that there is
 _JUDGED, _JUDGED_VALUES, _POINTS = 4096, 2**20, 128  # samples of the estimate, values of theirs at most, and points
 _WORTH = 0.997  # what a later stage must improve the held-out error by, to be kept
@@ -76,7 +78,9 @@ def _learned(
 ) -> tuple[Trained, Status]:
     """Each stage in turn; one is kept where it makes the held-out error smaller."""
     layout, points = layout_of(problem, plan.dtype), make_points(problem, plan.dtype, seed)
-    places = jnp.asarray(problem.sensors) if problem.observes else points.queries[:64]
+    places = points.queries[:_ELSEWHERE]
+    if problem.observes:
+        places = jnp.concatenate([jnp.asarray(problem.sensors, plan.dtype), places])
     most = _FIRST if plan.limit is None else min(_FIRST, int(_FIRST_RATE * plan.limit) + 1)
     first = draw_many(problem, sampling.key((*seed, 52)), places, affordable(most, problem, _FIRST_VALUES))
     first = jax.tree.map(lambda a: a.astype(plan.dtype), first)
@@ -89,7 +93,8 @@ def _learned(
         if start is None:
             made = _make(stage, layout, problem, plan, (*seed, i))
             learner = Learner(problem, nnx.split(made)[0], units, plan.dtype)
-            _begin(learner, made, first, points, best if stage.corrects else None)
+            if not _begin(learner, made, first, points, best if stage.corrects else None):
+                continue
             graph, state = make_state(made)
             learner = replace(learner, graph=graph)
         else:
@@ -113,15 +118,21 @@ def _make(stage: Stage, layout: Layout, problem: OperatorProblem, plan: Operator
     return made
 
 
-def _begin(learner: Learner, made: OperatorNetwork, first: Any, points: Points, before: Trained | None) -> None:
-    """What a network takes from observations and equations before it is trained, or all of the network that it corrects."""
-    if before is not None and isinstance(made, LocalDeepONet) and made.base is not None:
+def _begin(learner: Learner, made: OperatorNetwork, first: Any, points: Points, before: Trained | None) -> bool:
+    """What a network takes from samples and equations before it is trained, and all of the network that it goes on from.
+
+    False where it can begin nothing with such samples.
+    """
+    if before is not None and isinstance(made, ChainOperator | LocalDeepONet):
         made.base = before.learner.network(before.state)
-        return
+    if isinstance(made, LocalDeepONet) and made.base is not None:
+        return True
     units, sensors = learner.units, jnp.asarray(learner.problem.sensors, learner.dtype)
-    observed = learner.problem.observes and learner.problem.learns_from == "clean"
-    clean = (first.clean[:, :, 0] - units.centre) / units.size if observed else None
-    made.begin(First(learner.seen(made, first.noisy, sensors, first.sigma), clean, law(learner, made, points)))
+    seen, clean, elsewhere, count = learner.seen(made, first.noisy, sensors, first.sigma), None, None, len(sensors)
+    if learner.problem.observes and learner.problem.learns_from == "clean":
+        known = (first.clean[:, :, 0] - units.centre) / units.size
+        clean, elsewhere = known[:, :count], (jax.vmap(learner.encoding)(points.queries[:_ELSEWHERE]), known[:, count:])
+    return made.begin(First(seen, clean, elsewhere, law(learner, made, points)))
 
 
 def _judged(
