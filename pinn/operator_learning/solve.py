@@ -30,7 +30,7 @@ from .solution import OperatorSolution
 from .training import Trained, make_points, refitted, train
 
 _FIRST, _FIRST_VALUES = 32_768, 2**22  # samples that units and priors are taken from, and values of theirs at most
-_ELSEWHERE = 64  # points besides the sensors at which they are known
+_ELSEWHERE = 256  # points besides the sensors at which they are known
 _FIRST_RATE = 512  # of these samples for each second that there is
 _JUDGED, _JUDGED_VALUES, _POINTS = 4096, 2**20, 128  # samples of the estimate, values of theirs at most, and points
 _WORTH = 0.997  # what a later stage must improve the held-out error by, to be kept
