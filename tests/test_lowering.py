@@ -28,7 +28,7 @@ from pinn.loss import Weights, draw, objective, residuals, trainable, values_at
 from pinn.operators import at, d
 from pinn.phases import _rows, _steps, jacobian
 from problems import burgers, exam_ode, inverse_diffusion, reaction
-from problems.denoising import antiderivative, gaussian_process
+from problems.denoising import antiderivative, gaussian_process, piecewise_constant
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 COMPILED = type(jax.jit(lambda x: x))
@@ -175,6 +175,7 @@ def solves(dtype):
     solve(exam_ode.problem(), dtype="mixed", tol=1e-2)
     few = pinn.Phase(optax.adam(1e-3), steps=11)
     solve(gaussian_process.problem(sensors=12), network=RIDGE, method=few, time_limit=15)
+    solve(piecewise_constant.problem(sensors=12), network=pinn.ChainOperator, method=few, time_limit=15)
     solve(antiderivative.problem(sensors=12), network=DENSE, method=few, time_limit=15)(np.ones(12), x=0.5)
 
 
