@@ -23,7 +23,9 @@ from jax import Array
 
 from .derivatives import Activation, gelu
 from .errors import NetworkError
-from .networks import Dense, generator, he
+from .networks import Dense, Frozen, generator, he
+
+_UNSEEN = 1e-3  # how often a noise level counts that was not sampled
 
 
 class Seen(NamedTuple):
@@ -95,6 +97,35 @@ class Layout:
     def ends(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """The first and the last sensor of a regular grid, along each coordinate."""
         return tuple(self.sensors.min(axis=0).tolist()), tuple(self.sensors.max(axis=0).tolist())
+
+
+class NoiseLevels(nnx.Module):
+    """Noise levels that are weighed by their evidence where none is given: from a hundredth of the signal on, before `begin`.
+
+    Example:
+        >>> levels, odds = NoiseLevels(3, jnp.float64)(None)
+        >>> levels.round(2).tolist(), odds.tolist()
+        ([0.01, 0.14, 2.0], [0.0, 0.0, 0.0])
+    """
+
+    def __init__(self, count: int, dtype: jnp.dtype):
+        self.sigma = Frozen(jnp.asarray(np.geomspace(0.01, 2.0, count), dtype))
+        self.odds = Frozen(jnp.zeros(count, dtype))
+
+    def __call__(self, given: Array | None) -> tuple[Array, Array]:
+        """The levels [J] that come into question, and the logarithms of their odds; one where it is given."""
+        return (self.sigma[...], self.odds[...]) if given is None else (given[None], jnp.zeros(1))
+
+    def begin(self, sampled: Array | None) -> None:
+        """Levels somewhat beyond those of samples [N], and how often each was; as before where samples have no noise."""
+        if sampled is None or np.min(sampled) <= 0:
+            return
+        known, count, dtype = np.asarray(sampled, float), len(self.sigma[...]), self.sigma[...].dtype
+        levels = np.geomspace(known.min() / 1.5, 1.5 * known.max(), count)
+        nearest = np.argmin(np.abs(np.log(known)[:, None] - np.log(levels)[None]), axis=1)
+        often = np.bincount(nearest, minlength=count) + _UNSEEN * len(known)
+        self.sigma[...] = jnp.asarray(levels, dtype)
+        self.odds[...] = jnp.asarray(np.log(often / often.sum()), dtype)
 
 
 class Branch(nnx.Module):

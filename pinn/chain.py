@@ -24,12 +24,11 @@ import numpy as np
 from flax import nnx
 from jax import Array, lax
 
-from .branches import First, Layout, Seen, described
+from .branches import First, Layout, NoiseLevels, Seen, described
 from .deeponet import OperatorNetwork, between, counted
 from .derivatives import Jet, Smooth
 from .errors import NetworkError
 from .networks import Frozen
-from .ridge import begin_levels
 
 _SAME = 1e-9  # of the largest value: what a function that stays may change by
 _STAYS = 0.2  # of all steps: with fewer a function is no chain
@@ -80,13 +79,12 @@ class ChainOperator(OperatorNetwork):
         self.stays = Frozen(jnp.full(coarse, 0.5, dtype))
         self.first = Frozen(jnp.full(coarse, 1 / coarse, dtype))
         self.jumps = Frozen(jnp.full((coarse, coarse), 1 / coarse, dtype))
-        self.levels = Frozen(jnp.asarray(np.geomspace(0.01, 2.0, levels), dtype))
-        self.odds = Frozen(jnp.zeros(levels, dtype))
+        self.levels = NoiseLevels(levels, dtype)
         self.options = described("ChainOperator", values=values, coarse=coarse, levels=levels)
 
     def encode(self, seen: Seen) -> Array:
         """The mean at the sensors, [n]."""
-        sigma, odds = (self.levels[...], self.odds[...]) if seen.sigma is None else (seen.sigma[None], jnp.zeros(1))
+        sigma, odds = self.levels(seen.sigma)
         means, evidence = jax.vmap(lambda s: self._given(seen.values, s))(sigma)
         return jax.nn.softmax(evidence + odds) @ means
 
@@ -120,8 +118,7 @@ class ChainOperator(OperatorNetwork):
         self.jumps[...] = jnp.asarray(jumps / jumps.sum(axis=1, keepdims=True), dtype)
         if first.elsewhere is not None:
             self.profile[...] = jnp.asarray(self._profile(clean, *(np.asarray(a, float) for a in first.elsewhere)), dtype)
-        if first.seen.sigma is not None and np.min(first.seen.sigma) > 0:
-            self.levels[...], self.odds[...] = begin_levels(first.seen.sigma, self.levels[...])
+        self.levels.begin(first.seen.sigma)
         return True
 
     def _profile(self, clean: np.ndarray, points: np.ndarray, values: np.ndarray) -> np.ndarray:

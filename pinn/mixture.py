@@ -17,6 +17,8 @@ Source: Dempster, Laird & Rubin, J. R. Stat. Soc. B 39 (1977); mixtures as prior
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -91,28 +93,37 @@ def fit_mixture(clean: NDArray, seen: Observed, most: int) -> Mixture:
     frame = vectors[:, spectrum > _NEEDED * _FINEST * quiet]
     count = len(clean) - len(clean) // 8
     values, held = clean[:count] @ frame, Observed(seen.values[count:] @ frame, seen.variances[count:])
-    best = Mixture(np.ones(1), (values.T @ values / count)[None])
-    probable = shares(evidence(best, held))[1]
     splits = int(np.log2(np.clip(_MOST_VARIANCES / max(frame.shape[1], 1) ** 2, 1, most)))
     floors = np.geomspace(loud, _FINEST * quiet, splits + 1)[1:]
     rng = np.random.default_rng(0)
-    for floor in floors:
-        training = Observed(values, np.full((1, 1), floor))
-        mixture = _split(best, training, rng)
-        for _ in range(_ROUNDS):
-            mixture = _maximised(mixture, training)
-        found = shares(evidence(mixture, held))[1]
-        if found < probable + _GAIN:
-            break
-        best, probable = mixture, found
-    training = Observed(values, np.full((1, 1), _FINEST * quiet))
-    for _ in range(_LAST_ROUNDS):
-        mixture = _maximised(best, training)
-        found = shares(evidence(mixture, held))[1]
-        if found < probable + _GAIN:
-            break
-        best, probable = mixture, found
+
+    def noisier(floor: float) -> Observed:
+        return Observed(values, np.full((1, 1), floor))
+
+    single = Mixture(np.ones(1), (values.T @ values / count)[None])
+    best = _while_better(single, [partial(_grown, seen=noisier(floor), rng=rng) for floor in floors], held)
+    best = _while_better(best, [partial(_maximised, seen=noisier(_FINEST * quiet))] * _LAST_ROUNDS, held)
     return Mixture(best.weights, np.einsum("np,kpq,mq->knm", frame, best.covariances, frame))
+
+
+def _while_better(best: Mixture, steps: Sequence[Callable[[Mixture], Mixture]], held: Observed) -> Mixture:
+    """One step after the other, as long as held-out observations become more probable."""
+    probable = shares(evidence(best, held))[1]
+    for step in steps:
+        mixture = step(best)
+        found = shares(evidence(mixture, held))[1]
+        if found < probable + _GAIN:
+            break
+        best, probable = mixture, found
+    return best
+
+
+def _grown(mixture: Mixture, seen: Observed, rng: np.random.Generator) -> Mixture:
+    """Split, and fitted anew."""
+    mixture = _split(mixture, seen, rng)
+    for _ in range(_ROUNDS):
+        mixture = _maximised(mixture, seen)
+    return mixture
 
 
 def _maximised(mixture: Mixture, seen: Observed) -> Mixture:

@@ -31,17 +31,16 @@ import numpy as np
 from flax import nnx
 from jax import Array, lax
 
-from .branches import Branch, First, Layout, Seen, described
+from .branches import Branch, First, Layout, NoiseLevels, Seen, described
 from .errors import NetworkError
 from .mixture import Mixture, Observed, evidence, fit_mixture, weighed
-from .networks import Frozen
 
 _FLOOR = 1e-5  # of the noise level, in units of the signal: keeps interpolation well posed
 _MOMENTS = 1e-7  # of the smooth interpolant that carries moments from sensors to coefficients
 _SEEN, _LAWFUL = 1e-12, 3e-4  # eigenvalues of smooth functions that count, and residuals, of the median, that count as none
 _NEEDED = 1e-12  # of a factor's largest variance: what its rank has to hold
 _WEIGHED = 4096  # samples that weights of priors are fitted to
-_UNSEEN = 1e-3  # how often a noise level counts that was not sampled, and a spectrum at least
+_UNSEEN = 1e-3  # what a spectrum counts at least, though no sample is like it
 _UNLAWFUL = -1e3  # logarithm of the odds of priors that know no equation: none, where there is one
 
 
@@ -119,8 +118,7 @@ class RidgeBranch(Branch):
         self.spectra = nnx.Param(jnp.zeros((spectra, outputs), dtype))
         self.factors = nnx.Param(jnp.zeros((factors, outputs, min(rank, outputs)), dtype))
         self.logits = nnx.Param(jnp.zeros(spectra + factors, dtype))
-        self.levels = Frozen(jnp.asarray(np.geomspace(0.01, 2.0, levels), dtype))
-        self.odds = Frozen(jnp.zeros(levels, dtype))
+        self.levels = NoiseLevels(levels, dtype)
         self.options = described("RidgeBranch", spectra=spectra, factors=factors, rank=rank, levels=levels)
 
     def begin(self, first: First, frequencies: np.ndarray) -> None:
@@ -134,8 +132,7 @@ class RidgeBranch(Branch):
         clean = None if first.clean is None else np.asarray(first.clean, float)
         noise, at_sensors = _noise(values, clean, sigma), np.asarray(first.seen.basis, float)
         self._begin_spectra(frequencies)
-        if sigma is not None and noise.min() > 0:
-            self.levels[...], self.odds[...] = begin_levels(sigma, self.levels[...])
+        self.levels.begin(sigma)
         law = first.law
         lawful = _solutions(np.asarray(law[0]), np.asarray(law[1]), frequencies) if law is not None else np.zeros(0)
         if lawful.size:
@@ -189,7 +186,7 @@ class RidgeBranch(Branch):
                 "A ridge branch reads the output at its sensors, so they must be points of the problem's domain, and there must "
                 "be one field. Use pinn.DenseBranch or pinn.SetBranch."
             )
-        sigma, odds = (self.levels[...], self.odds[...]) if seen.sigma is None else (seen.sigma[None], jnp.zeros(1))
+        sigma, odds = self.levels(seen.sigma)
         noise = jnp.maximum(sigma, _FLOOR) ** 2
         scaled = basis[None] * variances[:, None, :]
         stationary = decomposed(jnp.einsum("knp,mp->knm", scaled, basis))
@@ -206,15 +203,6 @@ class RidgeBranch(Branch):
         weights = jax.nn.softmax(found.reshape(-1)).reshape(found.shape)
         mean = jnp.einsum("kj,kjn->kn", weights[: len(x)], x)
         return jnp.einsum("knp,kn->p", scaled, mean) + jnp.einsum("kpr,kj,kjr->p", factors, weights[len(x) :], y)
-
-
-def begin_levels(sigma: Array, levels: Array) -> tuple[Array, Array]:
-    """As many noise levels as there are, somewhat beyond those of samples, and logarithms of how often each was."""
-    sampled, count = np.asarray(sigma, float), len(levels)
-    found = np.geomspace(sampled.min() / 1.5, 1.5 * sampled.max(), count)
-    nearest = np.argmin(np.abs(np.log(sampled)[:, None] - np.log(found)[None]), axis=1)
-    often = np.bincount(nearest, minlength=count) + _UNSEEN * len(sampled)
-    return jnp.asarray(found, levels.dtype), jnp.asarray(np.log(often / often.sum()), levels.dtype)
 
 
 def _noise(values: np.ndarray, clean: np.ndarray | None, sigma: Array | None) -> np.ndarray:

@@ -208,9 +208,11 @@ class OperatorSolution:
         """The part of the network that takes other sensors than those of training."""
         network = inner = self.learner.network(self.state)
         while isinstance(inner, OperatorNetwork):
+            if inner is network and inner.free:
+                return self
             if inner.free:
                 graph, state = make_state(inner)
-                return self if inner is network else replace(self, learner=replace(self.learner, graph=graph), state=state)
+                return replace(self, learner=replace(self.learner, graph=graph), state=state)
             inner = getattr(inner, "base", None)
         raise SolutionError(
             f"This {type(network).__name__} was trained for its {len(self.problem.sensors)} sensors and can read no others. "
