@@ -93,7 +93,7 @@ class Harmonics(nnx.Module):
     """
 
     def __init__(
-        self, inputs: int, outputs: int, *, rngs: nnx.Rngs | None = None, dtype: jnp.dtype = jnp.float64, stretch: float = 1.5
+        self, inputs: int, outputs: int, *, rngs: nnx.Rngs | None = None, dtype: jnp.dtype = jnp.float64, stretch: float = 2.0
     ):
         del rngs
         reach = next(k for k in itertools.count(1) if (2 * k + 1) ** inputs >= 2 * outputs)

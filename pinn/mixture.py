@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +28,13 @@ _ROUNDS, _LAST_ROUNDS = 4, 40  # of expectation and maximisation after a split, 
 _SHARE = 1e-4  # of a sample that a prior counts
 _FEWEST = 16  # samples of a prior that is split
 _LEAST = 3.0  # samples of a prior that stays
-_FINEST = 0.25  # of the variance of the quietest noise: where the annealing ends
+FINEST = 0.25  # of the variance of the quietest noise: where the annealing ends
 _NEEDED = 0.05  # of that: variances along directions that are left out
 _GAIN = 0.01  # of the logarithm of a held-out observation's probability, without which splits and rounds end
 _MOST_VARIANCES = 2**18  # of all priors together
+
+
+T = TypeVar("T")
 
 
 class Mixture(NamedTuple):
@@ -90,32 +93,47 @@ def fit_mixture(clean: NDArray, seen: Observed, most: int) -> Mixture:
     """At most so many priors of functions [N, n], of which also noisy observations are given; an eighth is held out."""
     quiet, loud = float(seen.variances.min()), float(seen.variances.max())
     spectrum, vectors = np.linalg.eigh(clean.T @ clean / len(clean))
-    frame = vectors[:, spectrum > _NEEDED * _FINEST * quiet]
-    count = len(clean) - len(clean) // 8
-    values, held = clean[:count] @ frame, Observed(seen.values[count:] @ frame, seen.variances[count:])
+    frame = vectors[:, spectrum > _NEEDED * FINEST * quiet]
+    values, held = held_out(clean @ frame, Observed(seen.values @ frame, seen.variances))
     splits = int(np.log2(np.clip(_MOST_VARIANCES / max(frame.shape[1], 1) ** 2, 1, most)))
-    floors = np.geomspace(loud, _FINEST * quiet, splits + 1)[1:]
+    floors = np.geomspace(loud, FINEST * quiet, splits + 1)[1:]
     rng = np.random.default_rng(0)
 
     def noisier(floor: float) -> Observed:
         return Observed(values, np.full((1, 1), floor))
 
-    single = Mixture(np.ones(1), (values.T @ values / count)[None])
-    best = _while_better(single, [partial(_grown, seen=noisier(floor), rng=rng) for floor in floors], held)
-    best = _while_better(best, [partial(_maximised, seen=noisier(_FINEST * quiet))] * _LAST_ROUNDS, held)
+    def probable(mixture: Mixture) -> float:
+        return shares(evidence(mixture, held))[1]
+
+    single = Mixture(np.ones(1), (values.T @ values / len(values))[None])
+    best = while_better(single, [partial(_grown, seen=noisier(floor), rng=rng) for floor in floors], probable)
+    best = while_better(best, [partial(_maximised, seen=noisier(FINEST * quiet))] * _LAST_ROUNDS, probable)
     return Mixture(best.weights, np.einsum("np,kpq,mq->knm", frame, best.covariances, frame))
 
 
-def _while_better(best: Mixture, steps: Sequence[Callable[[Mixture], Mixture]], held: Observed) -> Mixture:
+def held_out(clean: NDArray, seen: Observed) -> tuple[NDArray, Observed]:
+    """Functions without the last eighth of them, and the observations of those."""
+    count = len(clean) - len(clean) // 8
+    return clean[:count], Observed(seen.values[count:], seen.variances[count:])
+
+
+def while_better(best: T, steps: Sequence[Callable[[T], T]], probable: Callable[[T], float]) -> T:
     """One step after the other, as long as held-out observations become more probable."""
-    probable = shares(evidence(best, held))[1]
+    reached = probable(best)
     for step in steps:
         mixture = step(best)
-        found = shares(evidence(mixture, held))[1]
-        if found < probable + _GAIN:
+        found = probable(mixture)
+        if found < reached + _GAIN:
             break
-        best, probable = mixture, found
+        best, reached = mixture, found
     return best
+
+
+def moments(values: NDArray, part: NDArray) -> NDArray:
+    """Second moments [n, n] of a prior's share [N] of samples [N, n]."""
+    chosen = part > _SHARE
+    scaled = values[chosen] * np.sqrt(part[chosen])[:, None]
+    return scaled.T @ scaled / (float(part.sum()) + 1)
 
 
 def _grown(mixture: Mixture, seen: Observed, rng: np.random.Generator) -> Mixture:
@@ -131,11 +149,9 @@ def _maximised(mixture: Mixture, seen: Observed) -> Mixture:
     parts, _ = shares(evidence(mixture, seen))
     weights, covariances = [], []
     for part in parts:
-        mass, chosen = float(part.sum()), part > _SHARE
-        if mass >= _LEAST:
-            scaled = seen.values[chosen] * np.sqrt(part[chosen])[:, None]
-            weights.append(mass)
-            covariances.append(scaled.T @ scaled / (mass + 1))
+        if part.sum() >= _LEAST:
+            weights.append(float(part.sum()))
+            covariances.append(moments(seen.values, part))
     return Mixture(np.array(weights) / sum(weights), np.stack(covariances))
 
 
@@ -153,21 +169,20 @@ def _split(mixture: Mixture, seen: Observed, rng: np.random.Generator) -> Mixtur
         for group in groups:
             share = group.sum() / max(len(own), 1)
             values = seen.values[own[group]]
-            moments = values.T @ values / (len(values) + 1)
             weights.append(mixture.weights[k] * share)
-            covariances.append(moments if len(groups) > 1 else covariance)
+            covariances.append(moments(values, np.ones(len(values))) if len(groups) > 1 else covariance)
     return Mixture(np.array(weights) / sum(weights), np.stack(covariances))
 
 
 def _halves(directions: NDArray, rng: np.random.Generator) -> list[NDArray]:
     """Two groups of unit vectors [N, n], each nearer to its own second moments, from two of them on; one where that fails."""
     picked = rng.choice(len(directions), 2, replace=False)
-    moments = [np.outer(directions[i], directions[i]) for i in picked]
+    second = [np.outer(directions[i], directions[i]) for i in picked]
     one = np.ones(len(directions), bool)
     for _ in range(_ROUNDS):
-        near = [np.einsum("ij,ij->i", directions @ m, directions) / np.linalg.norm(m) for m in moments]
+        near = [np.einsum("ij,ij->i", directions @ m, directions) / np.linalg.norm(m) for m in second]
         one = near[0] > near[1]
         if min(one.sum(), (~one).sum()) < _LEAST:
             return [np.ones(len(directions), bool)]
-        moments = [directions[group].T @ directions[group] for group in (one, ~one)]
+        second = [directions[group].T @ directions[group] for group in (one, ~one)]
     return [one, ~one]

@@ -9,9 +9,12 @@ only the priors are learned. No noise gives interpolation, infinite noise gives 
 of a Gaussian process; several come as near to other functions as a mixture of Gaussians does. One eigendecomposition for each
 prior serves all observations with the same sensors, so that each of them costs products of matrices and vectors alone.
 
-There are two kinds of priors. Spectra, Σ_k diagonal, are of stationary processes. Factors, Σ_k = F_k F_kᵀ of low rank, are
-fitted to samples at the sensors (see `mixture`), and carried from there to the trunk's functions by the smoothest interpolation;
-they are solved in as many unknowns as their rank. Then all are weighed by how probable they make the samples.
+There are two kinds of priors. Spectra, Σ_k diagonal, are of stationary processes (see `spectra`). Factors, Σ_k = F_k F_kᵀ of low
+rank, are fitted to samples at the sensors (see `mixture`), and carried from there to the trunk's functions by the smoothest
+interpolation; they are solved in as many unknowns as their rank. Then all are weighed by how probable they make samples that
+were held out, and factors that count for nothing beside the others are dropped. Where the noise is known, a spectrum that no
+sample is like counts a little: what is seen may be smoother or rougher than what was learned. Where it is not, that would be
+taken for noise.
 
 Where the output satisfies linear, homogeneous equations, there is one factor, of their solutions alone, found in the trunk's
 functions by a singular value decomposition of the residual, and the spectra have no say: a projection on the solutions, shrunk
@@ -33,15 +36,18 @@ from jax import Array, lax
 
 from .branches import Branch, First, Layout, NoiseLevels, Seen, described
 from .errors import NetworkError
-from .mixture import Mixture, Observed, evidence, fit_mixture, weighed
+from .mixture import Mixture, Observed, evidence, fit_mixture, held_out, weighed
+from .networks import Frozen
+from .spectra import Spectra, at, fit_spectra
 
 _FLOOR = 1e-5  # of the noise level, in units of the signal: keeps interpolation well posed
 _MOMENTS = 1e-7  # of the smooth interpolant that carries moments from sensors to coefficients
 _SEEN, _LAWFUL = 1e-12, 3e-4  # eigenvalues of smooth functions that count, and residuals, of the median, that count as none
 _NEEDED = 1e-12  # of a factor's largest variance: what its rank has to hold
-_WEIGHED = 4096  # samples that weights of priors are fitted to
-_UNSEEN = 1e-3  # what a spectrum counts at least, though no sample is like it
-_UNLAWFUL = -1e3  # logarithm of the odds of priors that know no equation: none, where there is one
+_FAINT = -18.0  # logarithm of the least power of a spectrum
+_RARE = 1e-4  # what a factor counts at least, to be kept
+_UNSEEN = 1e-2  # what a spectrum counts at least where the noise is known, though no sample is like it
+_NEVER = -1e3  # logarithm of the odds of what cannot be
 
 
 class Decomposed(NamedTuple):
@@ -118,6 +124,7 @@ class RidgeBranch(Branch):
         self.spectra = nnx.Param(jnp.zeros((spectra, outputs), dtype))
         self.factors = nnx.Param(jnp.zeros((factors, outputs, min(rank, outputs)), dtype))
         self.logits = nnx.Param(jnp.zeros(spectra + factors, dtype))
+        self.unseen = Frozen(jnp.full(spectra, _NEVER, dtype))
         self.levels = NoiseLevels(levels, dtype)
         self.options = described("RidgeBranch", spectra=spectra, factors=factors, rank=rank, levels=levels)
 
@@ -140,31 +147,38 @@ class RidgeBranch(Branch):
             kept = sizes > 1e-6 * sizes[0]
             moments = _moments(values @ frame[:, kept], float(np.mean(noise)))
             self._begin_factors(moments[None], lawful @ turned[kept].T / sizes[kept])
-            self.logits[...] = self.logits[...].at[:-1].set(_UNLAWFUL)
+            self.logits[...] = self.logits[...].at[:-1].set(_NEVER)
             return
         carry = _carried(at_sensors, frequencies)
         if clean is None or noise.min() == 0:
             known = clean if clean is not None else values
             self._begin_factors(_moments(known, 0.0 if clean is not None else float(np.mean(noise)))[None], carry)
             return
-        mixture = fit_mixture(clean, Observed(values, noise), self.factors[...].shape[0])
-        self._begin_factors(mixture.covariances, carry)
-        self._begin_logits(mixture, Observed(values[-_WEIGHED:], noise[-_WEIGHED:]), at_sensors)
+        self._begin_mixture(at_sensors, clean, Observed(values, noise), carry)
 
     def _begin_spectra(self, frequencies: np.ndarray) -> None:
         lengths = np.geomspace(1.5 / max(frequencies.max(), 1e-12), 2.0, self.spectra[...].shape[0])
         power = -0.5 * (frequencies[None] * lengths[:, None]) ** 2
-        power = np.maximum(power - np.log(np.exp(power).sum(axis=1, keepdims=True)), -18.0)
+        power = np.maximum(power - np.log(np.exp(power).sum(axis=1, keepdims=True)), _FAINT)
         self.spectra[...] = jnp.asarray(power, self.spectra[...].dtype)
 
-    def _begin_logits(self, mixture: Mixture, seen: Observed, at_sensors: np.ndarray) -> None:
-        """What each prior counts, from observations that the mixture was not fitted to."""
-        variances = np.exp(np.asarray(self.spectra[...], float))
-        stationary = np.stack([at_sensors * v @ at_sensors.T for v in variances])
-        covariances = np.concatenate([stationary, mixture.covariances])
-        weights = weighed(evidence(Mixture(np.ones(len(covariances)), covariances), seen))
-        weights[: len(stationary)] = np.maximum(weights[: len(stationary)], _UNSEEN)
-        self.logits[...] = jnp.asarray(np.log(weights / weights.sum()), self.logits[...].dtype)
+    def _begin_mixture(self, at_sensors: np.ndarray, clean: np.ndarray, seen: Observed, carry: np.ndarray) -> None:
+        """Spectra and factors that clean functions are drawn from, and what each counts."""
+        frame = np.linalg.qr(at_sensors)[0]
+        basis, within = frame.T @ at_sensors, Observed(seen.values @ frame, seen.variances)
+        dtype = self.spectra[...].dtype
+        power = fit_spectra(basis, np.exp(np.asarray(self.spectra[...], float)), clean @ frame, within)
+        mixture = fit_mixture(clean, seen, self.factors[...].shape[0])
+        covariances = [at(basis, Spectra(np.ones(len(power)), power)).covariances, frame.T @ mixture.covariances @ frame]
+        every = np.concatenate(covariances)
+        weights = weighed(evidence(Mixture(np.ones(len(every)), every), held_out(clean, within)[1]))
+        own = weights[len(power) :]
+        kept = own >= min(_RARE, own.max())
+        self._begin_factors(mixture.covariances[kept], carry)
+        weights = np.concatenate([weights[: len(power)], own[kept]])
+        self.spectra[...] = jnp.asarray(np.log(np.maximum(power, np.exp(_FAINT))), dtype)
+        self.logits[...] = jnp.asarray(np.log(weights / weights.sum()), dtype)
+        self.unseen[...] = jnp.full(len(power), np.log(_UNSEEN), dtype)
 
     def _begin_factors(self, covariances: np.ndarray, carry: np.ndarray) -> None:
         """As many factors as there are covariances [K, k, k], in an orthonormal frame from which `carry` [p, k] leads on."""
@@ -199,7 +213,10 @@ class RidgeBranch(Branch):
         y, small = solve_shifted(decomposed(jnp.einsum("knr,kns->krs", low, low) + after), turned, noise)
         energy = (seen.values @ seen.values - jnp.einsum("kjr,kr->kj", y, turned)) / noise[None]
         within = -0.5 * (energy + small + (len(seen.values) - factors.shape[2]) * jnp.log(noise)[None])
-        found = jnp.concatenate([spread, within]) + self.logits[...][:, None] + odds[None]
+        logits = self.logits[...]
+        if seen.sigma is not None:
+            logits = logits.at[: len(variances)].set(jnp.logaddexp(logits[: len(variances)], self.unseen[...]))
+        found = jnp.concatenate([spread, within]) + logits[:, None] + odds[None]
         weights = jax.nn.softmax(found.reshape(-1)).reshape(found.shape)
         mean = jnp.einsum("kj,kjn->kn", weights[: len(x)], x)
         return jnp.einsum("knp,kn->p", scaled, mean) + jnp.einsum("kpr,kj,kjr->p", factors, weights[len(x) :], y)

@@ -47,6 +47,7 @@ LINE = (
     "sampling",
     "branches",
     "mixture",
+    "spectra",
     "ridge",
     "deeponet",
     "chain",

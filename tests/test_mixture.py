@@ -82,7 +82,9 @@ def test_a_ridge_that_began_with_clean_functions_gives_their_posterior_means(pla
     functions = np.asarray(basis)
     stationary = [functions * np.exp(v) @ functions.T for v in np.asarray(branch.spectra[...])]
     factors = [functions @ f for f in np.asarray(branch.factors[...])]
-    every = Mixture(np.exp(np.asarray(branch.logits[...])), np.stack([*stationary, *(f @ f.T for f in factors)]))
+    weights = np.exp(np.asarray(branch.logits[...]))
+    weights[:2] += np.exp(np.asarray(branch.unseen[...]))
+    every = Mixture(weights, np.stack([*stationary, *(f @ f.T for f in factors)]))
     seen = [Seen(jnp.asarray(u), jnp.asarray(places[:, None]), jnp.asarray(sigma), basis) for u in noisy[:4]]
     found = np.stack([np.asarray(basis @ branch(one)) for one in seen])
     np.testing.assert_allclose(found, means(every, noisy[:4], sigma**2), rtol=1e-6, atol=1e-8)

@@ -24,7 +24,7 @@ from ..ridge import RidgeBranch
 from .learner import layout_of
 from .problem import LEARNED_FROM, OperatorProblem
 
-_MOST_FUNCTIONS = 257  # in the trunk of a ridge
+_MOST_FUNCTIONS = 385  # in the trunk of a ridge
 _VALUES, _FAST_VALUES = 2**15, 150_000  # at sensors, that the samples of one step have at most: on a CPU, and elsewhere
 _BATCH, _FAST_BATCH = 64, 512  # samples of one step at most, likewise: a GPU takes 512 in the time of 64
 _MANY = 256  # sensors from which on more steps are needed

@@ -250,11 +250,10 @@ class OperatorSolution:
         if not far.any():
             return found
         rng = np.random.default_rng(0)
-        steps, divergence = 1e-4 * (np.std(values) + 1e-12), np.zeros(int(far.sum()))
-        for _ in range(_PROBES):
-            probe = rng.choice([-1.0, 1.0], size=(int(far.sum()), count))
-            moved = self.apply(values[far] + steps * probe, places, levels[far], places)[..., 0]
-            divergence += np.sum(probe * (moved - at[far]), axis=1) / steps / _PROBES
+        steps, divergence = 1e-4 * (np.std(values[far], axis=1) + 1e-12), np.zeros(int(far.sum()))
+        for probe in rng.choice([-1.0, 1.0], size=(_PROBES, count)):  # the same for all: a batch must agree with single signals
+            moved = self.apply(values[far] + steps[:, None] * probe, places, levels[far], places)[..., 0]
+            divergence += (moved - at[far]) @ probe / steps / _PROBES
         share = np.ones(len(values))
         share[far] = np.clip(levels[far] ** 2 * (count - divergence) / misfit[far], 0, 1)
         observed = interpolated(values, places, points)[..., None]

@@ -114,9 +114,10 @@ def _loss(
 
 
 def held_out(learner: Learner, points: Points, stage: Stage, state: State, balance: Array, seed: tuple[int, ...]) -> float:
-    """The square root of the loss on samples that training never sees, always the same ones."""
+    """The square root of the loss on samples that training never sees, the same ones in every stage."""
     arrays, terms = _divided(points)
-    key = sampling.key((*seed, 60))
+    *shared, _ = seed  # the stage comes last
+    key = sampling.key((*shared, 60))
     count = affordable(_HELD_OUT, learner.problem, _VALUES)
     loss = _loss(learner, arrays, terms, (stage.queries, stage.collocation), state, balance, key, count)
     return float(jnp.sqrt(jnp.maximum(loss, 1e-30)))
