@@ -89,8 +89,11 @@ def weighed(found: NDArray, rounds: int = 50) -> NDArray:
     return weights / weights.sum()
 
 
-def fit_mixture(clean: NDArray, seen: Observed, most: int) -> Mixture:
-    """At most so many priors of functions [N, n], of which also noisy observations are given; an eighth is held out."""
+def fit_mixture(clean: NDArray, seen: Observed, most: int) -> tuple[Mixture, NDArray]:
+    """At most so many priors of functions [N, n], of which also noisy observations are given; an eighth is held out.
+
+    Their covariances are of as many directions as the functions have, given beside them, [n, m], orthonormal.
+    """
     quiet, loud = float(seen.variances.min()), float(seen.variances.max())
     spectrum, vectors = np.linalg.eigh(clean.T @ clean / len(clean))
     frame = vectors[:, spectrum > _NEEDED * FINEST * quiet]
@@ -108,7 +111,7 @@ def fit_mixture(clean: NDArray, seen: Observed, most: int) -> Mixture:
     single = Mixture(np.ones(1), (values.T @ values / len(values))[None])
     best = while_better(single, [partial(_grown, seen=noisier(floor), rng=rng) for floor in floors], probable)
     best = while_better(best, [partial(_maximised, seen=noisier(FINEST * quiet))] * _LAST_ROUNDS, probable)
-    return Mixture(best.weights, np.einsum("np,kpq,mq->knm", frame, best.covariances, frame))
+    return best, frame
 
 
 def held_out(clean: NDArray, seen: Observed) -> tuple[NDArray, Observed]:

@@ -168,13 +168,14 @@ class RidgeBranch(Branch):
         basis, within = frame.T @ at_sensors, Observed(seen.values @ frame, seen.variances)
         dtype = self.spectra[...].dtype
         power = fit_spectra(basis, np.exp(np.asarray(self.spectra[...], float)), clean @ frame, within)
-        mixture = fit_mixture(clean, seen, self.factors[...].shape[0])
-        covariances = [at(basis, Spectra(np.ones(len(power)), power)).covariances, frame.T @ mixture.covariances @ frame]
+        mixture, directions = fit_mixture(clean, seen, self.factors[...].shape[0])
+        turned = frame.T @ directions
+        covariances = [at(basis, Spectra(np.ones(len(power)), power)).covariances, turned @ mixture.covariances @ turned.T]
         every = np.concatenate(covariances)
         weights = weighed(evidence(Mixture(np.ones(len(every)), every), held_out(clean, within)[1]))
         own = weights[len(power) :]
         kept = own >= min(_RARE, own.max())
-        self._begin_factors(mixture.covariances[kept], carry)
+        self._begin_factors(mixture.covariances[kept], carry @ directions)
         weights = np.concatenate([weights[: len(power)], own[kept]])
         self.spectra[...] = jnp.asarray(np.log(np.maximum(power, np.exp(_FAINT))), dtype)
         self.logits[...] = jnp.asarray(np.log(weights / weights.sum()), dtype)
@@ -202,24 +203,36 @@ class RidgeBranch(Branch):
             )
         sigma, odds = self.levels(seen.sigma)
         noise = jnp.maximum(sigma, _FLOOR) ** 2
+        basis, values, beyond = _reached(basis, seen.values, noise)
         scaled = basis[None] * variances[:, None, :]
         stationary = decomposed(jnp.einsum("knp,mp->knm", scaled, basis))
-        x, logdet = solve_shifted(stationary, seen.values[None], noise)
-        spread = -0.5 * (x @ seen.values + logdet)
+        x, logdet = solve_shifted(stationary, values[None], noise)
+        spread = -0.5 * (x @ values + logdet)
         low = jnp.einsum("np,kpr->knr", basis, factors)
-        turned = jnp.einsum("knr,n->kr", low, seen.values)
+        turned = jnp.einsum("knr,n->kr", low, values)
         # XLA may decompose two batches at once, which then wait for each other's threads; so the second waits for the first.
         after = 0.0 * stationary.spectra[0, 0]
         y, small = solve_shifted(decomposed(jnp.einsum("knr,kns->krs", low, low) + after), turned, noise)
-        energy = (seen.values @ seen.values - jnp.einsum("kjr,kr->kj", y, turned)) / noise[None]
-        within = -0.5 * (energy + small + (len(seen.values) - factors.shape[2]) * jnp.log(noise)[None])
+        energy = (values @ values - jnp.einsum("kjr,kr->kj", y, turned)) / noise[None]
+        within = -0.5 * (energy + small + (len(values) - factors.shape[2]) * jnp.log(noise)[None])
         logits = self.logits[...]
         if seen.sigma is not None:
             logits = logits.at[: len(variances)].set(jnp.logaddexp(logits[: len(variances)], self.unseen[...]))
-        found = jnp.concatenate([spread, within]) + logits[:, None] + odds[None]
+        found = jnp.concatenate([spread, within]) + logits[:, None] + (odds + beyond)[None]
         weights = jax.nn.softmax(found.reshape(-1)).reshape(found.shape)
         mean = jnp.einsum("kj,kjn->kn", weights[: len(x)], x)
         return jnp.einsum("knp,kn->p", scaled, mean) + jnp.einsum("kpr,kj,kjr->p", factors, weights[len(x) :], y)
+
+
+def _reached(basis: Array, values: Array, noise: Array) -> tuple[Array, Array, Array]:
+    """Basis and values in as many unknowns as there are functions, and the evidence [J] of the rest, which is noise alone."""
+    count, functions = basis.shape
+    if count <= functions:
+        return basis, values, jnp.zeros_like(noise)
+    frame, basis = jnp.linalg.qr(basis)
+    reached = frame.T @ values
+    rest = (values @ values - reached @ reached) / noise + (count - functions) * jnp.log(noise)
+    return basis, reached, -0.5 * rest
 
 
 def _noise(values: np.ndarray, clean: np.ndarray | None, sigma: Array | None) -> np.ndarray:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from .mixture import FINEST, Mixture, Observed, evidence, held_out, moments, shares, while_better
 
-_ROUNDS, _STEPS = 20, 4  # of expectation and maximisation at most, and of the maximisation in each
+_ROUNDS, _STEPS = 6, 4  # of expectation and maximisation at most, and of the maximisation in each
 _SEEN = 0.003  # of all samples: what a prior has of them at least, to be fitted
 _SMALLEST = 1e-300  # divides
 

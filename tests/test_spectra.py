@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from scipy.stats import multivariate_normal
 
 import pinn
 from pinn.branches import First, Seen
@@ -86,6 +87,33 @@ def test_what_was_never_seen_counts_only_where_the_noise_is_known():
     branch.unseen[...] = jnp.full(8, -1e3)
     assert known < 0.8 * error(0.1)
     assert error(None) == blind
+
+
+@pytest.mark.parametrize("sigma", [None, 0.3])
+@pytest.mark.parametrize("functions", [9, 15])
+def test_sensors_may_be_more_than_functions_or_fewer(functions, sigma):
+    """Off the formula: fewer unknowns, against solves with whole covariances at twelve sensors, one for each noise level."""
+    places = jnp.linspace(-1, 1, 12)[:, None]
+    basis = jax.vmap(pinn.Harmonics(1, functions, rngs=nnx.Rngs(0)))(places)
+    branch = pinn.RidgeBranch(
+        pinn.Layout(np.asarray(places)), functions, rngs=nnx.Rngs(0), spectra=3, factors=2, rank=4, levels=5
+    )
+    rng = np.random.default_rng(0)
+    branch.spectra[...] = jnp.asarray(rng.normal(size=(3, functions)))
+    branch.factors[...] = jnp.asarray(rng.normal(size=(2, functions, 4)))
+    branch.logits[...] = jnp.asarray(rng.normal(size=5))
+    values, told = rng.normal(size=12), None if sigma is None else jnp.asarray(sigma)
+    found = basis @ branch(Seen(jnp.asarray(values), places, told, basis))
+    covariances = at(np.asarray(basis), Spectra(np.ones(3), np.exp(np.asarray(branch.spectra[...])))).covariances
+    low = np.asarray(basis) @ np.asarray(branch.factors[...])
+    levels = np.asarray(branch.levels.sigma[...]) if sigma is None else np.array([sigma])
+    odds, means = [], []
+    for level in levels:
+        for logit, c in zip(branch.logits[...], [*covariances, *(low @ low.transpose(0, 2, 1))], strict=True):
+            odds.append(float(logit) + multivariate_normal(np.zeros(12), c + level**2 * np.eye(12)).logpdf(values))
+            means.append(c @ np.linalg.solve(c + level**2 * np.eye(12), values))
+    parts, _ = shares(np.array(odds)[:, None])
+    np.testing.assert_allclose(found, parts[:, 0] @ np.array(means), rtol=1e-7, atol=1e-9)
 
 
 @pytest.mark.slow
