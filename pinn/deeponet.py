@@ -79,9 +79,10 @@ class OperatorNetwork(nnx.Module):
 
 
 class Harmonics(nnx.Module):
-    """A trunk that is never trained: cosines and sines of the lowest frequencies on a box somewhat larger than the domain.
+    """A trunk that is never trained: cosines and sines of the lowest frequencies on a box larger than the domain.
 
-    On the larger box they need not be periodic on the domain itself, and independent coefficients make a stationary process.
+    On the larger box they need not be periodic on the domain itself, and independent coefficients make a stationary process; on
+    one of twice its size any such process, and 2 n + 1 of them on a line resolve what n sensors do.
 
     Args:
         inputs, outputs: coordinates, and functions.

@@ -30,7 +30,7 @@ _FEWEST = 16  # samples of a prior that is split
 _LEAST = 3.0  # samples of a prior that stays
 FINEST = 0.25  # of the variance of the quietest noise: where the annealing ends
 _NEEDED = 0.05  # of that: variances along directions that are left out
-_GAIN = 0.01  # of the logarithm of a held-out observation's probability, without which splits and rounds end
+GAIN = 0.01  # of the logarithm of a held-out observation's probability, without which splits and rounds end
 _MOST_VARIANCES = 2**18  # of all priors together
 
 
@@ -126,7 +126,7 @@ def while_better(best: T, steps: Sequence[Callable[[T], T]], probable: Callable[
     for step in steps:
         mixture = step(best)
         found = probable(mixture)
-        if found < reached + _GAIN:
+        if found < reached + GAIN:
             break
         best, reached = mixture, found
     return best

@@ -36,7 +36,7 @@ from jax import Array, lax
 
 from .branches import Branch, First, Layout, NoiseLevels, Seen, described
 from .errors import NetworkError
-from .mixture import Mixture, Observed, evidence, fit_mixture, held_out, weighed
+from .mixture import GAIN, Mixture, Observed, evidence, fit_mixture, held_out, shares, weighed
 from .networks import Frozen
 from .spectra import Spectra, at, fit_spectra
 
@@ -172,9 +172,12 @@ class RidgeBranch(Branch):
         turned = frame.T @ directions
         covariances = [at(basis, Spectra(np.ones(len(power)), power)).covariances, turned @ mixture.covariances @ turned.T]
         every = np.concatenate(covariances)
-        weights = weighed(evidence(Mixture(np.ones(len(every)), every), held_out(clean, within)[1]))
+        found = evidence(Mixture(np.ones(len(every)), every), held_out(clean, within)[1])
+        weights, alone = weighed(found), weighed(found[: len(power)])
         own = weights[len(power) :]
         kept = own >= min(_RARE, own.max())
+        if _probable(found, weights) < _probable(found[: len(power)], alone) + GAIN:
+            kept = own >= own.max()
         self._begin_factors(mixture.covariances[kept], carry @ directions)
         weights = np.concatenate([weights[: len(power)], own[kept]])
         self.spectra[...] = jnp.asarray(np.log(np.maximum(power, np.exp(_FAINT))), dtype)
@@ -222,6 +225,11 @@ class RidgeBranch(Branch):
         weights = jax.nn.softmax(found.reshape(-1)).reshape(found.shape)
         mean = jnp.einsum("kj,kjn->kn", weights[: len(x)], x)
         return jnp.einsum("knp,kn->p", scaled, mean) + jnp.einsum("kpr,kj,kjr->p", factors, weights[len(x) :], y)
+
+
+def _probable(found: np.ndarray, weights: np.ndarray) -> float:
+    """The mean logarithm of samples' probability, from their evidence [K, N] without weights [K]."""
+    return shares(found + np.log(weights)[:, None])[1]
 
 
 def _reached(basis: Array, values: Array, noise: Array) -> tuple[Array, Array, Array]:
