@@ -76,17 +76,21 @@ def shares(found: NDArray) -> tuple[NDArray, float]:
     return parts / total, float(np.mean(top + np.log(total)))
 
 
-def weighed(found: NDArray, rounds: int = 50) -> NDArray:
-    """The weights [K] that make samples most probable, whose evidence under each prior is given without weights, [K, N].
+def weighed(found: NDArray, rounds: int = 50) -> tuple[NDArray, float]:
+    """The weights [K] that make samples most probable, and the mean logarithm of that probability.
+
+    Their evidence under each prior is given without weights, [K, N].
 
     Example:
-        >>> weighed(np.log(np.array([[1.0, 1.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]) + 1e-30)).round(3).tolist()
+        >>> weights, _ = weighed(np.log(np.array([[1.0, 1.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]) + 1e-30))
+        >>> weights.round(3).tolist()
         [0.75, 0.25]
     """
     weights = np.full(len(found), 1 / len(found))
     for _ in range(rounds):
         weights = np.maximum(shares(found + np.log(weights)[:, None])[0].mean(axis=1), 1e-12)
-    return weights / weights.sum()
+    weights = weights / weights.sum()
+    return weights, shares(found + np.log(weights)[:, None])[1]
 
 
 def fit_mixture(clean: NDArray, seen: Observed, most: int) -> tuple[Mixture, NDArray]:

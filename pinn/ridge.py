@@ -36,9 +36,9 @@ from jax import Array, lax
 
 from .branches import Branch, First, Layout, NoiseLevels, Seen, described
 from .errors import NetworkError
-from .mixture import GAIN, Mixture, Observed, evidence, fit_mixture, held_out, shares, weighed
+from .mixture import GAIN, Mixture, Observed, evidence, fit_mixture, held_out, weighed
 from .networks import Frozen
-from .spectra import Spectra, at, fit_spectra
+from .spectra import covariances, fit_spectra
 
 _FLOOR = 1e-5  # of the noise level, in units of the signal: keeps interpolation well posed
 _MOMENTS = 1e-7  # of the smooth interpolant that carries moments from sensors to coefficients
@@ -170,14 +170,12 @@ class RidgeBranch(Branch):
         power = fit_spectra(basis, np.exp(np.asarray(self.spectra[...], float)), clean @ frame, within)
         mixture, directions = fit_mixture(clean, seen, self.factors[...].shape[0])
         turned = frame.T @ directions
-        covariances = [at(basis, Spectra(np.ones(len(power)), power)).covariances, turned @ mixture.covariances @ turned.T]
-        every = np.concatenate(covariances)
+        every = np.concatenate([covariances(basis, power), turned @ mixture.covariances @ turned.T])
         found = evidence(Mixture(np.ones(len(every)), every), held_out(clean, within)[1])
-        weights, alone = weighed(found), weighed(found[: len(power)])
+        weights, together = weighed(found)
+        _, alone = weighed(found[: len(power)])
         own = weights[len(power) :]
-        kept = own >= min(_RARE, own.max())
-        if _probable(found, weights) < _probable(found[: len(power)], alone) + GAIN:
-            kept = own >= own.max()
+        kept = own >= (min(_RARE, own.max()) if together >= alone + GAIN else own.max())
         self._begin_factors(mixture.covariances[kept], carry @ directions)
         weights = np.concatenate([weights[: len(power)], own[kept]])
         self.spectra[...] = jnp.asarray(np.log(np.maximum(power, np.exp(_FAINT))), dtype)
@@ -225,11 +223,6 @@ class RidgeBranch(Branch):
         weights = jax.nn.softmax(found.reshape(-1)).reshape(found.shape)
         mean = jnp.einsum("kj,kjn->kn", weights[: len(x)], x)
         return jnp.einsum("knp,kn->p", scaled, mean) + jnp.einsum("kpr,kj,kjr->p", factors, weights[len(x) :], y)
-
-
-def _probable(found: np.ndarray, weights: np.ndarray) -> float:
-    """The mean logarithm of samples' probability, from their evidence [K, N] without weights [K]."""
-    return shares(found + np.log(weights)[:, None])[1]
 
 
 def _reached(basis: Array, values: Array, noise: Array) -> tuple[Array, Array, Array]:

@@ -34,14 +34,14 @@ class Spectra(NamedTuple):
     power: NDArray
 
 
-def at(basis: NDArray, spectra: Spectra) -> Mixture:
-    """The covariances at the sensors, where the functions are [n, p].
+def covariances(basis: NDArray, power: NDArray) -> NDArray:
+    """Those of power spectra [K, p] at the sensors, where the functions are [n, p]: [K, n, n].
 
     Example:
-        >>> at(np.eye(2), Spectra(np.ones(1), np.array([[1.0, 4.0]]))).covariances.tolist()
+        >>> covariances(np.eye(2), np.array([[1.0, 4.0]])).tolist()
         [[[1.0, 0.0], [0.0, 4.0]]]
     """
-    return Mixture(spectra.weights, np.stack([basis * power @ basis.T for power in spectra.power]))
+    return np.stack([basis * one @ basis.T for one in power])
 
 
 def fit_spectra(basis: NDArray, power: NDArray, clean: NDArray, seen: Observed) -> NDArray:
@@ -53,12 +53,16 @@ def fit_spectra(basis: NDArray, power: NDArray, clean: NDArray, seen: Observed) 
     known = Observed(values, np.full((1, 1), FINEST * float(seen.variances.min())))
     start = Spectra(np.full(len(power), 1 / len(power)), power)
     rounds = [partial(_maximised, basis=basis, seen=known)] * _ROUNDS
-    return while_better(start, rounds, lambda spectra: shares(evidence(at(basis, spectra), held))[1]).power
+    return while_better(start, rounds, lambda spectra: shares(_evidence(spectra, basis, held))[1]).power
+
+
+def _evidence(spectra: Spectra, basis: NDArray, seen: Observed) -> NDArray:
+    return evidence(Mixture(spectra.weights, covariances(basis, spectra.power)), seen)
 
 
 def _maximised(spectra: Spectra, basis: NDArray, seen: Observed) -> Spectra:
     """One round of expectation and maximisation."""
-    parts, _ = shares(evidence(at(basis, spectra), seen))
+    parts, _ = shares(_evidence(spectra, basis, seen))
     floor = float(np.mean(seen.variances)) * np.eye(len(basis))
     power = spectra.power.copy()
     for k, part in enumerate(parts):

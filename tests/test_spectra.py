@@ -11,9 +11,9 @@ from scipy.stats import multivariate_normal
 
 import pinn
 from pinn.branches import First, Seen
-from pinn.mixture import Observed, evidence, shares
+from pinn.mixture import Mixture, Observed, evidence, shares
 from pinn.operator_learning.linear import draw_many
-from pinn.spectra import Spectra, at, fit_spectra
+from pinn.spectra import covariances, fit_spectra
 from problems.denoising import gaussian_process
 
 COUNT, NOISE = 6000, 0.2
@@ -30,7 +30,7 @@ def waves():
     rough = rng.random(COUNT) < 0.3
     clean = (rng.normal(size=(COUNT, 33)) * np.sqrt(power[rough.astype(int)])) @ basis.T
     seen = Observed(clean + NOISE * rng.normal(size=clean.shape), np.full((COUNT, 1), NOISE**2))
-    return basis, trunk.frequencies, Spectra(np.array([0.7, 0.3]), power), clean, seen
+    return basis, trunk.frequencies, power, clean, seen
 
 
 def starts(frequencies: np.ndarray) -> np.ndarray:
@@ -45,11 +45,12 @@ def test_fitted_spectra_make_fresh_observations_as_probable_as_the_true_ones(wav
     power = fit_spectra(basis, start, clean[:half], Observed(*(a[:half] for a in seen)))
     fresh = Observed(*(a[half:] for a in seen))
 
-    def probable(spectra: Spectra) -> float:
-        weights = shares(evidence(at(basis, spectra), fresh))[0].mean(axis=1)
-        return shares(evidence(at(basis, spectra._replace(weights=weights)), fresh))[1]
+    def probable(power: np.ndarray) -> float:
+        every = covariances(basis, power)
+        weights = shares(evidence(Mixture(np.full(len(power), 1 / len(power)), every), fresh))[0].mean(axis=1)
+        return shares(evidence(Mixture(weights, every), fresh))[1]
 
-    begun, found, best = (probable(Spectra(np.full(len(p), 1 / len(p)), p)) for p in (start, power, truth.power))
+    begun, found, best = (probable(p) for p in (start, power, truth))
     assert begun < best - 1
     assert best - 0.3 < found < best + 0.05
 
@@ -57,7 +58,7 @@ def test_fitted_spectra_make_fresh_observations_as_probable_as_the_true_ones(wav
 def test_a_spectrum_that_no_function_is_like_stays(waves):
     basis, frequencies, truth, _, _ = waves
     rng, start = np.random.default_rng(2), starts(frequencies)
-    rough = (rng.normal(size=(COUNT, 33)) * np.sqrt(truth.power[1])) @ basis.T
+    rough = (rng.normal(size=(COUNT, 33)) * np.sqrt(truth[1])) @ basis.T
     seen = Observed(rough + NOISE * rng.normal(size=rough.shape), np.full((COUNT, 1), NOISE**2))
     power = fit_spectra(basis, start, rough, seen)
     np.testing.assert_array_equal(power[0], start[0])
@@ -104,12 +105,12 @@ def test_sensors_may_be_more_than_functions_or_fewer(functions, sigma):
     branch.logits[...] = jnp.asarray(rng.normal(size=5))
     values, told = rng.normal(size=12), None if sigma is None else jnp.asarray(sigma)
     found = basis @ branch(Seen(jnp.asarray(values), places, told, basis))
-    covariances = at(np.asarray(basis), Spectra(np.ones(3), np.exp(np.asarray(branch.spectra[...])))).covariances
+    stationary = covariances(np.asarray(basis), np.exp(np.asarray(branch.spectra[...])))
     low = np.asarray(basis) @ np.asarray(branch.factors[...])
     levels = np.asarray(branch.levels.sigma[...]) if sigma is None else np.array([sigma])
     odds, means = [], []
     for level in levels:
-        for logit, c in zip(branch.logits[...], [*covariances, *(low @ low.transpose(0, 2, 1))], strict=True):
+        for logit, c in zip(branch.logits[...], [*stationary, *(low @ low.transpose(0, 2, 1))], strict=True):
             odds.append(float(logit) + multivariate_normal(np.zeros(12), c + level**2 * np.eye(12)).logpdf(values))
             means.append(c @ np.linalg.solve(c + level**2 * np.eye(12), values))
     parts, _ = shares(np.array(odds)[:, None])
