@@ -36,6 +36,7 @@ from .branches import (
     layers,
 )
 from .branches import noise_inputs as _noise
+from .decompositions import svd
 from .derivatives import Activation, Jet, Smooth, concatenate, gelu, sin, tanh
 from .errors import NetworkError
 from .kinds import describe as describe_trunk
@@ -148,7 +149,7 @@ class PODTrunk(nnx.Module):
                 f"PODTrunk() needs snapshots [N, {'× '.join(['n'] * inputs)}] with at least {outputs} functions and grid points "
                 f"for its {outputs} modes; got {np.shape(snapshots)}."
             )
-        _, sizes, modes = np.linalg.svd(flat, full_matrices=False)
+        _, sizes, modes = svd(flat)
         scaled = modes[:outputs] * (sizes[:outputs, None] / np.sqrt(len(flat)))
         self.modes = Frozen(jnp.asarray(scaled.reshape(outputs, *np.shape(snapshots)[1:]), dtype))
 

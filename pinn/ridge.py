@@ -35,6 +35,7 @@ from flax import nnx
 from jax import Array, lax
 
 from .branches import Branch, First, Layout, NoiseLevels, Seen, described
+from .decompositions import svd
 from .errors import NetworkError
 from .mixture import GAIN, Mixture, Observed, evidence, fit_mixture, held_out, weighed
 from .networks import Frozen
@@ -143,7 +144,7 @@ class RidgeBranch(Branch):
         law = first.law
         lawful = _solutions(np.asarray(law[0]), np.asarray(law[1]), frequencies) if law is not None else np.zeros(0)
         if lawful.size:
-            frame, sizes, turned = np.linalg.svd(at_sensors @ lawful, full_matrices=False)
+            frame, sizes, turned = svd(at_sensors @ lawful)
             kept = sizes > 1e-6 * sizes[0]
             moments = _moments(values @ frame[:, kept], float(np.mean(noise)))
             self._begin_factors(moments[None], lawful @ turned[kept].T / sizes[kept])
@@ -271,5 +272,5 @@ def _solutions(basis: np.ndarray, rows: np.ndarray, frequencies: np.ndarray) -> 
     spectrum, vectors = np.linalg.eigh(weighed @ basis.T)
     kept = spectrum > max(_SEEN, rounding) * spectrum[-1]
     smooth = weighed.T @ (vectors[:, kept] / spectrum[kept])
-    _, sizes, turned = np.linalg.svd(rows @ smooth, full_matrices=False)
+    _, sizes, turned = svd(rows @ smooth)
     return smooth @ turned[sizes < _LAWFUL * np.median(sizes)].T

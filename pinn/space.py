@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.linalg
 from jax import Array
 from numpy.typing import NDArray
 
 from .ansatz import Ansatz, wrap
 from .approximation import Together, together
+from .decompositions import svd
 from .derivatives import Jet, sin, taylor
 from .exact import Exact
 from .expression import Expression
@@ -280,7 +280,7 @@ def inside(problem: Problem, exact: Exact, axis: int, hidden: Waves, seed: Seque
 
 
 def _mix(table: NDArray) -> NDArray:
-    _, sizes, right = scipy.linalg.svd(table, full_matrices=False, check_finite=False)
+    _, sizes, right = svd(table)
     rank = int(np.sum(sizes > _CUT * sizes[0]))
     return right[:rank].T / sizes[:rank] * np.sqrt(len(table))
 

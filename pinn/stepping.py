@@ -23,6 +23,7 @@ import scipy.linalg
 from jax import Array
 from numpy.typing import NDArray
 
+from .decompositions import svd
 from .expression import Expression
 from .features import EMPHASIS
 from .loss import given_leaves
@@ -247,7 +248,7 @@ def kept_of(terms: Terms, time: float, states: Sequence[NDArray]) -> Kept | None
         return None
     rows = np.concatenate(fixed)
     norms = np.maximum(np.linalg.norm(rows, axis=1), 1e-300)
-    left, sizes, right = scipy.linalg.svd(rows / norms[:, None], check_finite=False)
+    left, sizes, right = svd(rows / norms[:, None], full=True)
     rank = int(np.sum(sizes > _FORBIDDEN * sizes[0]))
     return Kept(right[:rank].T / sizes[:rank] @ left[:, :rank].T / norms, right[rank:].T)
 

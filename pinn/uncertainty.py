@@ -19,6 +19,7 @@ from jax import Array
 
 from .approximation import Sum, Together
 from .conditions import Data
+from .decompositions import pseudo_inverse, svd
 from .errors import listing
 from .estimate import (
     ROUNDING,
@@ -166,7 +167,7 @@ def _spread(problem: Problem, balance: Balance) -> float:
 
 def _deviations(look: _Look, spread: float) -> np.ndarray:
     """Standard deviations of the parameters' search coordinates, [Q]."""
-    inverse = np.linalg.pinv(look.triangle, rcond=1e-15)
+    inverse = pseudo_inverse(look.triangle, 1e-15)
     return spread * np.linalg.norm(inverse, axis=1) / look.lengths
 
 
@@ -200,11 +201,11 @@ def _open(problem: Problem, weights: Weights, look: _Look, spread: float) -> lis
     if not names:
         return []
     units = look.lengths * np.array([_unit(problem, weights, name) for name in names])
-    _, values, directions = np.linalg.svd(look.triangle * units)
+    _, values, directions = svd(look.triangle * units, full=True)
     wide = _quantile(problem, look.balance) * spread / np.maximum(values, 1e-300) > _FREE
     free = list(directions[wide])
     if not free:
-        _, shares, spanned = np.linalg.svd(look.triangle)
+        _, shares, spanned = svd(look.triangle, full=True)
         free = [direction / units for direction in spanned[shares < _SPANNED]]
     parts = [np.abs(direction) / np.max(np.abs(direction)) for direction in free]
     return [tuple(name for name, part in zip(names, each, strict=True) if part > _SHARES) for each in parts]

@@ -27,6 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from .decompositions import svd
 from .errors import ProblemError, WellPosednessWarning
 from .expression import Expression, read_leaves
 from .nullfunction import Basis, NullFunction, described, formula_of
@@ -356,7 +357,7 @@ def _smallest(
     spaces = {}
     for _, fields, *_ in problem.groups():
         inside = values[fields[0]][:, :width]
-        _, size, right = np.linalg.svd(inside / np.sqrt(len(inside)), full_matrices=False)
+        _, size, right = svd(inside / np.sqrt(len(inside)))
         rank = int(np.sum(size > _CUT * size[0]))
         spaces |= dict.fromkeys(fields, right[:rank].T / size[:rank])
     projected = [
@@ -365,7 +366,7 @@ def _smallest(
     ]
     weights = [(1.0 if place.term.place is None else _EMPHASIS) / np.sqrt(len(place.points)) for place, _ in terms]
     stacked = np.concatenate([w * block.reshape(-1, block.shape[2]) for w, block in zip(weights, projected, strict=True)])
-    _, singular, right = np.linalg.svd(np.linalg.qr(stacked, mode="r"))
+    _, singular, right = svd(np.asarray(np.linalg.qr(stacked, mode="r")), full=True)
     singular = np.concatenate([singular, np.zeros(len(right) - len(singular))])
     vectors, ends = right[::-1][:_VECTORS], np.cumsum([spaces[name].shape[1] for name in problem.unknowns])[:-1]
     coefficients = np.zeros((len(vectors), len(problem.unknowns), rows[0].shape[3]))
@@ -435,10 +436,9 @@ def _null(
     """The simplest combination of null functions, from their coefficients [Q, F, M], and its formula if it has one."""
     found = np.einsum("qfm,fnm->qfn", free, np.stack([values[name] for name in problem.unknowns]))
     formula, mixture = formula_of(problem, inside, found)
-    coefficients = np.einsum("q,qfm->fm", mixture, free)
     share = np.sqrt(np.mean(np.einsum("q,qfn->fn", mixture, found) ** 2, axis=1))
     moved = [f for f in range(len(sizes)) if share[f] > 1e-2 * share.max()]
-    combined = {problem.unknowns[f]: coefficients[f] * sizes[f] for f in moved}
+    combined = {problem.unknowns[f]: mixture @ free[:, f] * sizes[f] for f in moved}
     largest = max(float(np.abs(values[name] @ part).max()) for name, part in combined.items())
     parts = {name: part / largest for name, part in combined.items()}
     return NullFunction(tuple(parts), problem.domain.coordinates, {name: bases[name] for name in parts}, parts), formula

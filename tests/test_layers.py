@@ -18,6 +18,7 @@ LINE = (
     "interrupts",
     "memory",
     "choices",
+    "decompositions",
     "tracing",
     "pieces",
     "curves",

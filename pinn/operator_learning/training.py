@@ -13,6 +13,7 @@ import optax
 from jax import Array
 
 from .. import sampling
+from ..decompositions import pseudo_inverse
 from ..deeponet import DeepONet
 from ..history import Clock, Record, Status
 from ..journal import Journal
@@ -215,7 +216,7 @@ def refitted(trained: Trained, stage: Stage, points: Points, seed: tuple[int, ..
     hidden, basis, outputs = (
         np.asarray(a, float) for a in _rows(learner, trained.state, points.queries[:: len(points.queries) // 256], key)
     )
-    wanted = np.einsum("nmf,mp->npf", outputs, np.linalg.pinv(basis, rcond=1e-6).T)
+    wanted = np.einsum("nmf,mp->npf", outputs, pseudo_inverse(basis, 1e-6).T)
     wanted = wanted.reshape(len(hidden), -1)
     inputs = np.concatenate([hidden, np.ones((len(hidden), 1))], axis=1)
     gram, right = inputs.T @ inputs, inputs.T @ wanted

@@ -1,0 +1,46 @@
+"""Singular values, where the fast way to them fails as well."""
+
+import numpy as np
+import pytest
+import scipy.linalg
+
+from pinn.decompositions import pseudo_inverse, svd
+
+
+@pytest.fixture(params=["gesdd", "gesvd"])
+def serving(request, monkeypatch):
+    """The driver that is left to serve: where it is the second one, the first does not converge."""
+    whole, asked = scipy.linalg.svd, []
+
+    def some(matrix, lapack_driver="gesdd", **options):
+        asked.append(lapack_driver)
+        if lapack_driver != request.param and request.param == "gesvd":
+            raise np.linalg.LinAlgError("SVD did not converge")
+        return whole(matrix, lapack_driver=lapack_driver, **options)
+
+    monkeypatch.setattr(scipy.linalg, "svd", some)
+    yield request.param
+    assert asked[-1] == request.param
+
+
+@pytest.mark.parametrize("shape", [(7, 4), (4, 7)])
+@pytest.mark.parametrize("full", [False, True])
+def test_factors_multiply_to_the_matrix(serving, shape, full):
+    matrix = np.random.default_rng(0).normal(size=shape)
+    left, sizes, right = svd(matrix, full)
+    assert (left.shape[1], right.shape[0]) == (shape if full else (4, 4))
+    np.testing.assert_allclose(left[:, :4] * sizes @ right[:4], matrix, atol=1e-14)
+    np.testing.assert_allclose(sizes, np.sqrt(np.linalg.eigvalsh(matrix @ matrix.T)[::-1][:4]), rtol=1e-12)
+    np.testing.assert_allclose(left.T @ left, np.eye(left.shape[1]), atol=1e-14)
+
+
+def test_the_pseudo_inverse_leaves_out_what_is_cut(serving):
+    turn = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0]
+    matrix = turn[:, :2] @ np.diag([2.0, 1e-9]) @ turn[:2]
+    np.testing.assert_allclose(pseudo_inverse(matrix, 1e-6), turn[:1].T @ turn[:, :1].T / 2, atol=1e-14)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_what_is_not_finite_is_refused(wrong):
+    with pytest.raises(np.linalg.LinAlgError):
+        svd(np.array([[1.0, wrong], [2.0, 3.0]]))
