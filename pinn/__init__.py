@@ -46,6 +46,7 @@ from .history import Status
 from .integrals import Integral
 from .loading import load
 from .methods.gauss_newton import gauss_newton
+from .methods.ssbroyden import ssbroyden
 from .networks import MLP, ModifiedMLP, ResidualMLP, glorot, he, zeros
 from .operator_learning import OperatorErrors, OperatorProblem, OperatorSolution, Sample
 from .operators import at, curl, d, div, grad, integral, laplacian
@@ -143,6 +144,7 @@ __all__ = [
     "sin",
     "softplus",
     "solve",
+    "ssbroyden",
     "stability",
     "tanh",
     "taylor",

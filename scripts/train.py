@@ -36,7 +36,7 @@ from pinn.choices import PRECISIONS
 from pinn.errors import CheckpointError, MethodError, ProblemError, listing, suggestion
 
 _AGAIN = "Start it again: with --checkpoint FILE it goes on from there, on any number of processes."
-STEPS = {"adam": 5000, "lbfgs": 500, "gauss-newton": 400}
+STEPS = {"adam": 5000, "lbfgs": 500, "ssbroyden": 500, "gauss-newton": 400}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -206,7 +206,8 @@ def _method(options: argparse.Namespace) -> pinn.Phase | None:
     if options.method == "auto":
         return None
     rate = 1e-3 if options.learning_rate is None else options.learning_rate
-    make = {"adam": lambda: optax.adam(rate), "lbfgs": optax.lbfgs, "gauss-newton": pinn.gauss_newton}[options.method]
+    own = {"ssbroyden": pinn.ssbroyden, "gauss-newton": pinn.gauss_newton}
+    make = ({"adam": lambda: optax.adam(rate), "lbfgs": optax.lbfgs} | own)[options.method]
     steps = STEPS[options.method] if options.steps is None else options.steps
     return pinn.Phase(make(), steps=steps, name=options.method)
 

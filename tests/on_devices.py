@@ -36,7 +36,12 @@ from problems import bratu, exam_ode
 from problems.denoising import antiderivative
 
 POINTS = jnp.linspace(0, 1, 20)[:, None]
-STEPS = {"adam": (optax.adam(1e-3), 20), "lbfgs": (optax.lbfgs(), 5), "gauss-newton": (pinn.gauss_newton(), 3)}
+STEPS = {
+    "adam": (optax.adam(1e-3), 20),
+    "lbfgs": (optax.lbfgs(), 5),
+    "ssbroyden": (pinn.ssbroyden(), 5),
+    "gauss-newton": (pinn.gauss_newton(), 3),
+}
 
 
 def setup(problem):

@@ -29,7 +29,7 @@ from problems.denoising import antiderivative
 
 HERE = Path(__file__).parent
 ALLOWED = {"refined": 1e-8}  # where factors are of float32, results agree as far as refinement goes; else to 1e-10
-METHODS = ("adam", "lbfgs", "gauss-newton", "features", "newton", "refined", "operator")
+METHODS = ("adam", "lbfgs", "ssbroyden", "gauss-newton", "features", "newton", "refined", "operator")
 
 
 def started(methods, counts, devices, *processes):

@@ -51,7 +51,10 @@ def small():
     return goal, weights, batches, jnp.ones(len(goal.terms), dtype)
 
 
-@pytest.mark.parametrize("method", [optax.adam(1e-3), pytest.param(optax.lbfgs(), marks=pytest.mark.slow)], ids=["adam", "lbfgs"])
+LONGER = [pytest.param(method, marks=pytest.mark.slow) for method in (optax.lbfgs(), pinn.ssbroyden())]
+
+
+@pytest.mark.parametrize("method", [optax.adam(1e-3), *LONGER], ids=["adam", "lbfgs", "ssbroyden"])
 def test_steps_of_a_gradient_method(method):
     goal, weights, batches, balance = small()
     with jax.enable_x64(False):

@@ -131,7 +131,7 @@ def test_values_of_parameters():
     assert train._pair("kind=stiff") == ("kind", "stiff") and train._pair("x=(0, 1)") == ("x", (0, 1))
 
 
-@pytest.mark.parametrize("method", ["adam", "lbfgs", "gauss-newton"])
+@pytest.mark.parametrize("method", ["adam", "lbfgs", "ssbroyden", "gauss-newton"])
 def test_methods(method):
     phase = train._method(train._options(["exam_ode", "--method", method]))
     assert phase.name == method and phase.steps == train.STEPS[method]
