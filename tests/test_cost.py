@@ -53,12 +53,12 @@ def test_the_page(tmp_path, capsys):
     cost.write(runs, ["methods", "scaling"], tmp_path)
     cost.publish(["methods", "scaling"], tmp_path, tmp_path / "docs")
     page = (tmp_path / "docs" / "cost.md").read_text(encoding="utf-8")
-    assert "| burgers | SSBroyden | - | 4 s | 4 s | - | - | - | 1.0e-03 | 4 s |" in page and "| 2.00 |" in page
+    assert "| burgers | SSBroyden | 4 s | 4 s | 4 s | - | - | - | 1.0e-03 | 4 s |" in page and "| 2.00 |" in page
     assert {path.name for path in (tmp_path / "docs" / "cost").iterdir()} == {"methods.png", "scaling.png"}
 
 
 @pytest.mark.slow
 def test_a_method_is_measured_as_it_trains():
-    points = list(cost.measure("SSBroyden", "exam_ode", 0, 5.0))
+    points = list(cost.measure("SSBroyden", "exam_ode", 0, 20.0))
     seconds, errors = (np.array([point[name] for point in points]) for name in ("seconds", "error"))
-    assert np.all(np.diff(np.log(seconds)) > np.log(cost.APART)) and errors[-1] < 1e-4 < 10 * errors[0]
+    assert np.all(np.diff(np.log(seconds)) > np.log(cost.APART)) and errors.min() < 1e-6 and errors[-1] < errors[0]

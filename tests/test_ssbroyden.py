@@ -92,8 +92,7 @@ def test_a_valley_of_ten_dimensions():
 def test_the_inverse_hessian_of_a_quadratic():
     x, _, states = run(quadratic, jnp.ones(4), 60)
     assert np.abs(x).max() < 1e-10
-    sizes = np.diagonal(states[20].inverse)
-    np.testing.assert_allclose(sizes, 1 / np.logspace(0, 6, 4), rtol=0.5)
+    np.testing.assert_allclose(np.diagonal(states[5].inverse), 1 / np.logspace(0, 6, 4), rtol=1e-3)
 
 
 def test_it_begins_anew_where_the_loss_is_level():
@@ -115,13 +114,14 @@ def test_a_tree_of_weights():
     np.testing.assert_allclose(tree["bias"][0], np.ones(3), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_exams_equation_beyond_what_l_bfgs_reaches():
     maker = partial(pinn.MLP, width=10, depth=2)
     solve = lambda method: pinn.solve(  # noqa: E731
-        exam_ode.problem(), method=pinn.Phase(method, steps=300), network=maker, points=64, progress=False
+        exam_ode.problem(), method=pinn.Phase(method, steps=500), network=maker, points=200, progress=False
     )
     ours, theirs = (solve(method).errors().fields["y"].relative_l2 for method in (pinn.ssbroyden(), optax.lbfgs()))
-    assert ours < 1e-7 and ours < theirs / 10
+    assert ours < 1e-6 and ours < theirs / 10
 
 
 # --- wrong use -------------------------------------------------------------------------------------------------------
