@@ -38,5 +38,5 @@ def svd(matrix: NDArray, full: bool = False) -> tuple[NDArray, NDArray, NDArray]
 def pseudo_inverse(matrix: NDArray, cut: float) -> NDArray:
     """The inverse [n, m] of a matrix [m, n] on the directions whose singular value is above `cut` times the largest."""
     left, sizes, right = svd(matrix)
-    kept = sizes > cut * sizes[0]
+    kept = sizes > cut * np.max(sizes, initial=0.0)
     return (right[kept].T / sizes[kept]) @ left[:, kept].T

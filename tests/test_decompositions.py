@@ -40,6 +40,13 @@ def test_the_pseudo_inverse_leaves_out_what_is_cut(serving):
     np.testing.assert_allclose(pseudo_inverse(matrix, 1e-6), turn[:1].T @ turn[:, :1].T / 2, atol=1e-14)
 
 
+@pytest.mark.parametrize("shape", [(0, 0), (3, 0), (0, 3)])
+def test_of_nothing_there_is_nothing(shape):
+    left, sizes, right = svd(np.zeros(shape))
+    assert (left.shape, sizes.shape, right.shape) == ((shape[0], 0), (0,), (0, shape[1]))
+    assert pseudo_inverse(np.zeros(shape), 1e-6).shape == shape[::-1]
+
+
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
 def test_what_is_not_finite_is_refused(wrong):
     with pytest.raises(np.linalg.LinAlgError):
