@@ -9,6 +9,9 @@ points, η. Both come out of the fit itself, s by generalised cross-validation, 
 reweighted least squares). So clean readings are met as closely as the equations are, and noisy ones are not met at the cost of
 the equations: s / η grows, up to 10³, until the equations act as constraints.
 
+Where readings are noisy, fields are held back by a prior that the readings tell the width of (`evidence`): what noise allows is
+far less than what features can follow.
+
 Fields that first follow the readings, while the equations weigh little, lead to parameters from which a solution of the
 equations would not (generalised profiling; Ramsay et al., J. R. Stat. Soc. B 69 (2007) 741).
 """
@@ -27,6 +30,7 @@ from jax import Array
 
 from .approximation import Approximation, Together
 from .conditions import Data
+from .evidence import coefficients_of, most_probable, prior_rows, roots
 from .families import Family, feature_ansatz
 from .features import (
     Fit,
@@ -49,10 +53,12 @@ from .values import Points
 
 _HEAVIEST = 1e3  # how much smaller the equations' deviations may be than the readings' noise, both relative
 _GROWTH = 30.0  # of that ratio from one round to the next
-_ROUNDS = 5
-_READINGS = 30.0  # misfit of readings that counts as much as a residual of one, when families are compared
+_ROUNDS = 5, 12  # of weighing anew, and where fields are held back
+_READINGS = 30.0  # misfit of readings that counts as much as a residual of one, when families are compared; one that is not
+# likely counts whole
 _CONVERGED = 1e-6  # share of the sum of squares that a step may still gain
 _HIDDEN = 1e3  # noise, in residuals, that leaves nothing to gain
+_NOISY, _SURE = 1e-6, 10.0  # relative noise of readings from which on fields are held back; in residuals, where it is not given
 _ROUNDED = 1e-12  # misfit and residual that weights no longer matter below
 _DAMPING = 1e-7  # of parameters, relative to their columns
 _BOUND = 2.3  # longest step of a logarithm
@@ -84,6 +90,7 @@ class Balance(NamedTuple):
         residual: η, of equations and conditions at new points, relative.
         freedom: readings, less what the fit spends on them.
         misfit: sum of squares of the readings' rows.
+        precision, told: of each field's coefficients, α / P and γ of `evidence`; none where fields are not held back.
     """
 
     scales: tuple[np.ndarray, ...]
@@ -91,6 +98,8 @@ class Balance(NamedTuple):
     residual: float
     freedom: float
     misfit: float
+    precision: tuple[float, ...] = ()
+    told: tuple[float, ...] = ()
 
 
 class Identified(NamedTuple):
@@ -140,6 +149,8 @@ def balanced(
     batches: Sequence[Batch],
     fresh: Sequence[Batch],
     most: float = _HEAVIEST,
+    known: Sequence[np.ndarray] = (),
+    precision: tuple[float, ...] = (),
 ) -> Balance:
     """The weights of the rows that a fit suggests.
 
@@ -148,6 +159,8 @@ def balanced(
         systems, batches: its joint rows, and their points.
         fresh: other points.
         most: largest s / η.
+        known: the coefficients that each field has. How far they are held back is found where readings are noisy, unless a
+            `precision` is given.
     """
     sizes = [np.maximum(size, 1e-300) for size in term_sizes(goal, weights, batches, systems)]
     residual = _left(goal, weights, fresh, sizes)
@@ -159,7 +172,12 @@ def balanced(
     scales = _scales(goal, sizes, sigmas, residual, most)
     if not read:
         return Balance(scales, 0.0, residual, 0.0, 0.0)
-    upper, norms = triangle(*stacked(systems, scales))
+    upper, norms = (np.asarray(part) for part in triangle(*stacked(systems, scales)))
+    told: tuple[float, ...] = ()
+    if known and not precision and _noisy(goal, _relative(sigmas, sizes), residual):
+        precision, told = most_probable(upper * np.append(norms, 1.0), known)
+    if precision:
+        upper = _held(upper, norms, roots(precision, known))
     spent = {i: np.sum(leverages(upper, norms, systems[i], scales[i]), axis=0) for i in read}
     counts = {i: len(systems[i].residual) for i in read}
     total = sum(counts[i] * len(spent[i]) for i in read)
@@ -172,7 +190,19 @@ def balanced(
         sigmas[i] = _sigma(goal.terms[i], found, sizes[i])
     scales = _scales(goal, sizes, sigmas, residual, most)
     misfit = float(sum(np.sum(counts[i] * (misfits[i] * scales[i]) ** 2) for i in read))
-    return Balance(scales, _relative(sigmas, sizes), residual, total - used, misfit)
+    return Balance(scales, _relative(sigmas, sizes), residual, total - used, misfit, precision, told)
+
+
+def _noisy(goal: Objective, noise: float, residual: float) -> bool:
+    """Whether readings are known to be noisy: features that are too few miss readings, too, but they miss the equations as well."""
+    given = all(term.condition.sigma is not None for term in goal.terms if isinstance(term.condition, Data))
+    return noise > _NOISY and (given or _SURE * residual < noise < _LIKELY[0])
+
+
+def _held(upper: np.ndarray, norms: np.ndarray, held: np.ndarray) -> np.ndarray:
+    """The triangle with rows that hold the first unknowns back."""
+    width, count = len(norms), len(held)
+    return np.linalg.qr(np.vstack([upper[:width, :width], np.eye(count, width) * (held / norms[:count])[:, None]]), mode="r")
 
 
 def _left(goal: Objective, weights: Weights, fresh: Sequence[Batch], sizes: Sequence[np.ndarray]) -> float:
@@ -205,6 +235,17 @@ def stacked(systems: Sequence[Rows], scales: Sequence[np.ndarray]) -> tuple[list
     return [rows.matrix for rows in systems], [-rows.residual[:, :, None] for rows in systems], list(scales)
 
 
+def with_prior(
+    stacked: tuple[list, list, list], precision: Sequence[float], known: Sequence[np.ndarray]
+) -> tuple[list, list, list]:
+    """Rows with those that hold the coefficients back, if they are."""
+    if not precision:
+        return stacked
+    matrices, targets, scales = stacked
+    matrix, target, scale = prior_rows(precision, known, matrices[0].shape[2])
+    return [*matrices, matrix], [*targets, target], [*scales, scale]
+
+
 def _damped(matrices: list, targets: list, scales: list, count: int) -> tuple[list, list, list]:
     """With a row that holds back each of the last `count` unknowns a little: the parameters, where the others can stand in."""
     if not count:
@@ -216,12 +257,12 @@ def _damped(matrices: list, targets: list, scales: list, count: int) -> tuple[li
     return [*matrices, rows], [*targets, jnp.zeros((count, 1, 1), lengths.dtype)], [*scales, np.ones(1)]
 
 
-def leverages(upper: Array, norms: Array, rows: Rows, scale: np.ndarray) -> np.ndarray:
+def leverages(upper: np.ndarray, norms: np.ndarray, rows: Rows, scale: np.ndarray) -> np.ndarray:
     """How much of each row the fit spends on it: the diagonal of A (AᵀA)⁻¹ Aᵀ, [n, K]."""
     width = len(norms)
-    scaled = np.asarray(rows.matrix) * scale[None, :, None] / np.asarray(norms)
+    scaled = np.asarray(rows.matrix) * scale[None, :, None] / norms
     flat = scaled.reshape(-1, width).T
-    solved = scipy.linalg.solve_triangular(np.asarray(upper)[:width, :width], flat, trans=1, check_finite=False)
+    solved = scipy.linalg.solve_triangular(upper[:width, :width], flat, trans=1, check_finite=False)
     return np.sum(solved**2, axis=0).reshape(rows.residual.shape)
 
 
@@ -255,6 +296,11 @@ def fitted(
     return found
 
 
+def held_back(found: Fit | Identified) -> bool:
+    """Whether readings are noisy enough for a prior of the fields."""
+    return isinstance(found, Identified) and bool(found.balance.precision)
+
+
 def noise_bound(found: Fit | Identified) -> bool:
     """Whether noise of the readings hides what better features could gain."""
     return isinstance(found, Identified) and _likely(found.balance) and found.balance.noise > _HIDDEN * found.balance.residual
@@ -277,8 +323,8 @@ def _identified(
 ) -> Identified:
     """Rounds of Gauss-Newton on all rows, weighed anew after each, until the weights stay.
 
-    Within a round the coefficients are solved for once more as a whole: what fitted the readings with wrong parameters is large,
-    and would leave its rounding behind.
+    Where they are not held back, the coefficients are solved for once more as a whole within a round: what fitted the readings
+    with wrong parameters is large, and would leave its rounding behind.
     """
     problem, seed = setup.problem, (*setup.seed, index)
     basis, state = feature_ansatz(problem, setup.exact, family, width, (*seed, 1), setup.dtype)
@@ -288,7 +334,8 @@ def _identified(
     weights = Weights(state, unknown)
 
     def weighed(weights: Weights, most: float) -> Balance:
-        return balanced(goal, weights, joint_rows(goal, weights, basis, state, batches), batches, fresh, most)
+        known = list(coefficients_of(basis, weights.state).values())
+        return balanced(goal, weights, joint_rows(goal, weights, basis, state, batches), batches, fresh, most, known)
 
     if start is None:
         systems = linearised(goal, weights, basis, state, batches)
@@ -298,23 +345,32 @@ def _identified(
     else:
         weights = about(goal, weights._replace(unknown=start.weights.unknown), basis, batches, start, start.balance.scales)
         balance, most = start.balance, _HEAVIEST
-    for _ in range(_ROUNDS):
-        weights = descended(goal, weights, basis, state, batches, balance.scales, setup.steps)
-        here = Identified(family, basis, weights, np.inf, balance)
-        weights = about(goal, Weights(state, weights.unknown), basis, batches, here, balance.scales)
-        weights = descended(goal, weights, basis, state, batches, balance.scales, setup.steps)
+    for i in range(_ROUNDS[1]):
+        weights = descended(goal, weights, basis, state, batches, balance, setup.steps)
+        if not balance.precision:
+            here = Identified(family, basis, weights, np.inf, balance)
+            weights = about(goal, Weights(state, weights.unknown), basis, batches, here, balance.scales)
+            weights = descended(goal, weights, basis, state, batches, balance, setup.steps)
         before, most = balance, min(_GROWTH * most, _HEAVIEST)
         balance = weighed(weights, most)
-        if not _changed(before.scales, balance.scales) or max(balance.noise, balance.residual) < _ROUNDED:
+        if (
+            i + 1 >= _ROUNDS[bool(balance.precision)]
+            or not _changed(before, balance)
+            or max(balance.noise, balance.residual) < _ROUNDED
+        ):
             break
-    held_out = float(np.hypot(balance.residual, balance.noise / _READINGS))
+    missed = balance.noise / (_READINGS if balance.noise < _LIKELY[0] else 1)
+    held_out = float(np.hypot(balance.residual, missed))
     return Identified(family, basis, weights, held_out if np.isfinite(held_out) else np.inf, balance)
 
 
-def _changed(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> bool:
-    """Whether the weights of rows, relative to each other, have changed by more than a factor of 1.5."""
-    ratios = np.concatenate([new / old for new, old in zip(after, before, strict=True)])
-    return bool(np.max(ratios) > 1.5 * np.min(ratios))
+def _changed(before: Balance, after: Balance) -> bool:
+    """Whether the weights of rows, relative to each other, have changed by more than a factor of 1.5, or priors by a tenth."""
+    if len(before.precision) != len(after.precision):
+        return True
+    ratios = np.concatenate([new / old for new, old in zip(after.scales, before.scales, strict=True)])
+    held = np.abs(np.log(np.divide(after.precision, before.precision)))
+    return bool(np.max(ratios) > 1.5 * np.min(ratios) or np.max(held, initial=0.0) > 0.1)
 
 
 def descended(
@@ -323,20 +379,26 @@ def descended(
     basis: Together,
     state: tuple,
     batches: Sequence[Batch],
-    scales: Sequence[np.ndarray],
+    balance: Balance,
     steps: int,
 ) -> Weights:
     """Gauss-Newton on coefficients and parameters, steps halved while the sum of squares does not fall."""
+    scales, precision = balance.scales, balance.precision
+
+    def known(weights: Weights) -> list[np.ndarray]:
+        return list(coefficients_of(basis, weights.state).values())
 
     def size(candidate: Weights) -> float:
         values = residuals(goal, candidate, batches)
-        return float(sum(np.sum(np.square(np.asarray(v) * s)) for v, s in zip(values, scales, strict=True)))
+        held = roots(precision, known(candidate)) * np.concatenate(known(candidate))
+        return float(sum(np.sum(np.square(np.asarray(v) * s)) for v, s in zip(values, scales, strict=True)) + held @ held)
 
     logarithms = np.array([p.positive for p in goal.problem.parameters.values()], bool)
     now = size(weights)
     for _ in range(max(steps, 1)):
         systems = joint_rows(goal, weights, basis, state, batches)
-        solved, left = least_squares(*_damped(*stacked(systems, scales), len(logarithms)))
+        rows = with_prior(stacked(systems, scales), precision, known(weights))
+        solved, left = least_squares(*_damped(*rows, len(logarithms)))
         step, gain = solved[:, 0], now - float(left[0])
         if not gain > _CONVERGED * now:
             break

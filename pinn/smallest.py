@@ -24,6 +24,7 @@ from .approximation import summands
 from .estimate import Trust, error_points
 from .families import Family, feature_ansatz
 from .features import Setup, functions_at, least_squares, linearised, row_scales
+from .inverse import is_inverse
 from .loss import Objective, Weights, draw, objective, read_leaves, with_given
 from .memory import if_it_fits
 from .training import Outcome
@@ -37,7 +38,7 @@ _STARTS = 4  # functions g
 def held(setup: Setup, outcome: Outcome) -> Outcome:
     """The same with no trust where an error could hide: along a function that the equations about the solution hardly see."""
     problem, judged = setup.problem, outcome.estimate
-    if problem.is_linear or problem.parameters or judged.trust is Trust.UNKNOWN:
+    if problem.is_linear or is_inverse(problem) or judged.trust is Trust.UNKNOWN:
         return outcome
     width = min(outcome.width, _WIDTH)
     smallest = if_it_fits(partial(smallest_singular_value, setup, outcome.goal, outcome.weights, outcome.family, width))

@@ -28,6 +28,7 @@ from .faults import fault
 from .features import Setup, coarse_sizes, field_sizes
 from .history import Clock, History, Record, Status
 from .interrupts import Interrupts
+from .inverse import observes
 from .journal import NOTHING, Journal
 from .levels import step_through
 from .loss import Objective, Weights, draw, field_values, objective
@@ -245,6 +246,7 @@ def _solved(setup: Setup, plan: Plan, clock: Clock, history: History) -> tuple[O
         done = _content(first, plan, _GOOD_ENOUGH) or first.estimate.rounded or setup.problem.is_linear
         done = done or (plan.tol is None and first.estimate.worst < _BEYOND)
         done = done or (first.level is not None and _near(setup, plan, first))
+        done = done or any(map(observes, setup.problem.terms))  # a network's loss would not weigh readings by their noise
         if done or status is Status.MEMORY or clock.left < max(_SHORTEST, _PART * (clock.limit or 0)):
             return first, status
     goal, weights = _network(setup, plan, first)

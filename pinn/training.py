@@ -13,10 +13,11 @@ import numpy as np
 
 from .derivatives import sin
 from .estimate import NO_MEMORY, Estimate, Trust, layers_of, unjudged
+from .evidence import loosened
 from .families import GOOD, RICHER, UNRESOLVED, Drawn, Family, candidates, feature_ansatz, search, steepened
 from .features import Fit, Setup
 from .history import Clock, History, Reading, Record, Status
-from .inverse import Identified, fitted, is_inverse, noise_bound
+from .inverse import Identified, fitted, held_back, is_inverse, noise_bound
 from .layers import out_of_date, steep_where_driven, toward_walls
 from .loss import Objective, Weights, equations_at, objective
 from .memory import if_it_fits
@@ -26,6 +27,7 @@ from .uncertainty import assess
 
 _AGAIN = 20  # families that are tried again with more features, where fewer show nothing
 _LOOKS = 3  # for layers
+_NOISY = 0.2  # share of the time for a search among features that noisy readings tell: more of them tell more
 _NONE = 8  # features of a function that is zero
 _SHOWS = 0.5  # held-out residual of a solution that shows where layers are
 _SHARPENED = 0.5  # held-out residual of features that see layers, in that of those that do not, that is worth it
@@ -103,7 +105,8 @@ def explore(setup: Setup, width: int, tol: float | None, clock: Clock, history: 
         return tried[-1]
 
     def enough() -> bool:
-        return clock.left < (1 - share) * (clock.limit or 0) or noise_bound(tried[-1])
+        least = share if not held_back(tried[-1]) else min(share, _NOISY)
+        return clock.left < (1 - least) * (clock.limit or 0) or noise_bound(tried[-1])
 
     good = GOOD if setup.start is None else setup.start.good(tol)
     _magnified(setup, search(_starts(setup), make, enough, good), make, enough, good)
@@ -318,7 +321,8 @@ def reached(judged: Estimate, tol: float | None) -> bool:
 
 def _judged(setup: Setup, found: Fit | Identified, width: int, clock: Clock, history: History) -> Outcome:
     goal = objective(setup.problem, found.approximation, setup.exact)
-    judged = assess(setup, goal, found.weights, found.family.scaled(RICHER), int(1.5 * width), setup.exact)
+    precision = loosened(found.balance.precision, found.balance.told) if isinstance(found, Identified) else ()
+    judged = assess(setup, goal, found.weights, found.family.scaled(RICHER), int(1.5 * width), setup.exact, precision)
     note = f"width {width}"
     history.add(Record("estimate", len(history), clock.seconds, held_out=found.held_out, estimate=judged.worst, note=note))
     return Outcome(goal, found.weights, found.family, width, judged)

@@ -34,10 +34,11 @@ from .estimate import (
     root_mean_squares,
     shaken,
 )
+from .evidence import coefficients_of
 from .exact import Exact
 from .families import Family, feature_ansatz
 from .features import Setup, add_coefficients, functions_at, least_squares, triangle
-from .inverse import Balance, balanced, is_inverse, joint_rows, observes, stacked
+from .inverse import Balance, balanced, is_inverse, joint_rows, observes, stacked, with_prior
 from .loss import Objective, Weights, draw, field_values, objective, residuals, values_at
 from .problem import Problem
 
@@ -61,12 +62,23 @@ class _Look(NamedTuple):
     lengths: np.ndarray  # of their columns, [Q]
 
 
-def assess(setup: Setup, goal: Objective, weights: Weights, family: Family, width: int, exact: Exact) -> Estimate:
-    """`estimate`, or for an inverse problem the same with parameters, noise and intervals; arguments as there."""
+def assess(
+    setup: Setup,
+    goal: Objective,
+    weights: Weights,
+    family: Family,
+    width: int,
+    exact: Exact,
+    precision: tuple[float, ...] = (),
+) -> Estimate:
+    """`estimate`, or for an inverse problem the same with parameters, noise and intervals; arguments as there.
+
+    `precision` is how far the fields were held back, which their errors are, too.
+    """
     if not is_inverse(setup.problem):
         return estimate(setup, goal, weights, family, width, exact)
     points = error_points(setup)
-    looks = [_look(setup, goal, weights, family, width, exact, points, i) for i in (0, 1)]
+    looks = [_look(setup, goal, weights, family, width, exact, points, i, precision) for i in (0, 1)]
     found = combined(setup, goal, weights, [look.draw for look in looks])
     size = root_mean_squares(np.asarray(field_values(goal, weights, points)))
     spread = _spread(setup.problem, looks[0].balance)
@@ -89,16 +101,26 @@ def assess(setup: Setup, goal: Objective, weights: Weights, family: Family, widt
 
 
 def _look(
-    setup: Setup, goal: Objective, weights: Weights, family: Family, width: int, exact: Exact, points: Array, index: int
+    setup: Setup,
+    goal: Objective,
+    weights: Weights,
+    family: Family,
+    width: int,
+    exact: Exact,
+    points: Array,
+    index: int,
+    precision: tuple[float, ...],
 ) -> _Look:
     problem, seed, dtype = setup.problem, (*setup.seed, 900 + index), setup.dtype
     basis, empty = feature_ansatz(problem, exact, family, width, (*seed, 1), dtype)
     batches, fresh = (draw(goal, setup.counts(width), (*seed, i), dtype, steep=family.steep, gather=True) for i in (2, 3))
     systems = joint_rows(goal, weights, basis, empty, batches)
-    balance = balanced(goal, weights, systems, batches, fresh)
-    matrices, targets, scales = stacked(systems, balance.scales)
+    nothing = list(coefficients_of(basis, empty).values())
+    balance = balanced(goal, weights, systems, batches, fresh, known=nothing if precision else (), precision=precision)
     shifted = residuals(goal, shaken(weights, seed), batches)
     shakes = [(values - rows.residual)[:, :, None] for rows, values in zip(systems, shifted, strict=True)]
+    matrices, targets, scales = with_prior(stacked(systems, balance.scales), precision, nothing)
+    shakes += [jnp.zeros_like(target) for target in targets[len(shakes) :]]
     both = [jnp.concatenate(pair, axis=2) for pair in zip(targets, shakes, strict=True)]
     solved, rounding = least_squares(matrices, both, scales)[0].T
     fields, count = len(solved) - len(weights.unknown), jnp.ones((), dtype)

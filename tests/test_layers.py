@@ -85,6 +85,7 @@ LINE = (
     "krylov",
     "beginning",
     "steps",
+    "evidence",
     "inverse",
     "estimate",
     "uncertainty",

@@ -1,0 +1,128 @@
+"""How far fields are held back by what noisy readings tell: the evidence against its formula, and fields with and without."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+import pinn
+from pinn import d, inverse
+from pinn.derivatives import sin
+from pinn.evidence import coefficients_of, loosened, most_probable, prior_rows, roots
+from pinn.exact import plan_exact
+from pinn.families import Family, feature_ansatz
+from pinn.features import add_coefficients, coefficient_count, least_squares
+
+
+def drawn(seed, counts=(12, 8), rows=60):
+    """Rows and targets of two fields' coefficients of very different size, and of one unknown that is not held back."""
+    rng = np.random.default_rng(seed)
+    matrix = rng.normal(size=(rows, sum(counts) + 1))
+    truth = np.concatenate([rng.normal(size=counts[0]), 0.02 * rng.normal(size=counts[1]), [3.0]])
+    return matrix, matrix @ truth + rng.normal(size=rows)
+
+
+def triangle(matrix, target):
+    return np.linalg.qr(np.column_stack([matrix, target]), mode="r")
+
+
+# --- the evidence ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_most_probable_precision_is_where_the_evidence_is_largest(seed):
+    """log N(b; 0, I + Σ_f A_f A_fᵀ / α_f), with the unknown that is not held back thought to be anything."""
+    matrix, target = drawn(seed)
+    known = [np.zeros(12), np.zeros(8)]
+
+    def surprise(logs):
+        widths = np.repeat(np.exp(-logs), [12, 8])
+        covariance = np.eye(60) + matrix[:, :20] * widths @ matrix[:, :20].T + 1e8 * np.outer(matrix[:, 20], matrix[:, 20])
+        return (np.linalg.slogdet(covariance)[1] + target @ np.linalg.solve(covariance, target)) / 2
+
+    best = minimize(surprise, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-10}).x
+    precision, gamma = most_probable(triangle(matrix, target), known)
+    found = np.log(np.multiply(precision, [12, 8]))
+    assert surprise(found) < surprise(best) + 0.01
+    assert abs(found[0] - best[0]) < 0.05 and 0 < gamma[1] < 8 and 11 < gamma[0] < 12
+
+
+def test_what_is_known_already_changes_nothing():
+    """Rows for what is added to coefficients tell as much as rows for the coefficients."""
+    matrix, target = drawn(1)
+    before = np.random.default_rng(5).normal(size=21)
+    one = most_probable(triangle(matrix, target), [np.zeros(12), np.zeros(8)])
+    two = most_probable(triangle(matrix, target - matrix[:, :20] @ before[:20]), [before[:12], before[12:20]])
+    np.testing.assert_allclose(one, two, rtol=1e-8)
+
+
+def test_coefficients_that_no_row_knows_are_no_reason():
+    matrix, target = drawn(2)
+    matrix[:, 3] = matrix[:, 4] = 0.0
+    precision, gamma = most_probable(triangle(matrix, target), [np.zeros(12), np.zeros(8)])
+    assert np.all(np.isfinite(precision)) and gamma[0] < 10.001
+
+
+def test_errors_are_told_by_a_looser_prior_where_little_is_told():
+    loose = loosened((2.0, 2.0, 2.0), (1e6, 8.0, 1e-3))
+    np.testing.assert_allclose(loose, [2.0 * np.exp(-np.sqrt(2e-6)), 2.0 * np.exp(-0.5), 2.0 * np.exp(-np.sqrt(2))])
+
+
+# --- rows ------------------------------------------------------------------------------------------------------------
+
+
+def test_rows_hold_back_the_sum_of_what_is_known_and_added():
+    known = [np.array([1.0, -2.0]), np.array([3.0])]
+    matrix, target, scale = prior_rows((0.5, 4.0), known, 4)
+    np.testing.assert_allclose(matrix[:, 0] @ np.array([-1.0, 2.0, -3.0, 7.0]), np.asarray(target)[:, 0, 0])
+    np.testing.assert_allclose(np.diagonal(matrix[:, 0]), roots((0.5, 4.0), known))
+    assert roots((0.5, 4.0), known).tolist() == [1.0, 1.0, 2.0] and scale.tolist() == [1.0]
+    data = jnp.asarray(np.eye(4)[:, None]), jnp.ones((4, 1, 1))
+    added, _ = least_squares([data[0], matrix], [data[1], target], [np.ones(1), scale])
+    np.testing.assert_allclose(added[:, 0], [0.0, 1.5, -2.2, 1.0], atol=1e-10)
+
+
+def test_coefficients_come_back_in_the_order_they_are_added():
+    box = pinn.Box(x=(0, 1), y=(0, 1))
+    equation = lambda u, v, x, y: {"a": pinn.laplacian(u, x, y) + v, "b": d(v, x) - u}  # noqa: E731
+    problem = pinn.Problem(
+        fields="u v", domain=box, residual=equation, conditions=[pinn.Dirichlet(u=0.0, v=1.0, on=box.boundary)]
+    )
+    basis, state = feature_ansatz(problem, plan_exact(problem, None), Family(sin, (1.0, 1.0)), 7, (0,), jnp.float64)
+    added = np.arange(coefficient_count(basis, state), dtype=float)
+    found = coefficients_of(basis, add_coefficients(basis, state, jnp.asarray(added), jnp.ones(())))
+    assert tuple(found) == basis.fields
+    np.testing.assert_array_equal(np.concatenate(list(found.values())), added)
+
+
+# --- fields ----------------------------------------------------------------------------------------------------------
+
+
+def source(draw, noise=0.02, count=60):
+    """-u'' = q with q unknown: its noise is that of second derivatives."""
+    line, k = pinn.Interval(x=(0, 1)), np.pi
+    x = np.linspace(0.01, 0.99, count)
+    readings = np.sin(k * x) + noise * np.random.default_rng(draw).normal(size=count)
+    return pinn.Problem(
+        fields="u q",
+        domain=line,
+        residual=lambda u, q, x: d(u, x, x) + q,
+        conditions=[pinn.Dirichlet(u=0.0, on=line.at(x=(0, 1))), pinn.Data(x=x, u=readings, sigma=noise)],
+        reference=lambda x: {"u": np.sin(k * x), "q": k**2 * np.sin(k * x)},
+    )
+
+
+@pytest.mark.filterwarnings("ignore::pinn.PinnWarning")
+def test_a_source_is_found_that_noise_would_hide(monkeypatch):
+    """In every draw nearer than without a prior, and the estimate tells by how much it is wrong."""
+
+    def errors(draw):
+        solution = pinn.solve(source(draw), progress=False)
+        return solution.errors().fields["q"].relative_l2, solution.error_estimate["q"]
+
+    held, told = np.array([errors(draw) for draw in range(3)]).T
+    monkeypatch.setattr(inverse, "_NOISY", np.inf)
+    free, _ = np.array([errors(draw) for draw in range(3)]).T
+    print(held, told, free)
+    assert np.all(held < 0.7 * free)
+    assert np.all((told > held / 3) & (told < 3 * held))
