@@ -9,8 +9,9 @@ points, η. Both come out of the fit itself, s by generalised cross-validation, 
 reweighted least squares). So clean readings are met as closely as the equations are, and noisy ones are not met at the cost of
 the equations: s / η grows, up to 10³, until the equations act as constraints.
 
-Where readings are noisy, fields are held back by a prior that the readings tell the width of (`evidence`): what noise allows is
-far less than what features can follow.
+Where readings are noisy and the equations leave fields free, a conductivity or a source, the fields are held back by a prior
+that the readings tell the width of (`evidence`): noise allows far less than features can follow. Where the equations fix the
+fields but for parameters there is nothing to hold back, and a prior would say of the parameters what no reading does.
 
 Fields that first follow the readings, while the equations weigh little, lead to parameters from which a solution of the
 equations would not (generalised profiling; Ramsay et al., J. R. Stat. Soc. B 69 (2007) 741).
@@ -58,6 +59,7 @@ _READINGS = 30.0  # misfit of readings that counts as much as a residual of one,
 # likely counts whole
 _CONVERGED = 1e-6  # share of the sum of squares that a step may still gain
 _HIDDEN = 1e3  # noise, in residuals, that leaves nothing to gain
+_FREE = 8.0  # readings that a fit spends on fields that the equations leave free, from which on those are held back
 _NOISY, _SURE = 1e-6, 10.0  # relative noise of readings from which on fields are held back; in residuals, where it is not given
 _ROUNDED = 1e-12  # misfit and residual that weights no longer matter below
 _DAMPING = 1e-7  # of parameters, relative to their columns
@@ -159,8 +161,8 @@ def balanced(
         systems, batches: its joint rows, and their points.
         fresh: other points.
         most: largest s / η.
-        known: the coefficients that each field has. How far they are held back is found where readings are noisy, unless a
-            `precision` is given.
+        known: the coefficients that each field has, where they may be held back: how far is found if there is reason to,
+            unless a `precision` is given.
     """
     sizes = [np.maximum(size, 1e-300) for size in term_sizes(goal, weights, batches, systems)]
     residual = _left(goal, weights, fresh, sizes)
@@ -173,12 +175,16 @@ def balanced(
     if not read:
         return Balance(scales, 0.0, residual, 0.0, 0.0)
     upper, norms = (np.asarray(part) for part in triangle(*stacked(systems, scales)))
-    told: tuple[float, ...] = ()
-    if known and not precision and _noisy(goal, _relative(sigmas, sizes), residual):
+
+    def spent_by(upper: np.ndarray) -> dict[int, np.ndarray]:
+        return {i: np.sum(leverages(upper, norms, systems[i], scales[i]), axis=0) for i in read}
+
+    spent, told = spent_by(upper), ()
+    free = sum(np.sum(s) for s in spent.values()) > _FREE
+    if known and not precision and free and _noisy(goal, _relative(sigmas, sizes), residual):
         precision, told = most_probable(upper * np.append(norms, 1.0), known)
     if precision:
-        upper = _held(upper, norms, roots(precision, known))
-    spent = {i: np.sum(leverages(upper, norms, systems[i], scales[i]), axis=0) for i in read}
+        spent = spent_by(_held(upper, norms, roots(precision, known)))
     counts = {i: len(systems[i].residual) for i in read}
     total = sum(counts[i] * len(spent[i]) for i in read)
     used = float(sum(np.sum(s) for s in spent.values()))
@@ -194,7 +200,7 @@ def balanced(
 
 
 def _noisy(goal: Objective, noise: float, residual: float) -> bool:
-    """Whether readings are known to be noisy: features that are too few miss readings, too, but they miss the equations as well."""
+    """Whether readings are known to be noisy: features that are too few miss readings, too, but equations as well."""
     given = all(term.condition.sigma is not None for term in goal.terms if isinstance(term.condition, Data))
     return noise > _NOISY and (given or _SURE * residual < noise < _LIKELY[0])
 
@@ -334,7 +340,7 @@ def _identified(
     weights = Weights(state, unknown)
 
     def weighed(weights: Weights, most: float) -> Balance:
-        known = list(coefficients_of(basis, weights.state).values())
+        known = [] if weights.unknown else list(coefficients_of(basis, weights.state).values())
         return balanced(goal, weights, joint_rows(goal, weights, basis, state, batches), batches, fresh, most, known)
 
     if start is None:
@@ -353,11 +359,8 @@ def _identified(
             weights = descended(goal, weights, basis, state, batches, balance, setup.steps)
         before, most = balance, min(_GROWTH * most, _HEAVIEST)
         balance = weighed(weights, most)
-        if (
-            i + 1 >= _ROUNDS[bool(balance.precision)]
-            or not _changed(before, balance)
-            or max(balance.noise, balance.residual) < _ROUNDED
-        ):
+        settled = not _changed(before, balance) or max(balance.noise, balance.residual) < _ROUNDED
+        if settled or i + 1 >= _ROUNDS[bool(balance.precision)]:
             break
     missed = balance.noise / (_READINGS if balance.noise < _LIKELY[0] else 1)
     held_out = float(np.hypot(balance.residual, missed))

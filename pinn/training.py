@@ -13,7 +13,6 @@ import numpy as np
 
 from .derivatives import sin
 from .estimate import NO_MEMORY, Estimate, Trust, layers_of, unjudged
-from .evidence import loosened
 from .families import GOOD, RICHER, UNRESOLVED, Drawn, Family, candidates, feature_ansatz, search, steepened
 from .features import Fit, Setup
 from .history import Clock, History, Reading, Record, Status
@@ -321,8 +320,8 @@ def reached(judged: Estimate, tol: float | None) -> bool:
 
 def _judged(setup: Setup, found: Fit | Identified, width: int, clock: Clock, history: History) -> Outcome:
     goal = objective(setup.problem, found.approximation, setup.exact)
-    precision = loosened(found.balance.precision, found.balance.told) if isinstance(found, Identified) else ()
-    judged = assess(setup, goal, found.weights, found.family.scaled(RICHER), int(1.5 * width), setup.exact, precision)
+    balance = found.balance if isinstance(found, Identified) else None
+    judged = assess(setup, goal, found.weights, found.family.scaled(RICHER), int(1.5 * width), setup.exact, balance)
     note = f"width {width}"
     history.add(Record("estimate", len(history), clock.seconds, held_out=found.held_out, estimate=judged.worst, note=note))
     return Outcome(goal, found.weights, found.family, width, judged)

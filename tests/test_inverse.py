@@ -10,7 +10,6 @@ import pytest
 import pinn
 from pinn import d
 from pinn.derivatives import sin
-from pinn.evidence import loosened
 from pinn.exact import plan_exact
 from pinn.families import Family
 from pinn.features import Setup
@@ -51,7 +50,7 @@ def identified(problem, bandwidth=2.0, width=40, key=0):
         family.scaled(1.1),
         int(1.5 * width),
         setup.exact,
-        loosened(found.balance.precision, found.balance.told),
+        found.balance,
     )
 
 
