@@ -87,7 +87,7 @@ def most_probable(upper: NDArray, known: Sequence[NDArray]) -> tuple[tuple[float
         held = np.zeros(size)
         held[: sum(counts)] = np.sqrt(np.repeat(alpha, counts))
         both = np.vstack([np.column_stack([rows, right]), np.column_stack([np.diag(held), np.zeros(size)])])
-        solved = scipy.linalg.qr(both, mode="r", overwrite_a=True, check_finite=False)[0][: size + 1]
+        solved = np.asarray(np.linalg.qr(both, mode="r"))
         inverse = _inverse(solved[:size, :size])
         found = np.split((inverse @ solved[:size, size])[: sum(counts)], ends)
         variances = np.split(np.sum(inverse**2, axis=1)[: sum(counts)], ends)

@@ -208,7 +208,8 @@ def _noisy(goal: Objective, noise: float, residual: float) -> bool:
 def _held(upper: np.ndarray, norms: np.ndarray, held: np.ndarray) -> np.ndarray:
     """The triangle with rows that hold the first unknowns back."""
     width, count = len(norms), len(held)
-    return np.linalg.qr(np.vstack([upper[:width, :width], np.eye(count, width) * (held / norms[:count])[:, None]]), mode="r")
+    rows = np.eye(count, width) * (held / norms[:count])[:, None]
+    return np.asarray(np.linalg.qr(np.vstack([upper[:width, :width], rows]), mode="r"))
 
 
 def _left(goal: Objective, weights: Weights, fresh: Sequence[Batch], sizes: Sequence[np.ndarray]) -> float:

@@ -44,7 +44,7 @@ from .problem import Problem
 
 _LEVEL = 0.95  # of the intervals
 _POINTS = 500  # that the noise in the fields is averaged over
-_FEW = 8.0  # readings to spare below which their noise is known roughly; coefficients that are told, below which a prior is
+_FEW = 8.0  # readings to spare below which their noise is known roughly
 _MISFIT = 0.5  # noise relative to the readings of a fit that explains nothing
 _FREE = 0.5  # half width of an interval, relative to the parameter, that leaves it open
 _SPANNED = 1e-10  # length of a parameter's column of unit length, less what the others explain, that is rounding
@@ -77,7 +77,7 @@ def assess(
     """
     if not is_inverse(setup.problem):
         return estimate(setup, goal, weights, family, width, exact)
-    points, told = error_points(setup), balance.told if balance is not None else ()
+    points = error_points(setup)
     precision = loosened(balance.precision, balance.told) if balance is not None else ()
     looks = [_look(setup, goal, weights, family, width, exact, points, i, precision) for i in (0, 1)]
     found = combined(setup, goal, weights, [look.draw for look in looks])
@@ -85,7 +85,7 @@ def assess(
     spread = _spread(setup.problem, looks[0].balance)
     noise = spread * looks[0].noise / np.where(size > 0, size, 1.0)
     own = np.array(list(found.errors.values()))
-    trust, reason = _trust(found, looks[0].balance, float(np.max(noise)), float(np.max(own)), told)
+    trust, reason = _trust(found, looks[0].balance, float(np.max(noise)), float(np.max(own)), bool(precision))
     quantile = _quantile(setup.problem, looks[0].balance)
     halves = np.hypot(quantile * _deviations(looks[0], spread), 2 * np.max(np.abs([look.step for look in looks]), axis=0))
     open_ = _open(setup.problem, weights, looks[0], spread)
@@ -252,14 +252,13 @@ def _sentence(problem: Problem, names: Sequence[str]) -> str:
     )
 
 
-def _trust(found: Estimate, balance: Balance, noise: float, own: float, told: tuple[float, ...]) -> tuple[Trust, str]:
+def _trust(found: Estimate, balance: Balance, noise: float, own: float, held: bool) -> tuple[Trust, str]:
     about = f"{balance.noise:.1g} of the readings, {max(balance.freedom, 0.0):.0f} of them to spare"
     if balance.noise > _MISFIT:
         return Trust.UNKNOWN, f"the fit misses the readings by {about}"
     if noise > own:
-        if min(told, default=_FEW) < _FEW:
-            least = f"the readings tell {min(told):.1f} coefficients of a field, and so little of how smooth it is"
-            return Trust.ROUGH, f"noise of the readings accounts for the error ({about}); {least}"
+        if held:
+            return Trust.ROUGH, f"noise of the readings accounts for the error ({about}), which tell how smooth fields are, too"
         trust = Trust.TRUSTED if balance.freedom > _FEW else Trust.ROUGH
         return trust, f"noise of the readings accounts for the error ({about})"
     return found.trust, found.reason
