@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import optax
-from jax import Array
 from jax.flatten_util import ravel_pytree
 
 from ..errors import MethodError
@@ -26,11 +26,11 @@ _CURVED = 1e-32  # yᵀs below which a step says nothing of the curvature
 class SSBroydenState(NamedTuple):
     """The inverse Hessian [P, P]; weights, gradient and H times it before the last step, [P]; whether there was one."""
 
-    inverse: Array
-    params: Array
-    gradient: Array
-    turned: Array
-    begun: Array
+    inverse: jax.Array
+    params: jax.Array
+    gradient: jax.Array
+    turned: jax.Array
+    begun: jax.Array
 
 
 def ssbroyden(*, trials: int = 20) -> optax.GradientTransformationExtraArgs:
@@ -79,7 +79,7 @@ def _turn(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[A
     return unravel(-turned), SSBroydenState(inverse, flat, gradient, turned, jnp.ones((), bool))
 
 
-def renew(inverse: Array, step: Array, change: Array, gradient: Array, turned: Array) -> Array:
+def renew(inverse: jax.Array, step: jax.Array, change: jax.Array, gradient: jax.Array, turned: jax.Array) -> jax.Array:
     """H⁺ after a step [P] from where the gradient was g and `turned` H g, by which the gradient changed.
 
     NaN where the change tells no curvature.
@@ -95,7 +95,7 @@ def renew(inverse: Array, step: Array, change: Array, gradient: Array, turned: A
     return kept / tau + jnp.outer(step, step) / curved
 
 
-def _scaling(b: Array, h: Array, freedom: int) -> tuple[Array, Array]:
+def _scaling(b: jax.Array, h: jax.Array, freedom: int) -> tuple[jax.Array, jax.Array]:
     """τ and φ."""
     a = jnp.maximum(h * b - 1, jnp.finfo(b.dtype).eps)
     least = jnp.minimum(1.0, h * (1 - jnp.sqrt(a / (a + 1))))
