@@ -39,13 +39,8 @@ def coefficients_of(basis: Together, state: tuple) -> dict[str, NDArray]:
 
 
 def roots(precision: Sequence[float], known: Sequence[NDArray]) -> NDArray:
-    """√α of each coefficient, [P], from the precision of each field, α / P: so it is the same for more features.
-
-    Zeros where there is no precision.
-    """
+    """√α of each coefficient, [P], from the precision of each field, α / P: so it is the same for more features."""
     counts = [len(each) for each in known]
-    if not precision:
-        return np.zeros(sum(counts))
     return np.sqrt(np.repeat(np.multiply(precision, counts), counts))
 
 
@@ -58,9 +53,8 @@ def prior_rows(precision: Sequence[float], known: Sequence[NDArray], total: int)
         total: how many unknowns there are; those after the coefficients are not held.
     """
     held = roots(precision, known)
-    matrix = np.zeros((len(held), 1, total))
-    matrix[np.arange(len(held)), 0, np.arange(len(held))] = held
-    return jnp.asarray(matrix), jnp.asarray(-(held * np.concatenate(known))[:, None, None]), np.ones(1)
+    matrix = np.eye(len(held), total) * held[:, None]
+    return jnp.asarray(matrix[:, None]), jnp.asarray(-(held * np.concatenate(known))[:, None, None]), np.ones(1)
 
 
 def most_probable(upper: NDArray, known: Sequence[NDArray]) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -394,8 +394,12 @@ def descended(
 
     def size(candidate: Weights) -> float:
         values = residuals(goal, candidate, batches)
-        held = roots(precision, known(candidate)) * np.concatenate(known(candidate))
-        return float(sum(np.sum(np.square(np.asarray(v) * s)) for v, s in zip(values, scales, strict=True)) + held @ held)
+        total = float(sum(np.sum(np.square(np.asarray(v) * s)) for v, s in zip(values, scales, strict=True)))
+        if not precision:
+            return total
+        coefficients = known(candidate)
+        held = roots(precision, coefficients) * np.concatenate(coefficients)
+        return total + float(held @ held)
 
     logarithms = np.array([p.positive for p in goal.problem.parameters.values()], bool)
     now = size(weights)

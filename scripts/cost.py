@@ -206,10 +206,10 @@ def _timed(work: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
-_SOLVE, _STEP = "a least-squares solve, Helmholtz", "a step, Burgers"
+_FIT, _STEP = "a least-squares solve, Helmholtz", "a step, Burgers"
 SCALED: dict[str, tuple[str, Callable[[], Iterator[dict[str, float]]]]] = {
-    "features, 2.5 points each": (_SOLVE, lambda: _features([(w, int(2.5 * w)) for w in WIDTHS], 0)),
-    f"points of {WIDTH} features": (_SOLVE, lambda: _features([(WIDTH, n) for n in COUNTS], 1)),
+    "features, 2.5 points each": (_FIT, lambda: _features([(w, int(2.5 * w)) for w in WIDTHS], 0)),
+    f"points of {WIDTH} features": (_FIT, lambda: _features([(WIDTH, n) for n in COUNTS], 1)),
     "weights, Gauss-Newton": (_STEP, lambda: _steps("Gauss-Newton", [(w, 4096) for w in HIDDEN], 0)),
     "points, Gauss-Newton": (_STEP, lambda: _steps("Gauss-Newton", [(20, n) for n in COUNTS], 1)),
     "weights, Adam": (_STEP, lambda: _steps("Adam", [(w, 4096) for w in HIDDEN], 0)),
