@@ -88,7 +88,7 @@ def test_only_regular_sensors_of_one_field_are_a_chain():
 @pytest.mark.slow
 def test_solve_takes_the_chain_for_steps_and_other_sensors_still_serve(tmp_path):
     problem = piecewise_constant.problem(sigma=0.25, sensors=32)
-    solution = pinn.solve(problem, time_limit=60, progress=False)
+    solution = pinn.solve(problem, time_limit=20, progress=False)
     report = solution.errors()
     assert report.gap is not None
     assert -0.02 < report.gap < 0.1
