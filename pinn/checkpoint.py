@@ -27,7 +27,7 @@ import numpy as np
 
 from .errors import CheckpointError, CheckpointWarning
 
-FORMAT = 4  # of the file; another one is refused
+FORMAT = 5  # of the file; another one is refused
 _MAGIC = b"pinn checkpoint\n"
 _START = len(_MAGIC) + 32
 

@@ -31,10 +31,11 @@ from . import sampling
 from .approximation import Approximation, Sum, summands
 from .exact import Exact
 from .families import Family, candidates, feature_ansatz, steepened
-from .features import Setup, add_coefficients, coefficient_count, least_squares, linearised, row_scales
+from .features import Setup
 from .layers import PEAKED, steep_coordinates
 from .loss import Batch, Objective, Weights, draw, field_values, given_residuals, objective, read_leaves, values_at, with_given
 from .problem import Problem
+from .rows import add_coefficients, coefficient_count, least_squares, linearised, row_scales
 from .steep import Steep
 
 TRUSTED, ROUGH = 0.3, 0.5  # of the gates; below 0.3 every estimate of the calibration was within a factor 1.3
@@ -42,6 +43,7 @@ _LARGE = 0.05  # an error of a nonlinear problem from which on its linear part s
 _SENSITIVE = 1e10  # amplification of rounding errors beyond which no solution is fixed
 NO_MEMORY = "memory ran out while its error was estimated"
 ROUNDING = 4.0  # errors of one solve, in units of one rounding of its weights
+_ROUNDED_OFF = 1e4  # a residual in the same units, above which something else is left of it
 
 
 class Trust(Enum):
@@ -92,6 +94,7 @@ class Draw(NamedTuple):
         noise: the error that rounding leaves, from the correction that rounding of the weights would cause, [F].
         rho, nl: what is left of the residual.
         unresolved: the error that the correction may miss, [F].
+        above: the residual, in units of what rounding of the weights changes it by.
     """
 
     approximation: Approximation
@@ -101,6 +104,7 @@ class Draw(NamedTuple):
     rho: float
     nl: float
     unresolved: np.ndarray | float = 0.0
+    above: float = 0.0
 
     @property
     def size(self) -> np.ndarray:
@@ -143,7 +147,7 @@ def combined(setup: Setup, goal: Objective, weights: Weights, draws: Sequence[Dr
     rounding = np.max([d.noise for d in draws], axis=0) / size + 4 * float(jnp.finfo(setup.dtype).eps)
     errors = np.hypot(np.max(each, axis=0), rounding)
     gap = _gap(each, errors)
-    rounded = bool(np.max(errors) < 2 * np.max(rounding))
+    rounded = bool(np.max(errors) < 2 * np.max(rounding) and max(d.above for d in draws) < _ROUNDED_OFF)
     sensitive = float(np.max(rounding)) > _SENSITIVE * float(jnp.finfo(setup.dtype).eps)
     rho, nl = max(d.rho for d in draws), max(d.nl for d in draws)
     trust, reason = _judge(rho, nl, gap, rounded, sensitive)
@@ -183,7 +187,7 @@ def _draw(
     found = _defect(setup, goal, weights, family, width, exact, index)
     both = (values_at(found.basis, state, points) for state in (found.state, found.noise))
     values, noise = (np.asarray(setup.problem.folded(points, each)) for each in both)
-    return Draw(found.basis, found.state, values, ROUNDING * root_mean_squares(noise), found.rho, found.nl)
+    return Draw(found.basis, found.state, values, ROUNDING * root_mean_squares(noise), found.rho, found.nl, above=found.above)
 
 
 def root_mean_squares(values: np.ndarray) -> np.ndarray:
@@ -215,13 +219,14 @@ def layers_of(setup: Setup, goal: Objective, weights: Weights, known: Sequence[S
 
 @dataclass(frozen=True)
 class _Defect:
-    """One draw's correction, the correction that rounding of the weights would cause, and what is left of the residual."""
+    """One draw's correction, the one that rounding of the weights would cause, and how large the residual is and what is left."""
 
     basis: Any
     state: tuple
     noise: tuple
     rho: float
     nl: float
+    above: float
 
 
 def _defect(setup: Setup, goal: Objective, weights: Weights, family: Family, width: int, exact: Exact, index: int) -> _Defect:
@@ -236,7 +241,7 @@ def _defect(setup: Setup, goal: Objective, weights: Weights, family: Family, wid
         parts = summands(goal.approximation, state)
         return with_given(batches, *(read_leaves(own, part, part_state, batches) for part, part_state in parts))
 
-    def solved() -> tuple[Array, Array, float, float]:
+    def solved() -> tuple[Array, Array, float, float, float]:
         batches = draw(own, setup.counts(width), (*seed, 2), dtype, steep=family.steep, gather=True)
         known = read(weights.state, batches)
         systems = linearised(own, begun, basis, empty, known)
@@ -246,6 +251,7 @@ def _defect(setup: Setup, goal: Objective, weights: Weights, family: Family, wid
         pairs = zip(systems, shifted, exactly, strict=True)
         targets = [np.stack([-np.asarray(rows.residual), np.subtract(a, b)], axis=2) for rows, a, b in pairs]
         coefficients, noise = least_squares([rows.matrix for rows in systems], targets, scales)[0].T
+        above = norms_ratio(targets, scales)
 
         fresh = read(weights.state, draw(own, setup.counts(width), (*seed, 3), dtype, steep=family.steep, gather=True))
         checks = linearised(own, begun, basis, empty, fresh)
@@ -254,13 +260,13 @@ def _defect(setup: Setup, goal: Objective, weights: Weights, family: Family, wid
         if not problem.is_linear:
             corrected = weights._replace(state=add_coefficients(basis, empty, coefficients, share))
             nl = residual_norm([rows.residual for rows in linearised(own, corrected, basis, empty, fresh)], scales) / before
-        return coefficients, noise, finite(rho), finite(nl)
+        return coefficients, noise, finite(rho), finite(nl), above
 
     nothing = jnp.zeros(coefficient_count(basis, empty), dtype)
-    like = nothing, nothing, 0.0, 0.0
-    coefficients, noise, rho, nl = setup.journal.piece(("error", family, width, index), solved, like)
+    like = nothing, nothing, 0.0, 0.0, 0.0
+    coefficients, noise, rho, nl, above = setup.journal.piece(("error", family, width, index), solved, like)
     state, noisy = (add_coefficients(basis, empty, c, share) for c in (coefficients, noise))
-    return _Defect(basis, state, noisy, rho, nl)
+    return _Defect(basis, state, noisy, rho, nl, above)
 
 
 def shaken(weights: Weights, seed: Sequence[int]) -> Weights:
@@ -287,6 +293,12 @@ def finite(value: float) -> float:
 def residual_norm(values: Sequence[Any], scales: Sequence[Any]) -> float:
     """The norm of every term's residuals [n, K] together, each scaled by its [K]."""
     return float(np.sqrt(sum(np.sum((np.asarray(v) * s[None, :]) ** 2) for v, s in zip(values, scales, strict=True))))
+
+
+def norms_ratio(targets: Sequence[Any], scales: Sequence[Any]) -> float:
+    """The norm of the first of two columns of targets [n, K, 2], scaled by [K] each, in units of that of the second."""
+    own, other = (residual_norm([np.asarray(target)[:, :, i] for target in targets], scales) for i in (0, 1))
+    return finite(own / max(other, 1e-300))
 
 
 def _judge(rho: float, nl: float, gap: float, rounded: bool, sensitive: bool) -> tuple[Trust, str]:

@@ -33,22 +33,21 @@ from .approximation import Approximation, Together
 from .conditions import Data
 from .evidence import coefficients_of, most_probable, prior_rows, roots
 from .families import Family, feature_ansatz
-from .features import (
-    Fit,
+from .features import Fit, Setup, about, fit, term_sizes
+from .loss import Batch, Objective, Weights, by_chunks, draw, objective, residuals
+from .problem import Problem
+from .rows import (
     Rows,
-    Setup,
-    about,
     add_coefficients,
     correction,
-    fit,
     least_squares,
     linearised,
     row_scales,
-    term_sizes,
+    scattered,
+    squares,
+    stationary,
     triangle,
 )
-from .loss import Batch, Objective, Weights, by_chunks, draw, objective, residuals
-from .problem import Problem
 from .terms import Term
 from .values import Points
 
@@ -346,8 +345,12 @@ def _identified(
 
     if start is None:
         systems = linearised(goal, weights, basis, state, batches)
-        coefficients = correction(systems, row_scales(systems, goal.terms))[0]
-        weights = weights._replace(state=add_coefficients(basis, state, coefficients, jnp.ones((), setup.dtype)))
+        scales = row_scales(systems, goal.terms)
+        coefficients, least = correction(systems, scales)
+        if stationary(least, squares(systems, scales)):
+            weights = weights._replace(state=scattered(basis, state, seed))
+        else:
+            weights = weights._replace(state=add_coefficients(basis, state, coefficients, jnp.ones((), setup.dtype)))
         balance, most = weighed(weights, 1.0), 1.0
     else:
         weights = about(goal, weights._replace(unknown=start.weights.unknown), basis, batches, start, start.balance.scales)

@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 from .approximation import Approximation
 from .estimate import ROUNDING, Draw, Estimate, combined, error_points, finite, in_doubt, residual_norm, root_mean_squares, shaken
 from .families import RICHER, Family
-from .features import Setup, add_coefficients, coefficient_count, least_squares, linearised, row_scales
+from .features import Setup
 from .handover import is_handover
 from .history import Clock
 from .levels import judge_steps
 from .loss import Batch, Objective, Weights, given_residuals, summed_values, values_at, with_given
+from .rows import add_coefficients, coefficient_count, least_squares, linearised, row_scales
 from .slabs import March, Slab, begin, handed_over, must_change, next_slab, slab_leaves, slab_points, take, trimmed, with_run
 from .timeline import Timeline, timeline
 from .uncertainty import assess
@@ -99,7 +100,7 @@ def _error_march(
     unresolved, noise = np.sqrt(spread)
     unresolved = np.hypot(unresolved, _further(rest, whole, floor) * root_mean_squares(values))
     noise = np.hypot(noise, root_mean_squares(rounding))
-    return Draw(march.slabs, march.weights.state, values, noise, rho, nl, unresolved), end
+    return Draw(march.slabs, march.weights.state, values, noise, rho, nl, unresolved, whole / max(floor, 1e-300)), end
 
 
 class _Judged(NamedTuple):

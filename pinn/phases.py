@@ -16,12 +16,13 @@ from jax import Array
 from . import devices
 from .errors import MethodError
 from .faults import fault
-from .features import Setup, linearised, relative_residual
+from .features import Setup, relative_residual
 from .history import Clock, History, Record, Status
 from .loss import Batch, Objective, Weights, draw, mean_squares, residuals, rows, trainable, with_trained
 from .memory import in_pieces
 from .methods.gauss_newton import HostDriven, with_rows
 from .mixed import coarse, is_mixed
+from .rows import linearised
 
 _POINTS = 256  # differentiated at a time
 _ENTRIES = 2**26  # of a Jacobian that are held at a time, 512 MiB in float64; what has more is brought to a triangle in parts

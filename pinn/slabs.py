@@ -21,16 +21,7 @@ from numpy.typing import NDArray
 from .approximation import Approximation, Slabs, Together, empty_run, slab_state, summands, together
 from .conditions import Initial, InitialVelocity
 from .families import Drawn, Family, feature_ansatz
-from .features import (
-    Setup,
-    add_coefficients,
-    field_sizes,
-    linearised,
-    newton,
-    residual_against,
-    term_sizes,
-    whole_chunks,
-)
+from .features import Setup, field_sizes, newton, residual_against, term_sizes
 from .handover import Handover, is_handover, later_slabs
 from .loss import (
     Batch,
@@ -47,6 +38,7 @@ from .loss import (
     with_given,
     with_trained,
 )
+from .rows import add_coefficients, linearised, whole_chunks
 from .steep import Steep
 from .terms import Term
 from .timeline import Timeline

@@ -23,10 +23,11 @@ from jax.scipy.linalg import block_diag
 from .approximation import summands
 from .estimate import Trust, error_points
 from .families import Family, feature_ansatz
-from .features import Setup, functions_at, least_squares, linearised, row_scales
+from .features import Setup
 from .inverse import is_inverse
 from .loss import Objective, Weights, draw, objective, read_leaves, with_given
 from .memory import if_it_fits
+from .rows import functions_at, least_squares, linearised, row_scales
 from .training import Outcome
 
 _WIDTH = 300  # features, at most, that v is of

@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 
 from .decompositions import svd
 from .expression import Expression
-from .features import EMPHASIS
 from .loss import given_leaves
 from .problem import Problem
 from .radau import Radau
+from .rows import EMPHASIS
 from .space import Held, Space, in_rows
 
 _ROWS, _MANY_ROWS = 4096, 32768  # points that a term is evaluated at together: compiled for either number

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from .approximation import Slabs
 from .beginning import BEGINNING, begin
 from .exact import Exact
-from .features import EMPHASIS, Setup, typical_leaves
+from .features import Setup, typical_leaves
 from .history import Clock, History, Record
 from .loss import Objective, objective
 from .radau import Radau, radau
+from .rows import EMPHASIS
 from .separable import Separable
 from .space import Level, Space, in_rows
 from .stepping import (

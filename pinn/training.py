@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import pairwise
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
+from . import sampling
 from .derivatives import sin
-from .estimate import NO_MEMORY, Estimate, Trust, layers_of, unjudged
+from .estimate import NO_MEMORY, Estimate, Trust, layers_of, root_mean_squares, unjudged
 from .families import GOOD, RICHER, UNRESOLVED, Drawn, Family, candidates, feature_ansatz, search, steepened
 from .features import Fit, Setup
 from .history import Clock, History, Reading, Record, Status
 from .inverse import Identified, fitted, held_back, is_inverse, noise_bound
 from .layers import out_of_date, steep_where_driven, toward_walls
-from .loss import Objective, Weights, equations_at, objective
+from .loss import Objective, Weights, equations_at, field_values, objective
 from .memory import if_it_fits
 from .space import Level
 from .steep import Steep
@@ -35,6 +37,7 @@ _SHARPER = 0.25  # most power of the number of features that bandwidths grow wit
 _BEHIND, _HOPELESS = 3.0, 1e3  # a rival kind of features with a held-out residual so many times as large is given up, if it
 # falls no faster; and in any case
 _MUCH = 0.3  # held-out residual, in that of fewer features, that counts where the estimate means nothing or is of a wrong answer
+_NEARER = 0.5  # distance of a solution from another corrected one, in that one's error, from which on it is the better one
 _WRONG = 1e-2  # estimated error above which more features are tried as long as the residual falls much
 
 
@@ -56,12 +59,26 @@ class Outcome:
     level: Level | None = None
 
     def better_than(self, other: Outcome) -> bool:
-        """An estimate that means something before one that does not, then the smaller."""
-        return _rank(self.estimate) < _rank(other.estimate)
+        """The smaller estimate, if both mean something or neither does.
+
+        One that does before one that does not, unless the correction of the former shows that the latter is nearer to it.
+        """
+        unknown = [each.estimate.trust is Trust.UNKNOWN for each in (self, other)]
+        if unknown[0] == unknown[1]:
+            return self.estimate.worst < other.estimate.worst
+        return _vouches(other, self) if unknown[0] else not _vouches(self, other)
 
 
-def _rank(judged: Estimate) -> tuple[bool, float]:
-    return judged.trust is Trust.UNKNOWN, judged.worst
+def _vouches(known: Outcome, other: Outcome) -> bool:
+    """Whether another solution is nearer to a corrected one than that one was, by half at least."""
+    if not other.estimate.worst < known.estimate.worst:
+        return False
+    problem, weights = known.goal.problem, known.estimate.weights
+    points = jnp.asarray(sampling.measure_points(problem.domain))
+    corrected = field_values(replace(known.goal, approximation=known.estimate.approximation), weights, points)
+    size = root_mean_squares(np.asarray(corrected))
+    apart = root_mean_squares(np.asarray(field_values(other.goal, other.weights, points) - corrected))
+    return bool(np.max(apart / np.where(size > 0, size, 1.0)) < _NEARER * known.estimate.worst)
 
 
 class _Took(NamedTuple):

@@ -30,6 +30,7 @@ from .estimate import (
     error_points,
     estimate,
     finite,
+    norms_ratio,
     residual_norm,
     root_mean_squares,
     shaken,
@@ -37,10 +38,11 @@ from .estimate import (
 from .evidence import coefficients_of, loosened
 from .exact import Exact
 from .families import Family, feature_ansatz
-from .features import Setup, add_coefficients, functions_at, least_squares, triangle
+from .features import Setup
 from .inverse import Balance, balanced, is_inverse, joint_rows, observes, stacked, with_prior
 from .loss import Objective, Weights, draw, field_values, objective, residuals, values_at
 from .problem import Problem
+from .rows import add_coefficients, functions_at, least_squares, triangle
 
 _LEVEL = 0.95  # of the intervals
 _POINTS = 500  # that the noise in the fields is averaged over
@@ -121,6 +123,7 @@ def _look(
     shifted = residuals(goal, shaken(weights, seed), batches)
     shakes = [(values - rows.residual)[:, :, None] for rows, values in zip(systems, shifted, strict=True)]
     matrices, targets, scales = with_prior(stacked(systems, balance.scales), precision, nothing)
+    above = _above(goal, targets, shakes, balance.scales)
     shakes += [jnp.zeros_like(target) for target in targets[len(shakes) :]]
     both = [jnp.concatenate(pair, axis=2) for pair in zip(targets, shakes, strict=True)]
     solved, rounding = least_squares(matrices, both, scales)[0].T
@@ -130,9 +133,16 @@ def _look(
     values, rounded = (np.asarray(problem.folded(points, values_at(basis, each, points))) for each in (state, shaky))
     upper, norms = (np.asarray(part) for part in triangle(matrices, targets, scales))
     noise = _field_noise(problem, basis, empty, points[:: max(len(points) // _POINTS, 1)], upper, norms)
-    seen = Draw(basis, state, values, ROUNDING * root_mean_squares(rounded), rho, nl)
+    seen = Draw(basis, state, values, ROUNDING * root_mean_squares(rounded), rho, nl, above=above)
     block = upper[fields : len(norms), fields : len(norms)]
     return _Look(seen, np.asarray(solved[fields:]), balance, noise, block, norms[fields:])
+
+
+def _above(goal: Objective, targets: Sequence[Any], shakes: Sequence[Any], scales: Sequence[Any]) -> float:
+    """`Draw.above` of the equations and conditions, as readings are missed by their noise."""
+    ruled = [i for i, term in enumerate(goal.terms) if not observes(term)]
+    pairs = [np.concatenate([np.asarray(targets[i]), np.asarray(shakes[i])], axis=2) for i in ruled]
+    return norms_ratio(pairs, [scales[i] for i in ruled])
 
 
 def _left(

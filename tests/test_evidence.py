@@ -12,9 +12,10 @@ from pinn.estimate import Trust, error_points
 from pinn.evidence import coefficients_of, loosened, most_probable, prior_rows, roots
 from pinn.exact import plan_exact
 from pinn.families import Family, feature_ansatz
-from pinn.features import Setup, add_coefficients, coefficient_count, least_squares
+from pinn.features import Setup
 from pinn.inverse import fitted
 from pinn.loss import field_values, objective
+from pinn.rows import add_coefficients, coefficient_count, least_squares
 from pinn.uncertainty import assess
 
 

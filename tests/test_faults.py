@@ -11,7 +11,7 @@ import pytest
 from helpers import random_network
 
 import pinn
-from pinn import checkpoint, d, features, marching, memory, slabs, training
+from pinn import checkpoint, d, features, marching, memory, rows, slabs, training
 from pinn.errors import CheckpointError, ResidualError, ResourceError
 from pinn.exact import plan_exact
 from pinn.faults import fault
@@ -114,15 +114,15 @@ def full_beyond(function, least):
 def test_less_memory_means_smaller_pieces(monkeypatch):
     goal, weights = random_network(exam_ode.problem())
     batches = draw(goal, {"equation": 3000, "condition": 1}, (0,), jnp.float64)
-    whole = features.linearised(goal, weights, None, (), batches)
-    monkeypatch.setattr(features, "term_rows", full_beyond(features.term_rows, 16))
-    for rows, again in zip(whole, features.linearised(goal, weights, None, (), batches), strict=True):
-        np.testing.assert_allclose(again.residual, rows.residual, rtol=1e-12, atol=1e-12)
-        np.testing.assert_allclose(again.slopes, rows.slopes, rtol=1e-12)
+    whole = rows.linearised(goal, weights, None, (), batches)
+    monkeypatch.setattr(rows, "term_rows", full_beyond(rows.term_rows, 16))
+    for first, again in zip(whole, rows.linearised(goal, weights, None, (), batches), strict=True):
+        np.testing.assert_allclose(again.residual, first.residual, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(again.slopes, first.slopes, rtol=1e-12)
 
 
 def test_too_little_memory_is_told_in_words(monkeypatch):
-    monkeypatch.setattr(features, "term_rows", full_beyond(features.term_rows, 100))
+    monkeypatch.setattr(rows, "term_rows", full_beyond(rows.term_rows, 100))
     with pytest.raises(ResourceError, match=r"The memory of cpu \(cpu\) is not enough. Give fewer points=, a smaller network="):
         pinn.solve(exam_ode.problem(), progress=False)
 

@@ -13,9 +13,10 @@ from pinn.derivatives import sin, tanh
 from pinn.estimate import Draw, _gap, estimate, in_doubt
 from pinn.exact import plan_exact
 from pinn.families import Family, candidates, draw_features, feature_ansatz
-from pinn.features import Setup, field_sizes, fit, least_squares, linearised, relative_residual, term_rows
+from pinn.features import Setup, field_sizes, fit, relative_residual
 from pinn.loss import Weights, draw, field_values, objective, residuals, start_unknown
 from pinn.networks import Encoding
+from pinn.rows import least_squares, linearised, term_rows
 
 
 def setup_of(problem, exact=None, seed=0):

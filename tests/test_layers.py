@@ -78,6 +78,7 @@ LINE = (
     "layers",
     "families",
     "continuation",
+    "rows",
     "features",
     "stepping",
     "separability",

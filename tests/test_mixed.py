@@ -8,9 +8,9 @@ from helpers import random_network
 
 import pinn
 from pinn import mixed
-from pinn.features import least_squares
 from pinn.loss import draw, trainable
 from pinn.phases import jacobian
+from pinn.rows import least_squares
 from problems import exam_ode
 
 LINE = np.linspace(-1, 1, 80)
