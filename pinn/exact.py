@@ -362,22 +362,39 @@ def _probes(exact: Exact, count: int = 64) -> np.ndarray:
 
 
 def _along(exact: Exact, name: str, axis: int, order: int, count: int, extras: Mapping) -> np.ndarray:
-    """Derivatives 0..order of G along one coordinate, [lines, count, order + 1], on a few lines through the box."""
-    lift, d = exact._lift(name, extras), len(exact.lower)
-    indices = [tuple(k if i == axis else 0 for i in range(d)) for k in range(order + 1)]
+    """Derivatives 0..order along one coordinate of all that is given of a field, [lines, count, order + 1].
 
-    def derivatives(p: Array) -> Array:
-        found = nested_jvp(lift, p, indices)
-        return jnp.stack([found[index] for index in indices])
-
-    lines = np.repeat(_probes(exact, 8)[4:, None], count, axis=1)
+    On a few lines through each face, some of them along its edges. G is made of what is given, and of polynomials.
+    """
+    dimension = len(exact.lower)
+    faces_of: dict[int, tuple[Value, list[tuple[int, float]]]] = {}
+    for across, ends in exact.ends[name].items():
+        for value, place in ((ends.lower, exact.lower), (ends.upper, exact.upper), (ends.velocity, exact.lower)):
+            if callable(value) and across != axis:
+                faces_of.setdefault(id(value), (value, []))[1].append((across, place[across]))
+    indices = [tuple(k if i == axis else 0 for i in range(dimension)) for k in range(order + 1)]
+    lines = np.repeat(_probes(exact, 8)[:, None], count, axis=1)
     lines[:, :, axis] = np.linspace(exact.lower[axis], exact.upper[axis], count)
-    return np.asarray(jax.jit(jax.vmap(jax.vmap(derivatives)))(jnp.asarray(lines)))
+    found = [np.zeros((0, count, order + 1))]
+    for value, places in faces_of.values():
+        on = np.concatenate([lines] * len(places))
+        for i, (across, place) in enumerate(places):
+            on[i * len(lines) : (i + 1) * len(lines), :, across] = place
+
+        def derivatives(p: Array, value: Value = value) -> Array:
+            def given(p: Array) -> Array:
+                return jnp.asarray(value_at(value, dict(zip(exact.coordinates, p, strict=True)) | dict(extras)), p.dtype)
+
+            parts = nested_jvp(given, p, indices)
+            return jnp.stack([parts[index] for index in indices])
+
+        found.append(np.asarray(jax.jit(jax.vmap(jax.vmap(derivatives)))(jnp.asarray(on))))
+    return np.concatenate(found)
 
 
 def _is_periodic(exact: Exact, name: str, axis: int, order: int, extras: Mapping) -> bool:
     ends = _along(exact, name, axis, order, 2, extras)
-    size = 1e-8 * (1 + np.abs(ends).max(axis=(0, 1)))
+    size = 1e-8 * (1 + np.abs(ends).max(axis=(0, 1), initial=0.0))
     return bool(np.all(np.abs(ends[:, 0] - ends[:, 1]) <= size))
 
 
@@ -386,5 +403,6 @@ def _is_smooth(exact: Exact, name: str, axis: int, order: int, extras: Mapping) 
     values = _along(exact, name, axis, order, 513, extras)
     step = (exact.upper[axis] - exact.lower[axis]) / 512
     change, said = np.diff(values[..., :-1], axis=1), step * (values[:, 1:, 1:] + values[:, :-1, 1:]) / 2
-    size = np.ptp(values[..., :-1], axis=1, keepdims=True) + 1e-6 * (1 + np.abs(values[..., :-1]).max())
+    largest = np.abs(values[..., :-1]).max(initial=0.0)
+    size = np.ptp(values[..., :-1], axis=1, keepdims=True) + 1e-6 * (1 + largest)
     return bool(np.all(np.isfinite(values)) and np.all(np.abs(change - said) <= _SMOOTH * size))

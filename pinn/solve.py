@@ -26,7 +26,7 @@ from .estimate import NO_MEMORY, Trust, choose_family, unjudged
 from .families import UNRESOLVED, candidates
 from .faults import fault
 from .features import Setup, coarse_sizes, field_sizes
-from .history import Clock, History, Record, Status
+from .history import Clock, History, Record, Status, Watch
 from .interrupts import Interrupts
 from .inverse import observes
 from .journal import NOTHING, Journal
@@ -43,7 +43,7 @@ from .progress import Progress, log
 from .resume import resume, resume_operator
 from .smallest import held
 from .solution import Solution
-from .training import Explored, Outcome, explore, reached, widen
+from .training import Explored, Outcome, better_of, explore, reached, widen
 from .uncertainty import assess
 from .wellposed import warn_if_ill_posed
 
@@ -165,7 +165,7 @@ def solve(
         >>> bool(abs(solution(t=1.0) - np.exp(-1)) < 1e-12)
         True
     """
-    used = chosen(devices)
+    watch, used = Watch(), chosen(devices)
     warn_if_emulated(used, dtype)
     forget_if_many()
     if isinstance(problem, OperatorProblem):
@@ -194,6 +194,8 @@ def solve(
     setup = Setup(problem, plan.exact, seed_of(key), plan.dtype, start=plan.start)
     with Interrupts() as interrupts:
         journal = resume(checkpoint, setup, plan, interrupts)
+        if not journal.replaying:
+            journal.set(watch.read())  # planning counts
         with told(_LESS), spread(used), mixed(plan.mixed):
             solution = _solve(replace(setup, journal=journal), plan, journal, progress, callback)
     solution = _at_home(solution) if len(used) > 1 else solution
@@ -260,7 +262,7 @@ def _solved(setup: Setup, plan: Plan, clock: Clock, history: History) -> tuple[O
         status, family = Status.MEMORY, candidates(setup.problem)[0]
         trained = Outcome(goal, weights, family, _JUDGES, unjudged(goal, weights, NO_MEMORY))
     history.add(Record("estimate", len(history), clock.seconds, estimate=trained.estimate.worst))
-    return (trained if first is None or trained.better_than(first) else first), status
+    return (trained if first is None else better_of(trained, first)), status
 
 
 def _judged(setup: Setup, goal: Objective, weights: Weights) -> Outcome:
@@ -281,7 +283,7 @@ def _without_gradients(setup: Setup, plan: Plan, clock: Clock, history: History)
         if stepped is not None and (clock.left < _SHORTEST or _near(setup, plan, stepped, unseen)):
             return stepped, ended
     found, status = _over_time(setup, plan, clock, history, explored)
-    return (found, status) if stepped is None or found.better_than(stepped) else (stepped, ended)
+    return (found, status) if stepped is None or better_of(found, stepped) is found else (stepped, ended)
 
 
 def _near(setup: Setup, plan: Plan, stepped: Outcome, unseen: bool = False) -> bool:
@@ -320,7 +322,7 @@ def _over_time(
     first, status = widen(setup, explored, more, plan.tol, clock, history, share)
     if later is not None and not _content(first, plan, _EXCELLENT):
         marched, ended = march_through(setup, later, plan.slabs, plan.tol, clock, history)
-        if marched is not None and marched.better_than(first):
+        if marched is not None and better_of(marched, first) is marched:
             return marched, ended
     return first, ended if ended is Status.MEMORY else status
 

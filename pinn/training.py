@@ -59,20 +59,25 @@ class Outcome:
     level: Level | None = None
 
     def better_than(self, other: Outcome) -> bool:
-        """The smaller estimate, if both mean something or neither does.
+        """An estimate that means something before one that does not, then the smaller."""
+        return _rank(self.estimate) < _rank(other.estimate)
 
-        One that does before one that does not, unless the correction of the former shows that the latter is nearer to it.
-        """
-        unknown = [each.estimate.trust is Trust.UNKNOWN for each in (self, other)]
-        if unknown[0] == unknown[1]:
-            return self.estimate.worst < other.estimate.worst
-        return _vouches(other, self) if unknown[0] else not _vouches(self, other)
+
+def _rank(judged: Estimate) -> tuple[bool, float]:
+    return judged.trust is Trust.UNKNOWN, judged.worst
+
+
+def better_of(one: Outcome, other: Outcome) -> Outcome:
+    """The better of two by their estimates; but the other one where its estimate is smaller, means nothing, and the correction
+    of the first shows that it is nearer.
+    """
+    first, second = (one, other) if one.better_than(other) else (other, one)
+    smaller = second.estimate.worst < first.estimate.worst
+    return second if smaller and _vouches(first, second) else first
 
 
 def _vouches(known: Outcome, other: Outcome) -> bool:
-    """Whether another solution is nearer to a corrected one than that one was, by half at least."""
-    if not other.estimate.worst < known.estimate.worst:
-        return False
+    """Whether a solution is nearer to another one with its correction than that one was, by half at least."""
     problem, weights = known.goal.problem, known.estimate.weights
     points = jnp.asarray(sampling.measure_points(problem.domain))
     corrected = field_values(replace(known.goal, approximation=known.estimate.approximation), weights, points)

@@ -76,7 +76,7 @@ def test_every_damage_is_noticed():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"format": 5, "head": {}, "arrays": []}', "has format 5, and this version of pinn reads 4"),
+        ('{"format": 6, "head": {}, "arrays": []}', "has format 6, and this version of pinn reads 5"),
         ('{"format": 5, "head": {}, "arrays": [["object", [1]]]}', "no checkpoint"),
         ('{"format": 5, "head": {}, "arrays": [["float64", [1000000000000]]]}', "no checkpoint"),
         ('{"format": 5, "head": {}, "arrays": [["float64", [-1]]]}', "no checkpoint"),

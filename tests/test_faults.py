@@ -11,7 +11,7 @@ import pytest
 from helpers import random_network
 
 import pinn
-from pinn import checkpoint, d, features, marching, memory, rows, slabs, training
+from pinn import checkpoint, d, marching, memory, rows, slabs, training
 from pinn.errors import CheckpointError, ResidualError, ResourceError
 from pinn.exact import plan_exact
 from pinn.faults import fault
@@ -189,7 +189,7 @@ def marched(monkeypatch, most, widths=(12, 24, 48), tol=None, **options):
     setup, tried = setup_of(problem, **options), []
 
     def newton(goal, weights, basis, state, *arguments, own=slabs.newton):
-        tried.append(features.coefficient_count(basis, state) - 1)
+        tried.append(rows.coefficient_count(basis, state) - 1)
         if tried[-1] > most:
             raise MemoryError
         return own(goal, weights, basis, state, *arguments)

@@ -9,14 +9,15 @@ import pytest
 from problems_with_answers import bratu, convection, heat, oscillator, poisson
 
 import pinn
+from pinn import d
 from pinn.derivatives import sin, tanh
-from pinn.estimate import Draw, _gap, estimate, in_doubt
+from pinn.estimate import Draw, Trust, _gap, combined, estimate, in_doubt
 from pinn.exact import plan_exact
 from pinn.families import Family, candidates, draw_features, feature_ansatz
 from pinn.features import Setup, field_sizes, fit, relative_residual
 from pinn.loss import Weights, draw, field_values, objective, residuals, start_unknown
 from pinn.networks import Encoding
-from pinn.rows import least_squares, linearised, term_rows
+from pinn.rows import correction, least_squares, linearised, row_scales, scattered, squares, stationary, term_rows
 
 
 def setup_of(problem, exact=None, seed=0):
@@ -109,6 +110,45 @@ def test_the_draws_that_agree_best_on_each_field_count():
     assert _gap(each[:2], np.array([1.0, 2.0])) == pytest.approx(0.95)
     assert _gap(each, np.array([1.0, 2.2])) == pytest.approx(0.1)
     assert _gap(each[:1], np.array([1.0, 1.0])) == 0
+
+
+@pytest.mark.parametrize(("above", "rounded"), [(1e2, True), (1e6, False)])
+def test_a_residual_that_is_more_than_rounding_is_not_called_rounding(above, rounded):
+    """No correction, since the features see no way to one, does not mean that there is nothing to correct."""
+    problem = poisson()
+    setup = setup_of(problem)
+    found = fit(setup, Family(sin, (4.0, 4.0)), 20)
+    goal = objective(problem, found.approximation, setup.exact)
+    one = Draw(found.approximation, found.weights.state, np.zeros((1, 1)), np.full(1, 1e-15), 1.0, 1.0, above=above)
+    judged = combined(setup, goal, found.weights, [one, one])
+    assert judged.rounded == rounded
+    assert judged.trust is (Trust.ROUGH if rounded else Trust.UNKNOWN)
+
+
+def test_newton_leaves_a_point_from_which_no_direction_leads_on():
+    """y'² = 4 y², y(0) = 1 as a penalty, is flat about y = 0 in its equation, and not in its condition; ∫ y² = 1 in both."""
+    line = pinn.Interval(x=(0, 1))
+
+    def systems_of(problem, state=None):
+        setup = setup_of(problem, False)
+        basis, empty = feature_ansatz(problem, setup.exact, Family(sin, (2.0,)), 12, (1,), jnp.float64)
+        goal = objective(problem, basis, setup.exact)
+        weights = Weights(state(basis, empty) if state else empty, start_unknown(problem, jnp.float64))
+        batches = draw(goal, {"equation": 40, "condition": 1}, (2,), jnp.float64)
+        rows = linearised(goal, weights, basis, empty, batches)
+        scales = row_scales(rows, goal.terms)
+        return stationary(correction(rows, scales)[1], squares(rows, scales))
+
+    def growth(y, x):
+        return d(y, x) ** 2 - 4 * y**2
+
+    normed = pinn.Integral(lambda y, x: y**2, equals=1.0)
+    flat = pinn.Problem(fields="y", domain=line, residual=growth, conditions=[normed])
+    assert systems_of(flat)
+    assert not systems_of(flat, lambda basis, empty: scattered(basis, empty, (3,)))
+    assert not systems_of(
+        pinn.Problem(fields="y", domain=line, residual=growth, conditions=[pinn.Dirichlet(y=1.0, on=line.at(x=0))])
+    )
 
 
 def test_round_features_find_what_is_the_same_in_all_directions():

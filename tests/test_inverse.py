@@ -127,3 +127,21 @@ def test_an_unknown_in_a_boundary_condition():
     )
     found, _ = identified(problem)
     assert abs(float(found.weights.unknown["a"]) - np.sin(1.0)) < 1e-8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("first", "expected"), [(18.0, 2.0), (45.0, 5.0)])
+def test_an_eigenfunction_that_is_normalised_by_an_integral(first, expected):
+    """-Δu = λ u on the unit square, u = 0 around it, ∫ u² = 1: λ / π² is 2 or 5, and zero is where Newton would stay."""
+    box = pinn.Box(x=(0, 1), y=(0, 1))
+    problem = pinn.Problem(
+        fields="u",
+        domain=box,
+        residual=lambda u, x, y, lam: -pinn.laplacian(u, x, y) - lam * u,
+        conditions=[pinn.Dirichlet(u=0.0, on=box.boundary), pinn.Integral(lambda u, x, y: u**2, equals=1.0)],
+        parameters={"lam": pinn.Parameter(first)},
+    )
+    solution = pinn.solve(problem, time_limit=60, progress=False)
+    np.testing.assert_allclose(solution.parameters["lam"], expected * np.pi**2, rtol=1e-10)
+    np.testing.assert_allclose(solution.integrate(lambda u, x, y: u**2), 1.0, rtol=1e-8)
+    assert solution.trust is not pinn.Trust.UNKNOWN

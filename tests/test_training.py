@@ -1,5 +1,6 @@
 """What the least-squares procedure decides: which answer is kept, and whether there is time for more features."""
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -10,14 +11,15 @@ import pytest
 import pinn
 from pinn import d
 from pinn.derivatives import sin, tanh
-from pinn.estimate import Estimate, choose_family
+from pinn.estimate import Estimate, choose_family, estimate
 from pinn.exact import plan_exact
 from pinn.families import Family, steepened
 from pinn.features import Fit, Setup, fit
 from pinn.history import Clock, History, Reading
 from pinn.layers import toward_walls
 from pinn.loss import field_values, objective
-from pinn.training import Outcome, _best_of_kinds, _improves, _next, _settles, _Took, explore
+from pinn.training import Outcome, _best_of_kinds, _improves, _next, _settles, _Took, better_of, explore
+from problems import exam_ode
 
 
 def outcome(worst, trust):
@@ -55,6 +57,29 @@ def test_more_features_are_kept_for_an_estimate_or_for_a_much_smaller_residual(n
 )
 def test_a_wrong_answer_has_not_settled_while_its_residual_falls(new, before, residual, settled):
     assert _settles(new.estimate, outcome(before, ROUGH).estimate, residual, 1.0) == settled
+
+
+def test_a_correction_vouches_for_a_solution_that_is_nearer_to_it():
+    """Few features with an estimate that means something, and more of them whose estimate does not: those are the better ones,
+    and are not where they are as far away as the few.
+    """
+    problem = exam_ode.problem()
+    setup, family = Setup(problem, plan_exact(problem, None), (0,), jnp.float64), Family(sin, (2.0,))
+
+    def solved(width):
+        found = fit(setup, family, width)
+        goal = objective(problem, found.approximation, setup.exact)
+        judged = estimate(setup, goal, found.weights, family, 40, setup.exact)
+        return Outcome(goal, found.weights, family, width, judged)
+
+    few, more = solved(5), solved(20)
+    assert few.estimate.trust is pinn.Trust.TRUSTED
+    unknown = replace(more.estimate, trust=UNKNOWN)
+    near = replace(more, estimate=unknown)
+    far = replace(few, estimate=unknown)
+    for other, better in ((near, near), (far, few)):
+        assert better_of(few, other) is better
+        assert better_of(other, few) is better
 
 
 def test_compilation_takes_no_longer_for_twice_as_many_features():
