@@ -48,12 +48,13 @@ from .rows import (
     row_scales,
     scattered,
     squares,
-    stationary,
     whole_chunks,
 )
 from .space import Level
 from .terms import Term
 
+_STATIONARY = 0.999  # of the sum of squares, that a linear model which leaves as much cannot lower
+_ASTRAY = 1e-3  # relative residual of a start that is no solution
 _REACHED = 1.2  # sum of squares after a Newton step, in that of its linear model, that no further step can lower much
 
 
@@ -90,7 +91,8 @@ def residual_against(objective: Objective, systems: Sequence[Rows], sizes: Seque
     for term, rows, against in zip(objective.terms, systems, sizes, strict=True):
         residual = np.sqrt(np.mean(np.square(rows.residual), axis=0))
         against = against if term.place is None else against / EMPHASIS
-        total += float(np.sum((residual / np.maximum(against, 1e-300)) ** 2))
+        with np.errstate(over="ignore"):  # where nothing would be there without the residual
+            total += float(np.sum((residual / np.maximum(against, 1e-300)) ** 2))
     return float(np.sqrt(total)) if np.isfinite(total) else np.inf
 
 
@@ -204,6 +206,19 @@ def fit(setup: Setup, family: Family, width: int, draw_index: int = 0, start: Fi
     return Fit(family, basis, with_trained(begun, trained), held_out)
 
 
+def stationary(
+    goal: Objective,
+    weights: Weights,
+    batches: Sequence[Batch],
+    systems: Sequence[Rows],
+    scales: Sequence[np.ndarray],
+    least: float,
+) -> bool:
+    """Whether a start is no solution, though its linear model, which leaves `least`, shows no way down: ∫u² = 1 about u = 0."""
+    stays = least > _STATIONARY * squares(systems, scales)
+    return stays and relative_residual(goal, weights, batches, systems) > _ASTRAY
+
+
 def about(
     goal: Objective, weights: Weights, basis: Together, batches: Sequence[Batch], start: Any, scales: Sequence[Any] = ()
 ) -> Weights:
@@ -270,7 +285,7 @@ def newton(
         return add(weights, coefficients, 1.0)
 
     now = np.inf if near else squares(systems, scales)
-    if elsewhere is not None and stationary(least, now):
+    if elsewhere is not None and stationary(goal, weights, batches, systems, scales, least):
         weights = weights._replace(state=elsewhere())
         systems = linearised(goal, weights, basis, state, batches)
         scales = row_scales(systems, goal.terms)

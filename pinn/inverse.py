@@ -33,7 +33,7 @@ from .approximation import Approximation, Together
 from .conditions import Data
 from .evidence import coefficients_of, most_probable, prior_rows, roots
 from .families import Family, feature_ansatz
-from .features import Fit, Setup, about, fit, term_sizes
+from .features import Fit, Setup, about, fit, stationary, term_sizes
 from .loss import Batch, Objective, Weights, by_chunks, draw, objective, residuals
 from .problem import Problem
 from .rows import (
@@ -44,8 +44,6 @@ from .rows import (
     linearised,
     row_scales,
     scattered,
-    squares,
-    stationary,
     triangle,
 )
 from .terms import Term
@@ -347,7 +345,7 @@ def _identified(
         systems = linearised(goal, weights, basis, state, batches)
         scales = row_scales(systems, goal.terms)
         coefficients, least = correction(systems, scales)
-        if stationary(least, squares(systems, scales)):
+        if stationary(goal, weights, batches, systems, scales, least):
             weights = weights._replace(state=scattered(basis, state, seed))
         else:
             weights = weights._replace(state=add_coefficients(basis, state, coefficients, jnp.ones((), setup.dtype)))

@@ -24,7 +24,6 @@ from .terms import Term
 
 _CHUNK = 2048  # points linearised at a time: smaller ones compile twice as long and run no faster
 _RIDGE = 1e-14  # Tikhonov tail, relative to unit columns: decides among solutions that fit equally well
-_STATIONARY = 0.999  # of the sum of squares, that a linear model which leaves as much cannot lower
 EMPHASIS = 10.0  # weight of a condition's rows against those of the equations, both of unit size
 
 
@@ -156,11 +155,6 @@ def correction(systems: Sequence[Rows], scales: Sequence[np.ndarray]) -> tuple[A
 def squares(systems: Sequence[Rows], scales: Sequence[np.ndarray]) -> float:
     """The sum of squares of all residuals, scaled."""
     return sum(float(np.sum(np.square(np.asarray(rows.residual) * s))) for rows, s in zip(systems, scales, strict=True))
-
-
-def stationary(least: float, now: float) -> bool:
-    """Whether a linear model that leaves `least` of a sum of squares shows no way down: ∫u² = 1 about u = 0."""
-    return least > _STATIONARY * now > 0
 
 
 def scattered(basis: Together, state: tuple, seed: Sequence[int]) -> tuple:
