@@ -23,11 +23,10 @@ import pinn
 from pinn.derivatives import tanh
 from pinn.exact import plan_exact
 from pinn.families import Family, feature_ansatz
-from pinn.features import _by_triangle, _refined
 from pinn.loss import Weights, draw, objective, residuals, trainable, values_at
 from pinn.operators import at, d
 from pinn.phases import _rows, _steps, jacobian
-from pinn.rows import row_scales, term_rows
+from pinn.rows import _by_triangle, _refined, row_scales, term_rows
 from problems import burgers, exam_ode, inverse_diffusion, reaction
 from problems.denoising import antiderivative, gaussian_process, piecewise_constant
 
