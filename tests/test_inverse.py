@@ -15,6 +15,7 @@ from pinn.families import Family
 from pinn.features import Setup
 from pinn.inverse import fitted
 from pinn.loss import objective
+from pinn.memory import forget_if_many
 from pinn.uncertainty import assess
 
 LINE = pinn.Interval(t=(0, 4))
@@ -77,6 +78,7 @@ def covered(draws, **options):
     """How many of the intervals hold the true k and c, for readings with 1 % noise."""
     size, hits = 0.01 * np.sqrt(np.mean(swing() ** 2)), np.zeros(2, int)
     for i in range(draws):
+        forget_if_many()  # as solve does
         noise = size * np.random.default_rng(i).normal(size=len(TIMES))
         _, judged = identified(oscillator(swing() + noise, **options))
         ends = judged.intervals
