@@ -35,7 +35,7 @@ from .features import Setup
 from .layers import PEAKED, steep_coordinates
 from .loss import Batch, Objective, Weights, draw, field_values, given_residuals, objective, read_leaves, values_at, with_given
 from .problem import Problem
-from .rows import add_coefficients, coefficient_count, least_squares, linearised, row_scales
+from .rows import add_coefficients, coefficient_count, least_squares, linearised, row_scales, squares
 from .steep import Steep
 
 TRUSTED, ROUGH = 0.3, 0.5  # of the gates; below 0.3 every estimate of the calibration was within a factor 1.3
@@ -292,7 +292,7 @@ def finite(value: float) -> float:
 
 def residual_norm(values: Sequence[Any], scales: Sequence[Any]) -> float:
     """The norm of every term's residuals [n, K] together, each scaled by its [K]."""
-    return float(np.sqrt(sum(np.sum((np.asarray(v) * s[None, :]) ** 2) for v, s in zip(values, scales, strict=True))))
+    return float(np.sqrt(squares(values, scales)))
 
 
 def norms_ratio(targets: Sequence[Any], scales: Sequence[Any]) -> float:

@@ -45,9 +45,9 @@ from .rows import (
     correction,
     least_squares,
     linearised,
+    remaining,
     row_scales,
     scattered,
-    squares,
     whole_chunks,
 )
 from .space import Level
@@ -211,12 +211,13 @@ def stationary(
     weights: Weights,
     batches: Sequence[Batch],
     systems: Sequence[Rows],
-    scales: Sequence[np.ndarray],
     least: float,
+    now: float,
 ) -> bool:
-    """Whether a start is no solution, though its linear model, which leaves `least`, shows no way down: ∫u² = 1 about u = 0."""
-    stays = least > _STATIONARY * squares(systems, scales)
-    return stays and relative_residual(goal, weights, batches, systems) > _ASTRAY
+    """Whether a start is no solution, though its linear model, which leaves `least` of what there is `now`, shows no way down:
+    ∫u² = 1 about u = 0.
+    """
+    return least > _STATIONARY * now and relative_residual(goal, weights, batches, systems) > _ASTRAY
 
 
 def about(
@@ -284,17 +285,17 @@ def newton(
     if goal.problem.is_linear or not steps:
         return add(weights, coefficients, 1.0)
 
-    now = np.inf if near else squares(systems, scales)
-    if elsewhere is not None and stationary(goal, weights, batches, systems, scales, least):
+    now = np.inf if near else remaining(systems, scales)
+    if elsewhere is not None and stationary(goal, weights, batches, systems, least, now):
         weights = weights._replace(state=elsewhere())
         systems = linearised(goal, weights, basis, state, batches)
         scales = row_scales(systems, goal.terms)
-        (coefficients, least), now = correction(systems, scales), squares(systems, scales)
+        (coefficients, least), now = correction(systems, scales), remaining(systems, scales)
     for _ in range(steps):
         for share in (1.0, 0.5, 0.25, 0.1, 0.02):
             trial = add(weights, coefficients, share)
             systems = linearised(goal, trial, basis, state, batches)
-            new = squares(systems, scales)
+            new = remaining(systems, scales)
             if new < now:
                 break
         else:

@@ -42,8 +42,10 @@ from .rows import (
     correction,
     least_squares,
     linearised,
+    remaining,
     row_scales,
     scattered,
+    squares,
     triangle,
 )
 from .terms import Term
@@ -345,7 +347,7 @@ def _identified(
         systems = linearised(goal, weights, basis, state, batches)
         scales = row_scales(systems, goal.terms)
         coefficients, least = correction(systems, scales)
-        if stationary(goal, weights, batches, systems, scales, least):
+        if stationary(goal, weights, batches, systems, least, remaining(systems, scales)):
             weights = weights._replace(state=scattered(basis, state, seed))
         else:
             weights = weights._replace(state=add_coefficients(basis, state, coefficients, jnp.ones((), setup.dtype)))
@@ -395,7 +397,7 @@ def descended(
 
     def size(candidate: Weights) -> float:
         values = residuals(goal, candidate, batches)
-        total = float(sum(np.sum(np.square(np.asarray(v) * s)) for v, s in zip(values, scales, strict=True)))
+        total = squares(values, scales)
         if not precision:
             return total
         coefficients = known(candidate)

@@ -152,9 +152,14 @@ def correction(systems: Sequence[Rows], scales: Sequence[np.ndarray]) -> tuple[A
     return coefficients[:, 0], float(left[0])
 
 
-def squares(systems: Sequence[Rows], scales: Sequence[np.ndarray]) -> float:
-    """The sum of squares of all residuals, scaled."""
-    return sum(float(np.sum(np.square(np.asarray(rows.residual) * s))) for rows, s in zip(systems, scales, strict=True))
+def squares(values: Sequence[Any], scales: Sequence[Any]) -> float:
+    """The sum of squares of every term's residuals [n, K], each scaled by its [K]."""
+    return sum(float(np.sum(np.square(np.asarray(v) * s))) for v, s in zip(values, scales, strict=True))
+
+
+def remaining(systems: Sequence[Rows], scales: Sequence[Any]) -> float:
+    """The same of terms that are linearised, where they are now."""
+    return squares([rows.residual for rows in systems], scales)
 
 
 def scattered(basis: Together, state: tuple, seed: Sequence[int]) -> tuple:

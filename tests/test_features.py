@@ -17,7 +17,7 @@ from pinn.families import Family, candidates, draw_features, feature_ansatz
 from pinn.features import Setup, field_sizes, fit, relative_residual, stationary
 from pinn.loss import Weights, draw, field_values, objective, residuals, start_unknown
 from pinn.networks import Encoding
-from pinn.rows import correction, least_squares, linearised, row_scales, scattered, term_rows
+from pinn.rows import correction, least_squares, linearised, remaining, row_scales, scattered, term_rows
 
 
 def setup_of(problem, exact=None, seed=0):
@@ -137,7 +137,7 @@ def test_newton_leaves_a_point_from_which_no_direction_leads_on():
         batches = draw(goal, {"equation": 40, "condition": 1}, (2,), jnp.float64)
         rows = linearised(goal, weights, basis, empty, batches)
         scales = row_scales(rows, goal.terms)
-        return stationary(goal, weights, batches, rows, scales, correction(rows, scales)[1])
+        return stationary(goal, weights, batches, rows, correction(rows, scales)[1], remaining(rows, scales))
 
     def growth(y, x):
         return d(y, x) ** 2 - 4 * y**2
