@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ from .features import Setup
 from .krylov import Products
 from .loss import Objective, given_values, parted
 from .radau import Radau
-from .separability import Ends, separable
+from .separability import Separated, separable
 from .separable import make_separable
 from .space import Held, Level, inside, make_space, waves
 from .stepping import Discrete, Moment, Terms, blocks_of, cholesky, is_kept, kept_of, residuals, solve_cholesky
@@ -30,21 +31,23 @@ _FITS = 3  # solves for the state that steps begin with: each mends what roundin
 
 def begin(setup: Setup, goal: Objective, time: Timeline, level: Level, scheme: Radau) -> tuple[Discrete, Moment, float]:
     """The terms that hold at every time, the state at the start, and how large the fields are there."""
-    ends = separable(setup.problem, goal.exact, time)
-    if ends is not None:
-        terms, start = _products(setup, goal, time, level, ends)
+    separated = separable(setup.problem, goal.exact, time)
+    if separated is not None:
+        terms, start = _products(setup, goal, time, level, separated)
     else:
         terms, begins = _terms(setup, goal, time, level)
         start = _begun(goal, terms, begins, time, scheme)
     return terms, start, max(float(np.linalg.norm(start.values[terms.moving])), _lifted(goal, terms, time), 1e-300)
 
 
-def _products(setup: Setup, goal: Objective, time: Timeline, level: Level, ends: Ends) -> tuple[Products, Moment]:
+def _products(setup: Setup, goal: Objective, time: Timeline, level: Level, separated: Separated) -> tuple[Products, Moment]:
     problem, seed, axis = setup.problem, (*setup.seed, 70 + level.draw, level.width), time.axis
-    space = make_separable(problem, goal.exact, axis, level, ends, seed)
+    space = make_separable(problem, goal.exact, axis, level, separated.ends, seed)
     nodes, shares = [line.places for line in space.lines], [line.shares for line in space.lines]
     equations = [term for term in goal.terms if term.place is None]
-    solved = tuple(space.grid(term, nodes, shares, time.start) for term in equations)
+    tests = iter(separated.tests)
+    own = [tuple(itertools.islice(tests, len(term.expression.components))) for term in equations]
+    solved = tuple(space.grid(term, nodes, shares, time.start, each) for term, each in zip(equations, own, strict=True))
     rng, (lower, upper) = np.random.default_rng((*seed, 2)), problem.domain.bounds
     others = [lower[line.axis] + (upper - lower)[line.axis] * np.sort(rng.uniform(size=_JUDGED)) for line in space.lines]
     fresh = tuple(space.grid(term, others, [np.ones(_JUDGED)] * len(others), time.start) for term in equations)
@@ -53,9 +56,11 @@ def _products(setup: Setup, goal: Objective, time: Timeline, level: Level, ends:
         if term.name in time.initial:
             grid = space.grid(term, nodes, shares, time.start)
             wrong, slopes, _ = residuals(space, grid, np.array([time.start]), states, True)
-            for k, given in enumerate(grid.tested(-np.moveaxis(wrong, 2, 1))[0].reshape(wrong.shape[2], -1)):
-                (i,) = np.flatnonzero(slopes[0, 0, k])
-                read = grid.reads[i]
+            leaves = [int(np.flatnonzero(row)[0]) for row in slopes[0, 0]]
+            reads = [grid.reads[i] for i in leaves]
+            tested = grid._replace(tests=tuple(read.field for read in reads)).tested(-np.moveaxis(wrong, 2, 1))
+            for k, (i, read) in enumerate(zip(leaves, reads, strict=True)):
+                given = tested[0].reshape(len(reads), -1)[k]
                 states[read.order][0, space.parts[problem.fields[read.field]]] += given / slopes[0, 0, k, i]
     return Products(space, solved, fresh), Moment(states[0][0], states[1][0])
 

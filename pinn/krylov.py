@@ -3,12 +3,16 @@
 The equations hold in Galerkin's sense: the means of the residual times each product of functions vanish. Their Jacobian A is
 never formed: GMRES (Saad & Schultz 1986) solves P⁻¹ A δ = -P⁻¹ F, with P the same equations with the means of their coefficients,
 and of each function times its own derivatives: equations for each product of functions alone (the fast diagonalisation of Lynch,
-Rice & Thomas 1964, which is exact where coefficients are even and no coordinate has a first derivative).
+Rice & Thomas 1964, which is exact where coefficients are even and no coordinate has a first derivative). Fields that first
+derivatives or different walls couple, as those of sound and light, are eliminated as far as that can be done for each product
+alone: of what then holds for the others (waves of second order) P has the diagonal.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -23,17 +27,113 @@ _INNER = 30  # of GMRES in each iteration of Newton's method
 _FORCING = 0.05  # what GMRES leaves of P⁻¹ F
 
 
+class Coupling(NamedTuple):
+    """How the equation that is tested with one field's functions reads another: slope × means along each coordinate, [r_a, r_a].
+
+    `alone` says whether that is nearly diagonal.
+    """
+
+    test: int
+    field: int
+    order: int
+    slope: float
+    means: tuple[NDArray, ...]
+    alone: bool
+
+    def of(self, values: NDArray) -> NDArray:
+        """Means of what [r₁ r₂ …] makes of it."""
+        found = self.slope * values[None]
+        for axis, matrix in enumerate(self.means):
+            found = along(found, axis, matrix)
+        return found[0]
+
+
 class Symbol(NamedTuple):
-    """The equations with the means of their coefficients, by order in time: [K, F, r₁ r₂ …], component by field."""
+    """The equations with the means of their coefficients.
+
+    Attributes:
+        parts: their diagonals by order in time, [F, F, r₁ r₂ …], the field that tests by the one that is read.
+        couplings: of different fields.
+    """
 
     parts: Mapping[int, NDArray]
+    couplings: tuple[Coupling, ...]
+
+
+class Inverse(NamedTuple):
+    """P⁻¹ for one eigenvalue: fields that are `gone`, each product alone, and the others without them.
+
+    Attributes:
+        kept, gone: fields.
+        own: the inverse for those that are gone, [M, b, b], for M products.
+        rest: that for the others, [M, a, a].
+        couplings: of the ones with the others, and what each is multiplied by.
+    """
+
+    kept: tuple[int, ...]
+    gone: tuple[int, ...]
+    own: NDArray
+    rest: NDArray
+    couplings: tuple[tuple[complex, Coupling], ...]
+
+    @classmethod
+    def of(cls, symbol: Symbol, factor: complex, gone: tuple[int, ...], shape: tuple[int, ...]) -> Inverse:
+        """With derivatives by time replaced by a factor."""
+        total = sum((part * factor**order for order, part in symbol.parts.items()), np.zeros((1, 1, 1)))
+        if not np.all(np.isfinite(total)):
+            raise LinAlgError
+        blocks = np.moveaxis(total, 2, 0)
+        blocks[..., range(len(total)), range(len(total))] += ~np.any(blocks, axis=2)  # what a kind is filled up with stays zero
+        kept = tuple(i for i in range(blocks.shape[1]) if i not in gone)
+        couplings = tuple((factor**c.order, c) for c in symbol.couplings if (c.test in gone) != (c.field in gone))
+        own, rest = np.linalg.inv(blocks[:, gone][:, :, gone]), blocks[:, kept][:, :, kept]
+        for (first, into), (second, out) in itertools.product(couplings, repeat=2):
+            if into.test in kept and out.field in kept:
+                through = (first * into.slope * second * out.slope) * own[:, gone.index(into.field), gone.index(out.test)]
+                through = through.reshape(1, *shape)
+                for axis, (a, b) in enumerate(zip(into.means, out.means, strict=True)):
+                    through = along(through, axis, a * b.T)
+                rest[:, kept.index(into.test), kept.index(out.field)] -= through.reshape(-1)
+        return cls(kept, gone, own, np.linalg.inv(rest), couplings)
+
+    def by(self, right: NDArray) -> NDArray:
+        """Of what is [F, r₁ r₂ …], as the equations are tested."""
+        found = np.zeros_like(right)
+        found[list(self.gone)] = _alone(self.own, right[list(self.gone)])
+        found[list(self.kept)] = _alone(self.rest, self._missing(right, found, self.kept))
+        found[list(self.gone)] = _alone(self.own, self._missing(right, found, self.gone))
+        return found
+
+    def _missing(self, right: NDArray, found: NDArray, fields: tuple[int, ...]) -> NDArray:
+        """Of the equations of some fields, less what they read of the others."""
+        left = right.copy()
+        for factor, each in self.couplings:
+            if each.test in fields:
+                left[each.test] -= factor * each.of(found[each.field])
+        return left[list(fields)]
+
+
+def _alone(inverse: NDArray, right: NDArray) -> NDArray:
+    """For each product alone: inverses [M, f, f] times [f, r₁ r₂ …]."""
+    return np.einsum("mfk,km->fm", inverse, right.reshape(len(right), len(inverse))).reshape(right.shape)
+
+
+def _gone(couplings: Sequence[Coupling], fields: int) -> tuple[int, ...]:
+    """Fields of which none reads another but each product alone, as many as are found; none where all do."""
+    joined = {frozenset((each.test, each.field)) for each in couplings if not each.alone}
+    partners = [sum(field in pair for pair in joined) for field in range(fields)]
+    found: list[int] = []
+    for field in sorted(range(fields), key=lambda i: partners[i]) if joined else ():
+        if partners[field] and all(frozenset((field, other)) not in joined for other in found):
+            found.append(field)
+    return tuple(sorted(found))
 
 
 class Diagonal(NamedTuple):
-    """P for steps of one length: an inverse [r₁ r₂ …, F, K] for each of the scheme's `upper` eigenvalues."""
+    """P for steps of one length: an inverse for each of the scheme's `upper` eigenvalues."""
 
     length: float
-    inverses: tuple[NDArray, ...]
+    inverses: tuple[Inverse, ...]
 
 
 class Products(NamedTuple):
@@ -49,35 +149,29 @@ class Products(NamedTuple):
 
     def linearised(self, length: float, time: float, states: Sequence[NDArray]) -> Symbol:
         """About states [P] by order in time."""
+        modes, fields = int(np.prod(self.space.shape)), len(self.space.kinds)
         parts: dict[int, NDArray] = {}
-        start, shape = 0, self.space.shape
+        couplings: list[Coupling] = []
         for grid in self.solved:
             at = placed(self.space, grid, np.array([time]))
             _, slopes, _ = residuals_at(self.space, grid, at, [each[None] for each in states], True)
             means = np.einsum("n,nkl->kl", grid.shares / len(grid.shares), slopes[0])
-            for i, read in enumerate(grid.reads):
-                function = np.ones(1)
-                for a, order in enumerate(read.derivatives):
-                    function = np.multiply.outer(function, np.diagonal(grid.means[a][order]))
-                total = parts.setdefault(read.order, np.zeros((self._components, grid.fields, int(np.prod(shape)))))
-                total[start : start + means.shape[0], read.field] += means[:, i, None] * function.reshape(-1)
-            start += means.shape[0]
-        return Symbol(parts)
-
-    @property
-    def _components(self) -> int:
-        return sum(len(grid.term.expression.components) for grid in self.solved)
+            for (k, test), (i, read) in itertools.product(enumerate(grid.tests), enumerate(grid.reads)):
+                kinds, slope = (grid.kinds[test], grid.kinds[read.field]), float(means[k, i])
+                own = tuple(each[order] for each, order in zip(grid.means[kinds], read.derivatives, strict=True))
+                if kinds[0] == kinds[1]:
+                    total = parts.setdefault(read.order, np.zeros((fields, fields, modes)))
+                    total[test, read.field] += slope * reduce(np.multiply.outer, map(np.diagonal, own)).reshape(-1)
+                if test != read.field and slope:
+                    alone = kinds[0] == kinds[1] and not any(order % 2 for order in read.derivatives)
+                    couplings.append(Coupling(test, read.field, read.order, slope, own, alone))
+        return Symbol(parts, tuple(couplings))
 
     def factored(self, scheme: Radau, slopes: Symbol, length: float) -> Diagonal:
         """P inverted, for steps of a length."""
-        inverses = []
-        for eigenvalue in scheme.eigenvalues[scheme.upper].tolist():
-            total = sum((part * (eigenvalue / length) ** order for order, part in slopes.parts.items()), np.zeros(1))
-            blocks = np.moveaxis(total, 2, 0)
-            if not np.all(np.isfinite(blocks)):
-                raise LinAlgError
-            inverses.append(np.linalg.inv(blocks))
-        return Diagonal(length, tuple(inverses))
+        gone = _gone(slopes.couplings, len(self.space.kinds))
+        factors = (scheme.eigenvalues[scheme.upper] / length).tolist()
+        return Diagonal(length, tuple(Inverse.of(slopes, factor, gone, self.space.shape) for factor in factors))
 
     def solve_stages(
         self, scheme: Radau, matrix: Diagonal, time: float, start: Moment, guess: NDArray, size: float, wanted: float
@@ -106,11 +200,11 @@ class Products(NamedTuple):
 
     def _preconditioned(self, scheme: Radau, matrix: Diagonal, wrong: NDArray) -> NDArray:
         """P⁻¹ of what is [s, K r₁ r₂ …]."""
-        count, modes = len(wrong), int(np.prod(self.space.shape))
-        turned = (scheme.inverse[scheme.upper] @ wrong).reshape(len(scheme.upper), -1, modes)
+        count, fields = len(wrong), np.argsort([test for grid in self.solved for test in grid.tests])
+        turned = (scheme.inverse[scheme.upper] @ wrong).reshape(len(scheme.upper), -1, *self.space.shape)[:, fields]
         found = np.zeros((count, self.space.size))
         for i, own, inverse in zip(scheme.upper, turned, matrix.inverses, strict=True):
-            change = np.einsum("mfk,km->fm", inverse, own).reshape(-1)
+            change = inverse.by(own).reshape(-1)
             twice, vector = 2.0 if np.imag(scheme.eigenvalues[i]) else 1.0, scheme.vectors[:, i]
             found += twice * (np.outer(np.real(vector), np.real(change)) - np.outer(np.imag(vector), np.imag(change)))
         return found
@@ -156,10 +250,11 @@ class _Change(NamedTuple):
             found += self.grid.tested(on_grid).reshape(found.shape)
         for k, i, slope in self.even:
             read = self.grid.reads[i]
-            part = change[read.order].reshape(count, self.grid.fields, *self.space.shape)[:, read.field]
-            for axis, order in enumerate(read.derivatives):
-                if order:
-                    part = along(part, axis, self.grid.means[axis][order])
+            part = change[read.order].reshape(count, len(self.grid.kinds), *self.space.shape)[:, read.field]
+            kinds = self.grid.kinds[self.grid.tests[k]], self.grid.kinds[read.field]
+            for axis, (own, order) in enumerate(zip(self.grid.means[kinds], read.derivatives, strict=True)):
+                if order or kinds[0] != kinds[1]:
+                    part = along(part, axis, own[order])
             found[:, k] += slope * part
         return found.reshape(count, -1)
 

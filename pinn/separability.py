@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from .exact import Exact
 from .loss import given_leaves, parted
@@ -21,32 +22,41 @@ _SAME = 1e-10
 
 
 class End(NamedTuple):
-    """What vanishes at an end of a coordinate: Σ slope × derivative, (order, slope), for every field."""
+    """What vanishes at an end of a coordinate: Σ slope × derivative, (order, slope)."""
 
     place: float
     slopes: tuple[tuple[int, float], ...]
 
 
-Ends = Mapping[int, tuple[End, ...]]
+class Separated(NamedTuple):
+    """How products of functions of one coordinate take the conditions and the equations.
+
+    Attributes:
+        ends: for each field, by spatial coordinate, what vanishes at its ends beside what is built in.
+        tests: for each component of the equations, in order, the field whose functions it is tested with: the one whose
+            evolution it tells. Where that is not clear and those of all fields are alike, in the order of the fields.
+    """
+
+    ends: Mapping[str, Mapping[int, tuple[End, ...]]]
+    tests: tuple[str, ...]
 
 
-def separable(problem: Problem, exact: Exact, time: Timeline) -> Ends | None:
-    """What is asked of the functions of each spatial coordinate at its ends; None where products of them will not do.
+def separable(problem: Problem, exact: Exact, time: Timeline) -> Separated | None:
+    """What products of functions of each spatial coordinate have to meet; None where they will not do.
 
-    They do where every field evolves and all have the same values built in, and what else is given holds on whole faces, is zero,
-    and reads derivatives across the face alone with slopes that are the same everywhere.
+    They do where every field evolves, each by an equation of its own, and what is not built in holds on whole faces, is zero, and
+    reads derivatives of one field across the face alone with slopes that are the same everywhere.
     """
     domain, spatial = problem.domain, [a for a in range(problem.domain.dimension) if a != time.axis]
     if not domain.is_box or len(spatial) < 2 or min(time.orders.values()) < 1:
         return None
-    equations = [term.expression for term in problem.terms if term.place is None]
-    if any(len(expression.sites) > 1 or expression.integrates for expression in equations):
+    equations = [term for term in problem.terms if term.place is None]
+    if any(len(term.expression.sites) > 1 or term.expression.integrates for term in equations):
         return None
-    if sum(len(expression.components) for expression in equations) != len(problem.fields):
+    if sum(len(term.expression.components) for term in equations) != len(problem.fields):
         return None
     met = {time.axis, *(a for ends in exact.ends.values() for a in ends)}
-    strong = any(each.strong for each in seen_by(2**31, problem.singular(domain), met))
-    if strong or len({exact.pattern(name) for name in problem.fields}) > 1:
+    if any(each.strong for each in seen_by(2**31, problem.singular(domain), met)):
         return None
     found: dict[tuple[int, float], dict[str, set]] = {}
     for term in problem.terms:
@@ -55,17 +65,37 @@ def separable(problem: Problem, exact: Exact, time: Timeline) -> Ends | None:
         taken = _starts(problem, exact, time, term) if term.name in time.initial else _joined(problem, exact, time, term, found)
         if not taken:
             return None
-    return _ends(problem, found)
+    ends, first = _ends(problem, found), problem.fields[0]
+    tests = _tests(problem, exact, time, equations)
+    if tests is None and all((exact.pattern(name), ends[name]) == (exact.pattern(first), ends[first]) for name in problem.fields):
+        tests = problem.fields
+    return None if tests is None else Separated(ends, tests)
 
 
-def _ends(problem: Problem, found: Mapping[tuple[int, float], Mapping[str, set]]) -> Ends | None:
-    ends: dict[int, list[End]] = {}
-    for (axis, place), given in found.items():
-        alike = {frozenset(slopes) for slopes in given.values()}
-        if len(alike) > 1 or set(given) != set(problem.fields):
-            return None
-        ends.setdefault(axis, []).extend(End(place, slopes) for slopes in sorted(alike.pop()))
-    return {axis: tuple(each) for axis, each in ends.items()}
+def _ends(problem: Problem, found: Mapping[tuple[int, float], Mapping[str, set]]) -> dict[str, dict[int, tuple[End, ...]]]:
+    ends: dict[str, dict[int, tuple[End, ...]]] = {name: {} for name in problem.fields}
+    for (axis, place), given in sorted(found.items()):
+        for name, asked in given.items():
+            ends[name][axis] = (*ends[name].get(axis, ()), *(End(place, slopes) for slopes in sorted(asked)))
+    return ends
+
+
+def _tests(problem: Problem, exact: Exact, time: Timeline, equations: Sequence[Term]) -> tuple[str, ...] | None:
+    """The field that evolves by each component: all of them, each by one, with the largest shares."""
+    rows = []
+    for term in equations:
+        _, _, slopes = _looked_at(problem, exact, term)
+        row = np.zeros((slopes.shape[1], len(problem.fields)))
+        for i, leaf in enumerate(term.expression.leaves):
+            if leaf.index[time.axis] == sum(leaf.index) == time.orders[leaf.field]:
+                row[:, problem.fields.index(leaf.field)] = np.mean(np.abs(slopes[:, :, i]), axis=0)
+        rows.append(row)
+    shares = np.concatenate(rows)
+    shares = shares / np.maximum(np.max(shares, axis=1, keepdims=True), 1e-300)
+    components, fields = linear_sum_assignment(-shares)
+    if not np.all(shares[components, fields] > _SAME):
+        return None
+    return tuple(problem.fields[i] for i in fields)
 
 
 def _looked_at(problem: Problem, exact: Exact, term: Term) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -10,6 +10,7 @@ coordinates (Cho et al., Separable Physics-Informed Neural Networks, 2023; sums 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -27,7 +28,7 @@ from .ansatz import Ansatz
 from .derivatives import Jet
 from .exact import Exact
 from .problem import Problem
-from .separability import End, Ends
+from .separability import End
 from .space import Level, around, in_rows, placed_along
 from .staged import Functions, StagedProducts
 from .steep import Steep
@@ -38,23 +39,23 @@ _DENSITY = 1.3  # points of a quadrature in the functions of its coordinate
 
 
 class Line(NamedTuple):
-    """Functions of one coordinate, [r] of them: φ's part times (polynomials or waves) V.
+    """Functions of one coordinate, [r] of them of each kind: φ's part times (polynomials or waves) V.
 
     Attributes:
         axis, functions: the coordinate, and what depends on it.
         places, shares: a quadrature, [n], and its shares in a mean, [n].
-        turn: V, [q, r].
+        turns: V of each kind, [q, r].
     """
 
     axis: int
     functions: Functions
     places: NDArray
     shares: NDArray
-    turn: NDArray
+    turns: tuple[NDArray, ...]
 
     @property
     def size(self) -> int:
-        return self.turn.shape[1]
+        return self.turns[0].shape[1]
 
 
 class Read(NamedTuple):
@@ -65,15 +66,18 @@ class Read(NamedTuple):
     derivatives: tuple[int, ...]
 
 
+Tables = tuple[Mapping[int, NDArray], ...]  # for each spatial coordinate, by the number of derivatives
+
+
 class Grid(NamedTuple):
     """A term at all points of a grid of space, [n, d].
 
     Attributes:
         term, points, columns, shares: as in `Held`; nothing is asked for but the points.
         reads: its leaves, in order.
-        tables: for each spatial coordinate, by the number of derivatives, the functions at the places, [n_a, r_a].
-        means: of the functions times those derivatives, [r_a, r_a].
-        fields: how many.
+        tables: for each kind and spatial coordinate, by the number of derivatives, the functions at the places, [n_a, r_a].
+        means: for two kinds, of the functions of the one times those derivatives of the other, [r_a, r_a].
+        kinds, tests: the kind of each field, and the field with whose functions each component is tested.
     """
 
     term: Term
@@ -81,9 +85,10 @@ class Grid(NamedTuple):
     columns: dict[str, NDArray]
     shares: NDArray
     reads: tuple[Read, ...]
-    tables: tuple[Mapping[int, NDArray], ...]
-    means: tuple[Mapping[int, NDArray], ...]
-    fields: int
+    tables: tuple[Tables, ...]
+    means: Mapping[tuple[int, int], Tables]
+    kinds: tuple[int, ...]
+    tests: tuple[int, ...]
 
     def leaves(self, states: Sequence[NDArray]) -> NDArray:
         """The leaves of states [s, P] by order in time, [s n, L]."""
@@ -91,7 +96,7 @@ class Grid(NamedTuple):
 
     def leaves_of(self, which: Sequence[int], states: Sequence[NDArray]) -> list[NDArray]:
         """Some of the leaves, [s, n] each."""
-        shape = tuple(table[0].shape[1] for table in self.tables)
+        shape = tuple(table[0].shape[1] for table in self.tables[0])
         known: dict[tuple, NDArray] = {}
 
         def part(order: int, field: int, derivatives: tuple[int, ...]) -> NDArray:
@@ -100,19 +105,26 @@ class Grid(NamedTuple):
             if key not in known:
                 if derivatives:
                     axis = len(shape) - len(derivatives)
-                    known[key] = along(part(order, field, derivatives[1:]), axis, self.tables[axis][derivatives[0]])
+                    table = self.tables[self.kinds[field]][axis][derivatives[0]]
+                    known[key] = along(part(order, field, derivatives[1:]), axis, table)
                 else:
-                    known[key] = states[order].reshape(len(states[order]), self.fields, *shape)[:, field]
+                    known[key] = states[order].reshape(len(states[order]), len(self.kinds), *shape)[:, field]
             return known[key]
 
         return [part(*self.reads[i]).reshape(len(states[0]), -1) for i in which]
 
     def tested(self, values: NDArray) -> NDArray:
-        """The means of components [s, K, n] times each product of functions, [s, K r₁ r₂ …]."""
+        """The means of components [s, K, n] times each product of the functions that test them, [s, K r₁ r₂ …]."""
+        kinds = [self.kinds[field] for field in self.tests]
+        if len(set(kinds)) == 1:
+            return self._tested(values, kinds[0])
+        return np.concatenate([self._tested(values[:, k : k + 1], kind) for k, kind in enumerate(kinds)], axis=1)
+
+    def _tested(self, values: NDArray, kind: int) -> NDArray:
         count, components, _ = values.shape
         weighed = values * (self.shares / len(self.shares))
-        found = weighed.reshape(count * components, *(len(table[0]) for table in self.tables))
-        for axis, table in enumerate(self.tables):
+        found = weighed.reshape(count * components, *(len(table[0]) for table in self.tables[kind]))
+        for axis, table in enumerate(self.tables[kind]):
             found = along(found, axis, table[0].T)
         return found.reshape(count, -1)
 
@@ -127,11 +139,12 @@ def along(values: NDArray, axis: int, matrix: NDArray) -> NDArray:
 
 
 class Separable(NamedTuple):
-    """All products of the functions of each spatial coordinate, the same for every field.
+    """All products of the functions of each spatial coordinate, as many for every field.
 
     Attributes:
         problem, exact, axis: as in `Space`.
         steep: coordinates that stand for those of space where the solution has layers.
+        kinds: of functions, for each field: fields with different walls have different ones.
         lines: of each spatial coordinate.
     """
 
@@ -139,6 +152,7 @@ class Separable(NamedTuple):
     exact: Exact
     axis: int
     steep: tuple[Steep, ...]
+    kinds: tuple[int, ...]
     lines: tuple[Line, ...]
 
     @property
@@ -155,26 +169,32 @@ class Separable(NamedTuple):
         each = math.prod(self.shape)
         return {name: slice(i * each, (i + 1) * each) for i, name in enumerate(self.problem.fields)}
 
-    def grid(self, term: Term, places: Sequence[NDArray], shares: Sequence[NDArray], time: float) -> Grid:
-        """A term at all points of a grid: places [n_a] along each spatial coordinate, with their shares."""
+    def grid(
+        self, term: Term, places: Sequence[NDArray], shares: Sequence[NDArray], time: float, tests: Sequence[str] = ()
+    ) -> Grid:
+        """A term at all points of a grid: places [n_a] along each spatial coordinate, with their shares.
+
+        `tests` are the fields with whose functions its components are tested, if they are.
+        """
         reads = tuple(self._read(leaf) for leaf in term.expression.leaves)
         orders = [{0, *(read.derivatives[i] for read in reads)} for i in range(len(self.lines))]
-        tables = tuple(self._table(line, at, own) for line, at, own in zip(self.lines, places, orders, strict=True))
-        means = tuple(
-            {order: table[0].T @ (share[:, None] / len(share) * table[order]) for order in table}
-            for table, share in zip(tables, shares, strict=True)
-        )
+        asked = list(zip(self.lines, places, orders, strict=True))
+        tables = tuple(tuple(self._table(line, kind, at, own) for line, at, own in asked) for kind in sorted(set(self.kinds)))
+        pairs = itertools.product(range(len(tables)), range(len(tables))) if tests else ()
+        means = {(a, b): _means(tables[a], tables[b], shares) for a, b in pairs}
         points = np.full((math.prod(map(len, places)), self.problem.domain.dimension), time)
         points[:, [line.axis for line in self.lines]] = _crossed(places)
-        return Grid(term, points, {}, np.prod(_crossed(shares), axis=1), reads, tables, means, len(self.problem.fields))
+        fields = tuple(self.problem.fields.index(name) for name in tests)
+        return Grid(term, points, {}, np.prod(_crossed(shares), axis=1), reads, tables, means, self.kinds, fields)
 
     def _read(self, leaf: Any) -> Read:
         spatial = tuple(leaf.index[line.axis] for line in self.lines)
         return Read(leaf.index[self.axis], self.problem.fields.index(leaf.field), spatial)
 
-    def _table(self, line: Line, places: NDArray, orders: set[int]) -> dict[int, NDArray]:
-        raw = line_tables(self.problem, self.exact, self.steep, line.axis, line.functions, places, max(orders))
-        return {order: raw[order] @ line.turn for order in orders}
+    def _table(self, line: Line, kind: int, places: NDArray, orders: set[int]) -> dict[int, NDArray]:
+        field = self.problem.fields[self.kinds.index(kind)]
+        raw = line_tables(self.problem, self.exact, self.steep, field, line.axis, line.functions, places, max(orders))
+        return {order: raw[order] @ line.turns[kind] for order in orders}
 
     def highest(self, axis: int) -> float:
         """The largest frequency along an axis of the domain; 0 along time."""
@@ -187,17 +207,21 @@ class Separable(NamedTuple):
 
     def coefficients(self, stages: NDArray) -> NDArray:
         """Those of that network for steps [K, s + 1, P]: [K, (s + 1) q₁ q₂ …, F]."""
-        fields = len(self.problem.fields)
-        found = stages.reshape(-1, *self.shape)
-        for axis, line in enumerate(self.lines):
-            found = along(found, axis, line.turn)
-        return np.moveaxis(found.reshape(*stages.shape[:2], fields, -1), 2, 3).reshape(len(stages), -1, fields)
+        rows = []
+        for kind, own in zip(self.kinds, self.parts.values(), strict=True):
+            found = stages[:, :, own].reshape(-1, *self.shape)
+            for axis, line in enumerate(self.lines):
+                found = along(found, axis, line.turns[kind])
+            rows.append(found.reshape(len(stages), -1))
+        return np.stack(rows, axis=2)
 
     def reader(self, points: NDArray) -> Any:
         """What gives a field at points [n, d] there from coefficients, (field, rows, [m, r₁ r₂ …]) -> [rows, m]."""
-        tables = [self._table(line, points[:, line.axis], {0})[0] for line in self.lines]
+        kinds = sorted(set(self.kinds))
+        known = [[self._table(line, kind, points[:, line.axis], {0})[0] for line in self.lines] for kind in kinds]
 
-        def read(_: str, rows: NDArray, coefficients: NDArray) -> NDArray:
+        def read(name: str, rows: NDArray, coefficients: NDArray) -> NDArray:
+            tables = known[self.kinds[self.problem.fields.index(name)]]
             found = coefficients.reshape(len(coefficients), -1, self.shape[-1]) @ tables[-1][rows].T
             for axis in reversed(range(len(self.shape) - 1)):
                 found = found.reshape(len(coefficients), -1, self.shape[axis], found.shape[-1])
@@ -205,6 +229,14 @@ class Separable(NamedTuple):
             return found.reshape(len(coefficients), -1).T
 
         return read
+
+
+def _means(tests: Tables, tables: Tables, shares: Sequence[NDArray]) -> Tables:
+    """Of the functions of `tests` times those of `tables` and their derivatives."""
+    return tuple(
+        {order: test[0].T @ (share[:, None] / len(share) * table[order]) for order in table}
+        for test, table, share in zip(tests, tables, shares, strict=True)
+    )
 
 
 def _crossed(values: Sequence[NDArray]) -> NDArray:
@@ -233,15 +265,44 @@ def _functions(problem: Problem, exact: Exact, axis: int, level: Level) -> dict[
     return dict(zip(spatial, at(low), strict=True))
 
 
-def make_separable(problem: Problem, exact: Exact, axis: int, level: Level, ends: Ends, seed: Sequence[int]) -> Separable:
-    """Products of functions of each coordinate that vanish as its `ends` ask: see the module."""
+def make_separable(
+    problem: Problem,
+    exact: Exact,
+    axis: int,
+    level: Level,
+    ends: Mapping[str, Mapping[int, tuple[End, ...]]],
+    seed: Sequence[int],
+) -> Separable:
+    """Products of functions of each coordinate that vanish as each field's `ends` ask: see the module.
+
+    Fields with different walls have different functions, all of them polynomials of the same degree at most, so that what a field
+    reads of another is among its own. Kinds that have fewer are filled up with zeros.
+    """
     rng, lines = np.random.default_rng((*seed, 1)), []
+    alike = {name: (exact.pattern(name), ends[name]) for name in problem.fields}
+    first = [name for i, name in enumerate(problem.fields) if alike[name] not in list(alike.values())[:i]]
+    kinds = tuple(next(i for i, like in enumerate(first) if alike[like] == alike[name]) for name in problem.fields)
     for a, own in _functions(problem, exact, axis, level).items():
         places, shares = _quadrature(problem, level.steep, a, own, rng)
-        raw = line_tables(problem, exact, level.steep, a, own, places, 1)
-        asked = [_vanishing(problem, exact, level.steep, a, own, end) for end in ends.get(a, ())]
-        lines.append(Line(a, own, places, shares, _turned(raw[0], raw[1], shares, asked)))
-    return Separable(problem, exact, axis, level.steep, tuple(lines))
+        turns: dict[str, NDArray] = {}
+        given = {name: _degree(exact, name, a) + len(ends[name].get(a, ())) for name in first}
+        slopes = None  # of the functions that most is asked of
+        for name in sorted(first, key=lambda each: -given[each]):
+            used = own.size - (_degree(exact, name, a) if len(first) > 1 and not own.periodic else 0)
+            raw = [each[:, :used] for each in line_tables(problem, exact, level.steep, name, a, own, places, 1)]
+            asked = [_vanishing(problem, exact, level.steep, name, a, own, end)[:used] for end in ends[name].get(a, ())]
+            turns[name] = _turned(raw[0], raw[1], shares, asked, None if given[name] else slopes)
+            slopes = raw[1] @ turns[name] if slopes is None and given[name] else slopes
+        size = max(turn.shape[1] for turn in turns.values())
+        filled = [np.pad(turns[name], [(0, own.size - len(turns[name])), (0, size - turns[name].shape[1])]) for name in first]
+        lines.append(Line(a, own, places, shares, tuple(filled)))
+    return Separable(problem, exact, axis, level.steep, kinds, tuple(lines))
+
+
+def _degree(exact: Exact, name: str, axis: int) -> int:
+    """Of a field's φ along an axis."""
+    given = exact.ends.get(name, {}).get(axis)
+    return 0 if given is None else (given.lower is not None) + (given.upper is not None)
 
 
 def _quadrature(
@@ -259,32 +320,40 @@ def _quadrature(
     return lower + (upper - lower) * place, weight / crowded / np.mean(weight / crowded)
 
 
-def _vanishing(problem: Problem, exact: Exact, steep: Sequence[Steep], axis: int, own: Functions, end: End) -> NDArray:
+def _vanishing(
+    problem: Problem, exact: Exact, steep: Sequence[Steep], field: str, axis: int, own: Functions, end: End
+) -> NDArray:
     """What of the functions of a coordinate has to vanish at an end, [q]."""
     orders = [order for order, _ in end.slopes]
-    tables = line_tables(problem, exact, steep, axis, own, np.array([end.place]), max(orders))
+    tables = line_tables(problem, exact, steep, field, axis, own, np.array([end.place]), max(orders))
     return np.sum([slope * tables[order][0] for order, slope in end.slopes], axis=0)
 
 
-def _turned(values: NDArray, slopes: NDArray, shares: NDArray, asked: Sequence[NDArray]) -> NDArray:
+def _turned(
+    values: NDArray, slopes: NDArray, shares: NDArray, asked: Sequence[NDArray], others: NDArray | None = None
+) -> NDArray:
+    """V for functions [n, q] that vanish as asked: orthogonal, and diagonal the means of products of their slopes.
+
+    With the slopes of `others`, [n, r], those are among them instead: what fields without walls read of those with them.
+    """
     root = np.sqrt(shares / len(shares))[:, None]
     upper = np.linalg.qr(values * root, mode="r")
     turn = scipy.linalg.solve_triangular(upper, np.eye(len(upper)), check_finite=False)
     if asked:
         rows = np.stack(asked) @ turn
         turn = turn @ scipy.linalg.null_space(rows / np.linalg.norm(rows, axis=1, keepdims=True))
-    steep = (slopes * root) @ turn
+    steep = (slopes * root) @ turn if others is None else (others * root).T @ (values * root) @ turn
     return turn @ scipy.linalg.eigh(steep.T @ steep, check_finite=False)[1]
 
 
 def line_tables(
-    problem: Problem, exact: Exact, steep: Sequence[Steep], axis: int, own: Functions, places: NDArray, highest: int
+    problem: Problem, exact: Exact, steep: Sequence[Steep], field: str, axis: int, own: Functions, places: NDArray, highest: int
 ) -> list[NDArray]:
-    """The functions of a coordinate times their part of φ, and their derivatives, at places [n] along it: [n, q] by order."""
+    """The functions of a coordinate times a field's part of φ, and their derivatives, at places [n] along it: [n, q] by order."""
     part, state = around(problem, _across(exact, axis), steep, StagedProducts)
     points = np.tile(np.mean(problem.domain.bounds, axis=0), (len(places), 1))
     points[:, axis] = places
-    read = partial(_coordinate, part, problem.fields[0], axis, own.place, highest, state)
+    read = partial(_coordinate, part, field, axis, own.place, highest, state)
     coordinate, factor = in_rows(read, _ROWS, points)
     indices = tuple((order,) for order in range(highest + 1))
     place = Jet({(i,): coordinate[:, i, None] for i in range(highest + 1)}, indices)

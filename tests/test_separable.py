@@ -12,13 +12,14 @@ from pinn.approximation import Slabs, slab_by_slab
 from pinn.derivatives import Jet
 from pinn.exact import plan_exact
 from pinn.kinds import describe, rebuild
-from pinn.krylov import gmres
+from pinn.krylov import Inverse, Products, _Change, gmres
 from pinn.loss import values_at
 from pinn.separability import End, separable
 from pinn.separable import make_separable
 from pinn.space import Level
 from pinn.staged import Functions, StagedProducts
 from pinn.steep import steep_coordinate
+from pinn.stepping import residuals
 from pinn.steps import steps_exact
 from pinn.timeline import timeline
 
@@ -44,14 +45,22 @@ def parts_of(problem):
 
 def ends_of(problem):
     exact, time = parts_of(problem)
-    return separable(problem, exact, time)
+    found = separable(problem, exact, time)
+    return None if found is None else found.ends
 
 
 def made(problem, width=400, steep=()):
     exact, time = parts_of(problem)
-    ends = separable(problem, exact, time)
-    assert ends is not None
-    return make_separable(problem, exact, time.axis, Level(width, 6, 1e-6, steep), ends, (0,))
+    found = separable(problem, exact, time)
+    assert found is not None
+    return make_separable(problem, exact, time.axis, Level(width, 6, 1e-6, steep), found.ends, (0,))
+
+
+def on_quadrature(space):
+    """The first term where the functions of each coordinate are orthogonal, its components tested with the first fields'."""
+    places, shares = [line.places for line in space.lines], [line.shares for line in space.lines]
+    term, fields = space.problem.terms[0], space.problem.fields
+    return space.grid(term, places, shares, 0.0, fields[: len(term.expression.components)])
 
 
 # --- functions of one coordinate ---------------------------------------------------------------------------------------------
@@ -86,8 +95,7 @@ def test_waves_and_their_derivatives():
 @pytest.mark.parametrize("periodic", [True, False])
 def test_products_have_the_mean_of_one_and_diagonal_slopes(periodic):
     space = made(heat(FLAT, pinn.Periodic("x"), pinn.Periodic("y")) if periodic else walled())
-    grid = space.grid(space.problem.terms[0], [line.places for line in space.lines], [line.shares for line in space.lines], 0.0)
-    for line, table in zip(space.lines, grid.tables, strict=True):
+    for line, table in zip(space.lines, on_quadrature(space).tables[0], strict=True):
         weights = line.shares[:, None] / len(line.places)
         np.testing.assert_allclose(table[0].T @ (weights * table[0]), np.eye(line.size), atol=1e-11)
         bends = table[0].T @ (weights * table[2])  # walls and periodicity make it minus the product of slopes
@@ -105,9 +113,8 @@ def test_so_many_products_as_are_asked_for_and_alike_in_all_directions():
 def test_functions_vanish_at_the_ends_as_asked(order, condition):
     space = made(heat(FLAT, condition(u=0.0, on=BOX.boundary)))
     for line, (low, high) in zip(space.lines, ((-1, 1), (0, 4)), strict=True):
-        ends = space.grid(space.problem.terms[0], [np.array([low, high])] * 2, [np.ones(2)] * 2, 0.0)
-        size = np.abs(ends.tables[space.lines.index(line)][2]).max()
-        slopes = space._table(line, np.array([low, high], float), {order})[order]
+        table = space._table(line, 0, np.array([low, high], float), {order, 2})
+        size, slopes = np.abs(table[2]).max(), table[order]
         np.testing.assert_allclose(slopes, 0, atol=1e-9 * size)
 
 
@@ -143,7 +150,7 @@ def test_leaves_on_a_grid_are_what_the_network_says(layer):
 
 def test_means_of_what_products_add_up_to_are_its_coefficients():
     space = made(walled())
-    grid = space.grid(space.problem.terms[0], [line.places for line in space.lines], [line.shares for line in space.lines], 0.0)
+    grid = on_quadrature(space)
     state = np.random.default_rng(0).normal(size=(2, space.size))
     (leaf,) = grid.leaves_of([[read.order for read in grid.reads].index(1)], [state, state])
     np.testing.assert_allclose(grid.tested(leaf[:, None]), state, atol=1e-12)
@@ -187,8 +194,8 @@ def test_gmres_comes_as_near_as_it_is_asked_to():
 
 
 def test_walls_that_are_built_in_and_periodic_fields_ask_for_nothing_more():
-    assert ends_of(walled()) == {}
-    assert ends_of(heat(FLAT, pinn.Periodic("x"), pinn.Periodic("y"))) == {}
+    assert ends_of(walled()) == {"u": {}}
+    assert ends_of(heat(FLAT, pinn.Periodic("x"), pinn.Periodic("y"))) == {"u": {}}
 
 
 def test_a_periodic_box_has_no_corners():
@@ -199,7 +206,7 @@ def test_a_periodic_box_has_no_corners():
 def test_slopes_that_vanish_are_asked_of_the_functions():
     ends = ends_of(heat(FLAT, pinn.Neumann(u=0.0, on=BOX.boundary)))
     assert ends is not None
-    assert {(axis, end) for axis, own in ends.items() for end in own} == {
+    assert {(axis, end) for axis, own in ends["u"].items() for end in own} == {
         (axis, End(place, ((1, 1.0),))) for axis, places in ((1, (-1.0, 1.0)), (2, (0.0, 4.0))) for place in places
     }
 
@@ -207,14 +214,24 @@ def test_slopes_that_vanish_are_asked_of_the_functions():
 def test_robin_walls_are_asked_of_the_functions():
     ends = ends_of(heat(FLAT, pinn.Robin(u=(2.0, 1.0, 0.0), on=BOX.boundary)))
     assert ends is not None
-    assert {end for end in ends[1]} == {End(-1.0, ((0, -1.0), (1, 0.5))), End(1.0, ((0, 1.0), (1, 0.5)))}
+    assert set(ends["u"][1]) == {End(-1.0, ((0, -1.0), (1, 0.5))), End(1.0, ((0, 1.0), (1, 0.5)))}
 
 
 def pair(*conditions):
+    """The equation of v comes first."""
+
     def mixing(u, v, t, x, y):
-        return d(u, t) - laplacian(u, x, y) + v, d(v, t) - laplacian(v, x, y) - u
+        return d(v, t) - laplacian(v, x, y) - u, d(u, t) - laplacian(u, x, y) + v
 
     return heat(pinn.Initial(u=0.0, v=0.0), *conditions, residual=mixing, fields="u v")
+
+
+def unlike():
+    return pair(pinn.Neumann(u=0.0, on=BOX.boundary), pinn.Dirichlet(v=0.0, on=BOX.boundary))
+
+
+def entangled(u, v, t, x, y):
+    return d(u, t) + d(v, t) - laplacian(u, x, y), u - laplacian(v, x, y)
 
 
 def stream(p, w, t, x, y):
@@ -227,7 +244,13 @@ NOT_SEPARABLE = {
         FLAT, *(pinn.Neumann(u=0.0, on=BOX.boundary.where(part)) for part in (lambda x, y: y < 2, lambda x, y: y >= 2))
     ),
     "slopes that vary": lambda: heat(FLAT, pinn.Robin(u=(lambda y: 1 + y, 1.0, 0.0), on=BOX.boundary)),
-    "other walls of another field": lambda: pair(pinn.Neumann(u=0.0, on=BOX.boundary), pinn.Dirichlet(v=0.0, on=BOX.boundary)),
+    "other walls of a field that no equation makes evolve": lambda: heat(
+        pinn.Initial(u=0.0, v=0.0),
+        pinn.Neumann(u=0.0, on=BOX.boundary),
+        pinn.Dirichlet(v=0.0, on=BOX.boundary),
+        residual=entangled,
+        fields="u v",
+    ),
     "a field that does not evolve": lambda: pinn.Problem(
         fields="p w",
         domain=BOX,
@@ -244,7 +267,54 @@ def test_what_products_cannot_take_is_left_to_features_of_all_coordinates(why):
 
 
 def test_systems_with_the_same_walls_are_taken():
-    assert set(ends_of(pair(pinn.Neumann(u=0.0, v=0.0, on=BOX.boundary))) or {}) == {1, 2}
+    ends = ends_of(pair(pinn.Neumann(u=0.0, v=0.0, on=BOX.boundary)))
+    assert ends is not None and ends["u"] == ends["v"] and set(ends["u"]) == {1, 2}
+
+
+def test_fields_with_different_walls_have_functions_of_their_own():
+    exact, time = parts_of(unlike())
+    found = separable(unlike(), exact, time)
+    assert found is not None and found.tests == ("v", "u")
+    assert set(found.ends["u"]) == {1, 2} and found.ends["v"] == {}
+    space = made(unlike())
+    line, ends = space.lines[0], np.array([-1.0, 1.0])
+    assert space.kinds == (0, 1) and line.turns[0].shape == line.turns[1].shape
+    assert sum(np.any(line.turns[0], axis=0)) == sum(np.any(line.turns[1], axis=0)) == line.functions.size - 2
+    slopes, values = space._table(line, 0, ends, {1, 2}), space._table(line, 1, ends, {0})
+    np.testing.assert_allclose(slopes[1], 0, atol=1e-9 * np.abs(slopes[2]).max())
+    np.testing.assert_allclose(values[0], 0, atol=1e-12)
+    assert np.abs(space._table(line, 0, ends, {0})[0]).max() > 0.1
+
+
+def test_leaves_of_fields_with_different_walls_are_what_the_network_says():
+    space = made(unlike(), 60)
+    coefficients = np.random.default_rng(0).normal(size=(1, 4, space.size))
+    part, state = space.network(3)
+    raw = space.coefficients(coefficients)
+    run = {**state, "train": {"output": {"kernel": jnp.asarray(raw[0]), "bias": jnp.zeros(2)}}}
+    grid = space.grid(space.problem.terms[0], [np.array([-0.7, 0.1]), np.array([0.5, 3.0])], [np.ones(2)] * 2, 1.0)
+    found = grid.leaves([coefficients[:, -1]] * 2)
+    for i, read in enumerate(grid.reads):
+        if read.order == 0:
+            index = (0, *read.derivatives)
+            jets = [pinn.derivatives.taylor(lambda p: part.values(run, p), jnp.asarray(p), [index]) for p in grid.points]
+            wanted = np.stack([jet[index][read.field] for jet in jets])
+            np.testing.assert_allclose(found[:, i], wanted, rtol=1e-8, atol=1e-8 * np.abs(wanted).max())
+    for i, name in enumerate(space.problem.fields):
+        own = coefficients[0][:, space.parts[name]]
+        wanted = jax.vmap(lambda p, i=i: part.values(run, p)[i])(jnp.asarray(grid.points))
+        np.testing.assert_allclose(space.reader(grid.points)(name, np.ones(4, bool), own)[:, -1], wanted, rtol=1e-9, atol=1e-9)
+
+
+def test_each_component_is_tested_with_the_functions_of_its_field():
+    space = made(unlike())
+    grid = on_quadrature(space)._replace(tests=(1, 0))
+    there = [np.multiply.outer(*(np.any(line.turns[kind], axis=0) for line in space.lines)).reshape(-1) for kind in space.kinds]
+    state = np.random.default_rng(0).normal(size=(2, space.size)) * np.concatenate(there)
+    which = [[(read.order, read.field) for read in grid.reads].index((1, field)) for field in (1, 0)]
+    v, u = grid.leaves_of(which, [state, state])
+    tested = grid.tested(np.stack([v, u], axis=1)).reshape(2, 2, -1)
+    np.testing.assert_allclose(tested[:, ::-1].reshape(2, -1), state, atol=1e-12)
 
 
 def test_one_coordinate_of_space_needs_no_products():
@@ -309,6 +379,93 @@ def test_waves_between_walls_that_reflect():
         reference=lambda t, x, y: jnp.cos(t) * jnp.cos(jnp.pi * x),
     )
     judged(problem, 1e-7, 1e-7)
+
+
+@pytest.mark.slow
+def test_maxwells_equations_in_a_cavity():
+    """The electric field vanishes on the walls, nothing is asked of the magnetic one."""
+    box, p, w = pinn.Box(t=(0, 2), x=(0, 1), y=(0, 1)), np.pi, np.pi * np.sqrt(5)
+
+    def maxwell(E, H, G, t, x, y):
+        return d(E, t) - d(G, x) + d(H, y), d(H, t) + d(E, y), d(G, t) - d(E, x)
+
+    problem = pinn.Problem(
+        fields="E H G",
+        domain=box,
+        residual=maxwell,
+        conditions=[
+            pinn.Initial(E=lambda x, y: jnp.sin(p * x) * jnp.sin(2 * p * y), H=0.0, G=0.0),
+            pinn.Dirichlet(E=0.0, on=box.boundary),
+        ],
+        reference=lambda t, x, y: {
+            "E": jnp.sin(p * x) * jnp.sin(2 * p * y) * jnp.cos(w * t),
+            "H": -2 * p / w * jnp.sin(p * x) * jnp.cos(2 * p * y) * jnp.sin(w * t),
+            "G": p / w * jnp.cos(p * x) * jnp.sin(2 * p * y) * jnp.sin(w * t),
+        },
+    )
+    judged(problem, 1e-8, 1e-8)
+
+
+def test_sound_between_walls_that_reflect_each_component_where_it_meets_them():
+    box, w = pinn.Box(t=(0, 1), x=(0, 1), y=(0, 1)), np.pi * np.sqrt(5)
+
+    def sound(p, u, v, t, x, y):
+        return d(p, t) + d(u, x) + d(v, y), d(u, t) + d(p, x), d(v, t) + d(p, y)
+
+    def standing(t, x, y):
+        a, b = jnp.pi * x, 2 * jnp.pi * y
+        return {
+            "p": jnp.cos(a) * jnp.cos(b) * jnp.cos(w * t),
+            "u": np.pi / w * jnp.sin(a) * jnp.cos(b) * jnp.sin(w * t),
+            "v": 2 * np.pi / w * jnp.cos(a) * jnp.sin(b) * jnp.sin(w * t),
+        }
+
+    problem = pinn.Problem(
+        fields="p u v",
+        domain=box,
+        residual=sound,
+        conditions=[
+            pinn.Initial(p=lambda x, y: standing(0.0, x, y)["p"], u=0.0, v=0.0),
+            pinn.Dirichlet(u=0.0, on=box.at(x=(0, 1))),
+            pinn.Dirichlet(v=0.0, on=box.at(y=(0, 1))),
+        ],
+        reference=standing,
+    )
+    judged(problem, 1e-6, 1e-6)
+
+
+def test_what_couples_fields_with_even_coefficients_gmres_need_not_find():
+    """Sound: P is the equations themselves, so that it takes one product of GMRES."""
+    box = pinn.Box(t=(0, 1), x=(0, 1), y=(0, 2))
+    problem = pinn.Problem(
+        fields="p u v",
+        domain=box,
+        residual=lambda p, u, v, t, x, y: (d(u, t) + d(p, x), d(p, t) + d(u, x) + d(v, y), d(v, t) + d(p, y)),
+        conditions=[
+            pinn.Initial(p=lambda x: jnp.cos(np.pi * x), u=0.0, v=0.0),
+            pinn.Dirichlet(u=0.0, on=box.at(x=(0, 1))),
+            pinn.Dirichlet(v=0.0, on=box.at(y=(0, 2))),
+        ],
+    )
+    exact, time = parts_of(problem)
+    found = separable(problem, exact, time)
+    assert found is not None and found.tests == ("u", "p", "v")
+    space = make_separable(problem, exact, 0, Level(100, 3, 1e-6), found.ends, (0,))
+    places, shares = [line.places for line in space.lines], [line.shares for line in space.lines]
+    grid = space.grid(problem.terms[0], places, shares, 0.0, found.tests)
+    zero, factor = [np.zeros((1, space.size))] * 3, 4.0 + 2.0j
+    symbol = Products(space, (grid,), ()).linearised(0.5, 0.0, [each[0] for each in zero])
+    inverse = Inverse.of(symbol, factor, (1, 2), space.shape)
+    right = np.random.default_rng(0).normal(size=(3, *space.shape)).astype(complex)
+    states = [inverse.by(right).reshape(1, -1) * factor**order for order in range(3)]
+    change = _Change.of(space, grid, residuals(space, grid, np.zeros(1), zero, True)[1])
+    real, imaginary = (change.by([part(each) for each in states])[0] for part in (np.real, np.imag))
+    across = (real + 1j * imaginary).reshape(3, -1)
+    there = np.stack(
+        [np.multiply.outer(*(np.any(line.turns[k], axis=0) for line in space.lines)).reshape(-1) for k in space.kinds]
+    )
+    wanted = right.reshape(3, -1) * there
+    np.testing.assert_allclose(across[[1, 0, 2]] * there, wanted, atol=1e-10)
 
 
 @pytest.mark.slow
