@@ -322,6 +322,8 @@ def test_a_closed_form_satisfies_equation_and_conditions(name, monkeypatch):
         ("wave", {"speed": 1.0, "overtone": 3, "amplitude": -0.2}),
         ("reaction", {"rho": 2.0}),
         ("klein_gordon", {"end": 1.0}),
+        ("maxwell", {"m": 2, "n": 1, "end": 1.0}),
+        ("sound", {"m": 0, "n": 3, "end": 1.0}),
         ("burgers", {"nu": 0.01}),
         ("kovasznay", {"reynolds": 40.0}),
         ("interface", {"contrast": 0.1}),
