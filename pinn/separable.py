@@ -35,6 +35,7 @@ from .steep import Steep
 from .terms import Term
 
 _ROWS = 512  # points of a line that are evaluated at together
+_LOWEST = 4  # degree of polynomials, however thin the box: walls take two of them
 _DENSITY = 1.3  # points of a quadrature in the functions of its coordinate
 
 
@@ -254,7 +255,7 @@ def _functions(problem: Problem, exact: Exact, axis: int, level: Level) -> dict[
         found = []
         for a, length in zip(spatial, lengths, strict=True):
             periodic = exact.periodic[a]
-            highest = max(int(fastest * length / (2 * np.pi if periodic else 2)), 1)
+            highest = max(int(fastest * length / (2 * np.pi if periodic else 2)), 1 if periodic else _LOWEST)
             found.append(Functions(d + places.index(a) if a in places else a, periodic, highest))
         return found
 

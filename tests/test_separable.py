@@ -286,6 +286,18 @@ def test_fields_with_different_walls_have_functions_of_their_own():
     assert np.abs(space._table(line, 0, ends, {0})[0]).max() > 0.1
 
 
+def test_a_thin_box_has_functions_that_its_walls_leave():
+    thin = pinn.Box(t=(0, 1), x=(0, 1), y=(0, 0.01))
+    walls = [pinn.Neumann(u=0.0, on=thin.boundary), pinn.Dirichlet(v=0.0, on=thin.boundary)]
+
+    def mixing(u, v, t, x, y):
+        return d(u, t) - laplacian(u, x, y) + v, d(v, t) - laplacian(v, x, y) - u
+
+    space = made(heat(pinn.Initial(u=0.0, v=0.0), *walls, residual=mixing, fields="u v", domain=thin), 100)
+    assert [line.functions.highest for line in space.lines] == [19, 4]
+    assert all(np.sum(np.any(turn, axis=0)) == 3 for turn in space.lines[1].turns)
+
+
 def test_leaves_of_fields_with_different_walls_are_what_the_network_says():
     space = made(unlike(), 60)
     coefficients = np.random.default_rng(0).normal(size=(1, 4, space.size))
