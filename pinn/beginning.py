@@ -56,7 +56,7 @@ def _products(setup: Setup, goal: Objective, time: Timeline, level: Level, separ
         if term.name in time.initial:
             grid = space.grid(term, nodes, shares, time.start)
             wrong, slopes, _ = residuals(space, grid, np.array([time.start]), states, True)
-            leaves = [int(np.flatnonzero(row)[0]) for row in slopes[0, 0]]
+            leaves = [i for row in slopes[0, 0] for (i,) in [np.flatnonzero(row).tolist()]]
             reads = [grid.reads[i] for i in leaves]
             tested = grid._replace(tests=tuple(read.field for read in reads)).tested(-np.moveaxis(wrong, 2, 1))
             for k, (i, read) in enumerate(zip(leaves, reads, strict=True)):

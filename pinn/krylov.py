@@ -20,7 +20,7 @@ from numpy.linalg import LinAlgError
 from numpy.typing import NDArray
 
 from .radau import Radau
-from .separable import Grid, Separable, along
+from .separable import Grid, Separable, along, along_all
 from .stepping import Moment, newton, placed, residuals_at, states_at
 
 _INNER = 30  # of GMRES in each iteration of Newton's method
@@ -42,10 +42,7 @@ class Coupling(NamedTuple):
 
     def of(self, values: NDArray) -> NDArray:
         """Means of what [r₁ r₂ …] makes of it."""
-        found = self.slope * values[None]
-        for axis, matrix in enumerate(self.means):
-            found = along(found, axis, matrix)
-        return found[0]
+        return along_all(self.slope * values[None], self.means)[0]
 
 
 class Symbol(NamedTuple):
@@ -90,9 +87,8 @@ class Inverse(NamedTuple):
         for (first, into), (second, out) in itertools.product(couplings, repeat=2):
             if into.test in kept and out.field in kept:
                 through = (first * into.slope * second * out.slope) * own[:, gone.index(into.field), gone.index(out.test)]
-                through = through.reshape(1, *shape)
-                for axis, (a, b) in enumerate(zip(into.means, out.means, strict=True)):
-                    through = along(through, axis, a * b.T)
+                means = [a * b.T for a, b in zip(into.means, out.means, strict=True)]
+                through = along_all(through.reshape(1, *shape), means)
                 rest[:, kept.index(into.test), kept.index(out.field)] -= through.reshape(-1)
         return cls(kept, gone, own, np.linalg.inv(rest), couplings)
 

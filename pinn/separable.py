@@ -125,9 +125,7 @@ class Grid(NamedTuple):
         count, components, _ = values.shape
         weighed = values * (self.shares / len(self.shares))
         found = weighed.reshape(count * components, *(len(table[0]) for table in self.tables[kind]))
-        for axis, table in enumerate(self.tables[kind]):
-            found = along(found, axis, table[0].T)
-        return found.reshape(count, -1)
+        return along_all(found, [table[0].T for table in self.tables[kind]]).reshape(count, -1)
 
 
 def along(values: NDArray, axis: int, matrix: NDArray) -> NDArray:
@@ -137,6 +135,13 @@ def along(values: NDArray, axis: int, matrix: NDArray) -> NDArray:
     flat = values.reshape(before, shape[axis + 1], after)
     found = flat[:, :, 0] @ matrix.T if after == 1 else np.matmul(matrix, flat)
     return found.reshape(*shape[: axis + 1], len(matrix), *shape[axis + 2 :])
+
+
+def along_all(values: NDArray, matrices: Sequence[NDArray]) -> NDArray:
+    """A matrix along each of the axes after the first."""
+    for axis, matrix in enumerate(matrices):
+        values = along(values, axis, matrix)
+    return values
 
 
 class Separable(NamedTuple):
@@ -210,9 +215,7 @@ class Separable(NamedTuple):
         """Those of that network for steps [K, s + 1, P]: [K, (s + 1) q₁ q₂ …, F]."""
         rows = []
         for kind, own in zip(self.kinds, self.parts.values(), strict=True):
-            found = stages[:, :, own].reshape(-1, *self.shape)
-            for axis, line in enumerate(self.lines):
-                found = along(found, axis, line.turns[kind])
+            found = along_all(stages[:, :, own].reshape(-1, *self.shape), [line.turns[kind] for line in self.lines])
             rows.append(found.reshape(len(stages), -1))
         return np.stack(rows, axis=2)
 
