@@ -31,7 +31,7 @@ from . import sampling
 from .approximation import Approximation, Sum, summands
 from .exact import Exact
 from .families import Family, candidates, feature_ansatz, steepened
-from .features import Setup
+from .features import Setup, by_unknown, sizes_that_count
 from .layers import PEAKED, steep_coordinates
 from .loss import Batch, Objective, Weights, draw, field_values, given_residuals, objective, read_leaves, values_at, with_given
 from .problem import Problem
@@ -39,6 +39,9 @@ from .rows import add_coefficients, coefficient_count, least_squares, linearised
 from .steep import Steep
 
 TRUSTED, ROUGH = 0.3, 0.5  # of the gates; below 0.3 every estimate of the calibration was within a factor 1.3
+_TOLD = 0.05  # error of a field, relative to its size, up to which it is told from zero
+_ZERO = 1e-8  # of the size at which an equation notices a field, below which it is zero if it cannot be told from it
+_WEIGHED = {"equation": 1024, "condition": 64}  # points where that is asked
 _LARGE = 0.05  # an error of a nonlinear problem from which on its linear part says nothing of other solutions
 _SENSITIVE = 1e10  # amplification of rounding errors beyond which no solution is fixed
 NO_MEMORY = "memory ran out while its error was estimated"
@@ -142,11 +145,12 @@ def combined(setup: Setup, goal: Objective, weights: Weights, draws: Sequence[Dr
     """The estimate that draws make together; a single one has none to agree with, and is not trusted."""
     found = np.asarray(field_values(goal, weights, error_points(setup)))
     size = root_mean_squares(found + draws[0].values)
-    size = np.where(size > 0, size, 1.0)
+    zero = are_zero(setup, goal, weights, size, np.max([d.size for d in draws], axis=0))
+    size = np.where(zero | (size == 0), 1.0, size)
     each = [d.size / size for d in draws]
     rounding = np.max([d.noise for d in draws], axis=0) / size + 4 * float(jnp.finfo(setup.dtype).eps)
     errors = np.hypot(np.max(each, axis=0), rounding)
-    gap = _gap(each, errors)
+    gap = _gap([one[~zero] for one in each], errors[~zero])
     rounded = bool(np.max(errors) < 2 * np.max(rounding) and max(d.above for d in draws) < _ROUNDED_OFF)
     sensitive = float(np.max(rounding)) > _SENSITIVE * float(jnp.finfo(setup.dtype).eps)
     rho, nl = max(d.rho for d in draws), max(d.nl for d in draws)
@@ -161,6 +165,24 @@ def combined(setup: Setup, goal: Objective, weights: Weights, draws: Sequence[Dr
     return Estimate(named, trust, reason, rounded, Sum(goal.approximation, draws[0].approximation), both)
 
 
+def are_zero(setup: Setup, goal: Objective, weights: Weights, sizes: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """Which fields are zero as far as can be told, [F], from their sizes and errors, root mean squares.
+
+    They are hardly larger than their errors, and what both together add to some equation is nothing beside the rest of it: a
+    stress that vanishes by symmetry, the velocity across a straight channel. Nor are they anything beside the largest field.
+    """
+    largest = np.hypot(sizes, errors)
+    doubtful = (errors > _TOLD * sizes) & (largest < _ZERO * np.max(sizes))
+    if not np.any(doubtful):
+        return doubtful
+    batches = draw(goal, _WEIGHED, (*setup.seed, 78), setup.dtype)
+    problem, systems = goal.problem, linearised(goal, weights, None, (), batches)
+    counting = sizes_that_count(goal, systems, by_unknown(problem, sizes))
+    fields = problem.regions.unknowns if problem.regions is not None else {name: name for name in problem.fields}
+    noticed = [max(size for name, size in counting.items() if fields[name] == field) for field in problem.fields]
+    return doubtful & (largest < _ZERO * np.array(noticed))
+
+
 def in_doubt(draws: Sequence[Draw]) -> bool:
     """Whether draws that resolve the error disagree on its size, so that one more has to decide."""
     each, noise = [d.size for d in draws], np.max([d.noise for d in draws], axis=0)
@@ -171,7 +193,7 @@ def in_doubt(draws: Sequence[Draw]) -> bool:
 def _gap(each: Sequence[np.ndarray], errors: np.ndarray) -> float:
     """How far the two draws that agree best on a field are apart, in the worst field, from the sizes of the errors, [F]."""
     apart = [np.abs(one - other) / np.where(errors > 0, errors, 1.0) for one, other in combinations(each, 2)]
-    return float(np.max(np.min(apart, axis=0))) if apart else 0.0
+    return float(np.max(np.min(apart, axis=0), initial=0.0)) if apart else 0.0
 
 
 def doubted(problem: Problem, errors: np.ndarray, trust: Trust, reason: str) -> tuple[Trust, str]:

@@ -55,6 +55,8 @@ from .terms import Term
 
 _STATIONARY = 0.999  # of the sum of squares, that a linear model which leaves as much cannot lower
 _ASTRAY = 1e-3  # relative residual of a start that is no solution
+_UNNOTICED = 1e-3  # of the size at which an equation notices a field: less is as good as zero to its conditions
+_VANISHED = 1e-3  # of what an equation adds up for fields of some size, below which it adds up nothing
 _REACHED = 1.2  # sum of squares after a Newton step, in that of its linear model, that no further step can lower much
 
 
@@ -107,15 +109,47 @@ def term_sizes(
 
     Σ |∂F/∂u_α u_α| of equations, root mean square; for conditions the same with the fields' own size. Arguments as above.
     """
-    conditions = any(term.place is not None for term in objective.terms)
-    size = sizes or (field_sizes(objective.problem, field_values(objective, weights, batches[0].points)) if conditions else {})
-    found = []
-    for term, rows in zip(objective.terms, systems, strict=True):
+    problem = objective.problem
+    sizes = sizes or field_sizes(problem, field_values(objective, weights, batches[0].points))
+    if len(sizes) > 1:
+        counting, largest = sizes_that_count(objective, systems, sizes), max(sizes.values())
+        sizes = {name: max(size, _UNNOTICED * min(counting[name], largest)) for name, size in sizes.items()}
+    pairs = zip(objective.terms, systems, strict=True)
+    return [term_size(problem, term, np.asarray(rows.slopes), np.asarray(rows.leaves), sizes) for term, rows in pairs]
+
+
+def term_size(problem: Problem, term: Term, slopes: np.ndarray, leaves: np.ndarray, sizes: Mapping[str, float]) -> np.ndarray:
+    """The same of one term, [K], from its slopes [..., K, L] and leaves [..., L] at points and the sizes of the fields.
+
+    Where all that an equation adds up vanishes, as for a linear function all that Laplace's does, only its residual would be
+    left to compare with: then it is a small part of what fields of this size make of it elsewhere.
+    """
+    expected = root_mean_square(slopes) @ typical_leaves(problem, term, sizes)
+    if term.place is not None:
+        return expected
+    parts = np.sum(np.abs(slopes * leaves[..., None, :]), axis=-1, keepdims=True)
+    return np.maximum(root_mean_square(parts)[:, 0], _VANISHED * expected)
+
+
+def root_mean_square(values: np.ndarray) -> np.ndarray:
+    """Over points, all axes but the last two."""
+    return np.sqrt(np.mean(values**2, axis=tuple(range(values.ndim - 2))))
+
+
+def sizes_that_count(goal: Objective, systems: Sequence[Rows], sizes: Mapping[str, float]) -> dict[str, float]:
+    """How large each unknown has to be for an equation to notice it, from the present sizes: the largest over equations.
+
+    That is where its terms would be as large as those of all together. `systems` are the terms, linearised.
+    """
+    found = dict.fromkeys(sizes, 0.0)
+    for term, rows in zip(goal.terms, systems, strict=True):
         if term.place is None:
-            parts = np.sum(np.abs(np.asarray(rows.slopes) * np.asarray(rows.leaves)[:, None]), axis=2)
-            found.append(np.sqrt(np.mean(parts**2, axis=0)))
-        else:
-            found.append(np.sqrt(np.mean(np.square(rows.slopes), axis=0)) @ typical_leaves(objective.problem, term, size))
+            slopes = np.asarray(rows.slopes)
+            whole, steepness = term_size(goal.problem, term, slopes, np.asarray(rows.leaves), sizes), root_mean_square(slopes)
+            for name in sizes:
+                response = steepness @ typical_leaves(goal.problem, term, {other: float(other == name) for other in sizes})
+                counts = np.where(response > 0, whole / np.where(response > 0, response, 1), 0)
+                found[name] = max(found[name], float(np.max(counts)))
     return found
 
 
@@ -127,8 +161,13 @@ def typical_leaves(problem: Problem, term: Term, sizes: Mapping[str, float]) -> 
 
 def field_sizes(problem: Problem, values: Array) -> dict[str, float]:
     """Root mean square of each field, from values [n, F]; for each unknown that of the field that it is a part of."""
-    sizes = dict(zip(problem.fields, np.sqrt(np.mean(np.square(np.asarray(values)), axis=0)).tolist(), strict=True))
-    return sizes if problem.regions is None else {name: sizes[field] for name, field in problem.regions.unknowns.items()}
+    return by_unknown(problem, np.sqrt(np.mean(np.square(np.asarray(values)), axis=0)))
+
+
+def by_unknown(problem: Problem, sizes: np.ndarray) -> dict[str, float]:
+    """Of each unknown what the field has that it is a part of, from [F]."""
+    fields = dict(zip(problem.fields, sizes.tolist(), strict=True))
+    return fields if problem.regions is None else {name: fields[field] for name, field in problem.regions.unknowns.items()}
 
 
 def coarse_sizes(setup: Setup) -> dict[str, float]:

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from .approximation import Slabs, Sum, empty_run
 from .boundaries import TIME
 from .derivatives import sin
-from .estimate import ROUGH, TRUSTED, Estimate, Trust, doubted, error_points, root_mean_squares, unjudged
+from .estimate import ROUGH, TRUSTED, Estimate, Trust, are_zero, doubted, error_points, root_mean_squares, unjudged
 from .exact import Exact
 from .families import Family
 from .features import Setup
@@ -190,6 +190,18 @@ class _Stepper:
         many = level.width * len(self.setup.problem.fields) > _MANY
         return (level.width / last.width) ** _GROWTH[many and not self.products]
 
+    def far(self, values: NDArray, other: _Solved) -> NDArray:
+        """How far fields with these values, [n, F], are from another answer, relative to it where it is not zero: [F]."""
+        size = root_mean_squares(other.values)
+        return root_mean_squares(other.values - values) / np.where(self.zero(values, other) | (size == 0), 1, size)
+
+    def zero(self, values: NDArray, other: _Solved) -> NDArray:
+        """Which fields of an answer are zero as far as one with these values, [n, F], lets be told: [F]."""
+        size, apart = root_mean_squares(other.values), root_mean_squares(other.values - values)
+        approximation, state = as_slabs(self.goal, other.steps)
+        goal = objective(self.setup.problem, approximation, self.goal.exact)
+        return are_zero(self.setup, goal, Weights(state, {}), size, apart)
+
     def beside(self, last: _Solved) -> _Solved | None:
         """Another answer as fine as the last one, if there is time for it."""
         other = last.level.other()
@@ -197,12 +209,6 @@ class _Stepper:
             return None
         found = self.solve(other, self.clock.seconds + self.clock.left)
         return None if found is None or found.steps.end < self.time.end else found
-
-
-def far(one: NDArray, two: NDArray) -> NDArray:
-    """How far two answers, [n, F], are apart, relative to the second, by field."""
-    size = root_mean_squares(two)
-    return root_mean_squares(two - one) / np.where(size > 0, size, 1)
 
 
 def step_through(
@@ -241,7 +247,7 @@ def step_through(
             continue
         chain.append(new)
         if len(chain) > 1:
-            changes.append(float(np.max(far(*(each.values for each in chain[-2:])))))
+            changes.append(float(np.max(stepper.far(chain[-2].values, chain[-1]))))
             history.add(Record("steps", len(history), clock.seconds, estimate=changes[-1], note="by the level after it"))
         target = stepper.next_target(chain[-1], changes)
         if _ended(changes, chain, tol, _ROUNDED[stepper.products]):
@@ -311,9 +317,9 @@ def _estimate(
     `falling` is how much closer the finer one is to it than the coarser one before it.
     """
     first, last, problem = judges[0], judges[-1], stepper.setup.problem
-    errors = np.maximum(*(far(values, each.values) for each in (first, last))) + _EPS
-    apart, nl = far(first.values, last.values), first.steps.held_out / max(held_out, 1e-300)
-    rho, rounded = float(np.max(apart / errors)), False
+    errors = np.maximum(*(stepper.far(values, each) for each in (first, last))) + _EPS
+    apart, nl = stepper.far(first.values, last), first.steps.held_out / max(held_out, 1e-300)
+    rho, rounded = float(np.max((apart / errors)[~stepper.zero(values, first)])), False
     measures = f"ρ = {rho:.1g}, nl = {nl:.1g}"
     # Where the solution jumps no features make the residual small, and where it is right to rounding that is what it shows.
     left = min(nl, TRUSTED) if stepper.torn or np.max(errors) < _ROUNDED_OFF else nl
@@ -327,7 +333,7 @@ def _estimate(
         told = f"coarser solutions converge towards it, {falling:.1g} a level" if converges else f"nl = {nl:.1g}"
         reason = f"there was no time to see whether a second finer solution agrees ({told})"
     elif rho > ROUGH and np.max(errors) < _SETTLED:
-        distances = np.stack([*(far(values, each.values) for each in judges), apart])
+        distances = np.stack([*(stepper.far(values, each) for each in judges), apart])
         errors, rounded = np.max(distances, axis=0) + _EPS, True
         alike = bool(np.all(errors < _SIMILAR * (np.min(distances, axis=0) + _EPS)))
         trust = Trust.ROUGH if alike else Trust.UNKNOWN

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .approximation import Slabs
 from .beginning import BEGINNING, begin
 from .exact import Exact
-from .features import Setup, typical_leaves
+from .features import Setup, term_size
 from .history import Clock, History, Record
 from .loss import Objective, objective
 from .radau import Radau, radau
@@ -249,9 +249,6 @@ def _judged(terms: Discrete, scheme: Radau, start: float, length: float, stages:
     for held in terms.fresh:
         found, slopes, leaves = residuals(terms.space, held, start + _CHECKED * length, states, True)
         wrong.append(np.mean(found**2, axis=(0, 1)))
-        if held.term.place is None:
-            sizes.append(np.mean(np.sum(np.abs(slopes * leaves[:, :, None]), axis=3) ** 2, axis=(0, 1)))
-        else:
-            typical = typical_leaves(terms.space.problem, held.term, fields)
-            sizes.append((np.sqrt(np.mean(slopes**2, axis=(0, 1))) @ typical / EMPHASIS) ** 2)
+        size = term_size(terms.space.problem, held.term, slopes, leaves, fields)
+        sizes.append((size if held.term.place is None else size / EMPHASIS) ** 2)
     return np.concatenate(wrong), np.concatenate(sizes)

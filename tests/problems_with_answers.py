@@ -34,6 +34,31 @@ def annulus():
     )
 
 
+def channel():
+    """Navier-Stokes, viscosity 0.1, between two walls: u = 4 y (1 - y), no velocity across, pressure 0.8 (2 - x)."""
+    box = pinn.Box(x=(0, 2), y=(0, 1))
+
+    def flow(u, v, p, x, y):
+        return {
+            "along": u * d(u, x) + v * d(u, y) + d(p, x) - 0.1 * laplacian(u, x, y),
+            "across": u * d(v, x) + v * d(v, y) + d(p, y) - 0.1 * laplacian(v, x, y),
+            "mass": d(u, x) + d(v, y),
+        }
+
+    return pinn.Problem(
+        fields="u v p",
+        domain=box,
+        residual=flow,
+        conditions=[
+            pinn.Dirichlet(u=lambda y: 4 * y * (1 - y), v=0.0, on=box.at(x=0)),
+            pinn.Dirichlet(u=0.0, v=0.0, on=box.at(y=(0, 1))),
+            pinn.Dirichlet(p=0.0, v=0.0, on=box.at(x=2)),
+        ],
+        reference=lambda x, y: {"u": 4 * y * (1 - y), "v": 0 * x, "p": 0.8 * (2 - x)},
+        name="channel",
+    )
+
+
 def heat():
     """u_t = 0.4 u_xx, u(0, x) = sin πx, ends at zero."""
     box = pinn.Box(t=(0, 1), x=(0, 1))

@@ -11,7 +11,7 @@ from problems_with_answers import bratu, convection, heat, oscillator, poisson
 import pinn
 from pinn import d
 from pinn.derivatives import sin, tanh
-from pinn.estimate import Draw, Trust, _gap, combined, estimate, in_doubt
+from pinn.estimate import Draw, Trust, _gap, are_zero, combined, estimate, in_doubt
 from pinn.exact import plan_exact
 from pinn.families import Family, candidates, draw_features, feature_ansatz
 from pinn.features import Setup, field_sizes, fit, relative_residual, stationary
@@ -123,6 +123,56 @@ def test_a_residual_that_is_more_than_rounding_is_not_called_rounding(above, rou
     judged = combined(setup, goal, found.weights, [one, one])
     assert judged.rounded == rounded
     assert judged.trust is (Trust.ROUGH if rounded else Trust.UNKNOWN)
+
+
+@pytest.mark.parametrize("fields", ["u", "u v"])
+def test_a_solution_at_which_all_terms_vanish_is_told_from_one_that_is_rough(fields):
+    """A linear function makes nothing of second derivatives, and a second field nothing of anything: the patch test."""
+    box = pinn.Box(x=(0, 1), y=(0, 1))
+
+    def one(u, x, y):
+        return pinn.laplacian(u, x, y)
+
+    def two(u, v, x, y):
+        return 3 * d(u, x, x) + d(u, y, y) + 2 * d(v, x, y), 3 * d(v, y, y) + d(v, x, x) + 2 * d(u, x, y)
+
+    zero = {"v": 0.0} if fields == "u v" else {}
+    condition = pinn.Dirichlet(u=lambda x: x, **zero, on=box.boundary)
+    problem = pinn.Problem(fields=fields, domain=box, residual=two if zero else one, conditions=[condition])
+    setup = setup_of(problem, exact=False)
+    smooth, rough = (fit(setup, Family(sin, (bandwidth,) * 2), 100) for bandwidth in (1.0, 8.0))
+    points = np.random.default_rng(0).uniform(size=(50, 2))
+
+    def error(found):
+        values = np.asarray(field_values(objective(problem, found.approximation, setup.exact), found.weights, points))
+        return np.max(np.abs(values - np.stack([points[:, 0], 0 * points[:, 0]], axis=1)[:, : values.shape[1]]))
+
+    assert error(smooth) < 1e-7 < 1e-5 < error(rough)
+    assert smooth.held_out < 0.1 < rough.held_out
+
+
+@pytest.mark.parametrize(
+    ("stiffness", "sizes", "errors", "zero"),
+    [
+        (1.0, [1.0, 1e-12], [1e-14, 1e-12], [False, True]),
+        (1.0, [1.0, 1e-12], [1e-14, 1e-15], [False, False]),  # as accurate as that it is a small field
+        (1.0, [1.0, 1e-6], [1e-14, 1e-6], [False, False]),
+        (1e14, [1.0, 1e-12], [1e-14, 1e-12], [False, False]),  # in other units: it counts in the equation
+    ],
+    ids=["zero", "small", "not small enough", "other units"],
+)
+def test_a_field_is_zero_that_cannot_be_told_from_it_and_that_no_equation_notices(stiffness, sizes, errors, zero):
+    line = pinn.Interval(x=(0, 1))
+    problem = pinn.Problem(
+        fields="u w",
+        domain=line,
+        residual=lambda u, w, x: (d(u, x, x) + stiffness * w + jnp.sin(3 * x), d(w, x, x)),
+        conditions=[pinn.Dirichlet(u=0.0, w=0.0, on=line.boundary)],
+    )
+    setup = setup_of(problem)
+    found = fit(setup, Family(sin, (3.0,)), 20)
+    goal = objective(problem, found.approximation, setup.exact)
+    assert are_zero(setup, goal, found.weights, np.array(sizes), np.array(errors)).tolist() == zero
 
 
 def test_newton_leaves_a_point_from_which_no_direction_leads_on():

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
-from problems_with_answers import annulus, bratu, convection, heat, oscillator, poisson
+from problems_with_answers import annulus, bratu, channel, convection, heat, oscillator, poisson
 
 import pinn
 from problems import exam_ode
@@ -60,6 +60,16 @@ def test_a_tolerance_stops_early_and_is_met():
     assert worst(easy) < 1e-5
     assert easy.width <= hard.width
     assert worst(hard) < worst(easy)
+
+
+def test_a_field_that_is_zero_has_an_absolute_error():
+    """Beside its own size, which is rounding, it would be wrong by a half."""
+    solution = pinn.solve(channel(), progress=False)
+    assert 0 < np.max(np.abs(solution(x=np.linspace(0, 2, 40), y=0.3)["v"])) < 1e-14
+    assert max(solution.error_estimate.values()) < 1e-12
+    assert worst(solution) < 1e-12
+    assert solution.trust is not pinn.Trust.UNKNOWN
+    assert solution.status is pinn.Status.SETTLED
 
 
 def test_a_tolerance_out_of_reach_is_a_status_and_a_warning():
