@@ -14,7 +14,7 @@ import numpy as np
 from .boundaries import Surface
 from .conditions import Condition, Periodic
 from .errors import ProblemError
-from .values import Points
+from .values import Always, Points
 from .wellposed import Stability, message, stability
 
 
@@ -102,6 +102,8 @@ def _count(term: Any) -> int | None:
     """The number of a term's points where it is not free to choose."""
     if isinstance(term.place, Points):
         return len(term.place)
+    if isinstance(term.place, Always):
+        return None
     if not isinstance(term.place, Surface | None):
         return 1 if term.place.over is None else None
     if term.place is not None and len(term.place.domain.coordinates) == 1:

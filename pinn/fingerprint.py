@@ -20,7 +20,7 @@ from .integrals import Across
 from .problem import Problem
 from .regions import inside
 from .terms import Term
-from .values import Points
+from .values import Always, Points
 
 _PROBES = 8  # points at which terms are evaluated
 _SURFACE_POINTS = 256  # that tell where a condition holds
@@ -87,6 +87,7 @@ def _values(problem: Problem, term: Term) -> np.ndarray:
     """The term's components, and the places that it moves to, at each probe: [probes, K + S d]."""
     expression, domain, place = term.expression, problem.domain, term.place
     known: dict[str, Any] = problem.constants | {name: _number(name) for name in problem.parameters}
+    place = place.points if isinstance(place, Always) else place
     if isinstance(place, Points):
         known |= {name: _number(name) for name in place.columns if name not in domain.coordinates}
     elif isinstance(place, Across):
@@ -114,6 +115,7 @@ def _place(place: Any) -> np.ndarray:
     """Where a term holds, as a few numbers: for given points, of each column; else of each patch its share and bounds."""
     if place is None or isinstance(place, Across):
         return np.zeros(0)
+    place = place.points if isinstance(place, Always) else place
     if isinstance(place, Points):
         columns = [place.columns[name] for name in sorted(place.columns)]
         return np.array([f(c) for c in columns for f in (len, np.min, np.max, np.mean, np.std)], float)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from .approximation import Approximation, Slabs, Sum, empty_run, together
 from .choices import Choices
 from .derivatives import ACTIVATIONS, ENGINES
 from .domains import Domain
-from .errors import CheckpointError, PinnError, SolutionError, listing
+from .errors import CheckpointError, PinnError, SolutionError, WellPosednessWarning, listing
 from .estimate import Estimate, Trust
 from .exact import Exact, plan_exact
 from .families import Drawn, Family
@@ -34,6 +35,7 @@ from .loss import Weights, objective, start_unknown
 from .networks import Encoding
 from .operator_learning import OperatorProblem, OperatorSolution
 from .operator_learning import saving as operators
+from .pinning import pinned
 from .problem import Problem
 from .regions import Regions
 from .saving import ARRAYS, CARD, SUMS, VALUES, account, arrays_of, card_of, checksums, domain_from, filled, floats
@@ -90,8 +92,17 @@ def load(
         card, arrays, values = _parts(files)
         if problem is None:
             return _loaded(path, card, arrays, values)
+        problem = _as_solved(card, problem)
         check_same(card["fingerprint"], fingerprint(problem))
         return _solution(card, arrays, problem, network)
+
+
+def _as_solved(card: Any, problem: Problem) -> Problem:
+    """The problem with the condition that `solve` added to it, where it did."""
+    if len(card["fingerprint"]["terms"]) == len(problem.terms):
+        return problem
+    with warnings.catch_warnings(action="ignore", category=WellPosednessWarning):
+        return pinned(problem)[0]
 
 
 # --- without the problem ---------------------------------------------------------------------------------------------

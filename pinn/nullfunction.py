@@ -94,13 +94,23 @@ def described(problem: Any, null: NullFunction, formula: str | None, points: np.
     where = ", ".join(f"{name} = {x:.2g}" for name, x in zip(names, peak, strict=True))
     if formula == "":
         middle = points[int(np.argmin(np.sum((points - points.mean(axis=0)) ** 2, axis=1)))]
-        one = ", ".join(f"{name}=[{x:.2g}]" for name, x in zip(names, middle, strict=True))
+        at = [name != TIME or not timeless(problem, null.fields[0]) for name in names]
+        one = ", ".join(f"{name}=[{x:.2g}]" for name, x, wanted in zip(names, middle, at, strict=True) if wanted)
         return f"a constant added to {fields}", (
             f"Give {fields} at one point, as in Condition(lambda {fields}: {fields}, on=Points({one})), or on a part of the "
             "boundary; where only differences of it matter, nothing is missing."
         )
     what = f"any multiple of {formula} added to {fields}" if formula else f"a function added to {fields}, largest near {where}"
     return what, _advice(problem, null, points, fields, where)
+
+
+def timeless(problem: Any, field: str) -> bool:
+    """Whether a field of time and space is determined at each time by itself: no derivative of it by time is read."""
+    names = problem.domain.coordinates
+    if TIME not in names or len(names) < 2:
+        return False
+    read = [leaf for term in problem.terms for leaf in term.expression.read]
+    return not any(leaf.field == field and leaf.index[names.index(TIME)] for leaf in read)
 
 
 def _advice(problem: Any, null: NullFunction, points: np.ndarray, fields: str, where: str) -> str:

@@ -25,7 +25,7 @@ from .domains import Domain
 from .errors import PinnError, ProblemError, SolutionError
 from .pieces import Array, Mask, fixed_points, positions
 from .singularities import torn_points
-from .values import Points, reading
+from .values import Always, Points, reading
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -284,8 +284,8 @@ def _marks(problem: Any) -> list[_Mark]:
     domain, marks, surfaces = problem.domain, [], []
     for term, colour, style in zip(problem.terms[1:], cycle(_COLOURS), cycle(_STYLES), strict=False):
         label = textwrap.fill(term.name, 80)
-        if isinstance(term.place, Points):
-            points = np.stack([term.place.columns[name] for name in domain.coordinates], axis=1)
+        if isinstance(term.place, Points | Always):
+            points, _ = term.sample(domain, 100, (0,))
             marks.append(_Mark(label, colour, "", [(points, np.zeros_like(points), np.zeros(len(points)))]))
         elif isinstance(term.place, Surface):
             surface = term.place

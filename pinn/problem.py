@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import keyword
 import math
 import warnings
@@ -20,6 +21,7 @@ from .conditions import Condition, Dirichlet, Initial, InitialVelocity, Neumann
 from .corners import along
 from .domains import RESERVED, Domain
 from .errors import ProblemError, WellPosednessWarning, listing
+from .frames import named
 from .onsets import onsets
 from .pieces import fixed_points
 from .references import Reference
@@ -27,7 +29,7 @@ from .regions import regions_of
 from .singular import Singular
 from .singularities import singularities
 from .terms import condition_terms, equation_term, named_apart
-from .values import Setting
+from .values import Points, Setting
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,19 @@ class Problem:
             self.reference.check(sampling.interior(self.domain, 16, 0))
         for fault in missing_conditions(self):
             warnings.warn(f"{self.name}: {fault}", WellPosednessWarning, stacklevel=2)
+
+    def held(self, field: str, place: Mapping[str, float]) -> Problem:
+        """The same problem with a field held at zero at a place; without a time, at all times. The reference is so, too."""
+        on = Points(**{name: [value] for name, value in place.items()})
+        where = ", ".join(f"{name} = {value:.3g}" for name, value in place.items())
+        condition = Condition(named(lambda **fields: fields[field], (field,), field), on, name=f"{field} = 0 at {where}")
+        held, extras = copy.copy(self), self.known()
+        setting = Setting(self.domain, self.fields, self.orders, tuple(extras), self.regions)
+        held.conditions = (*self.conditions, condition)
+        held.terms = named_apart(*self.terms, *condition_terms(condition, setting, self.depends, extras))
+        held._singular = {}
+        held.reference = self.reference and self.reference.held(field, place)
+        return held
 
     def known(self) -> dict[str, float]:
         """The constants, and the parameters where their search starts."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from .errors import ProblemError, listing, suggestion
-from .frames import arguments, name_of
+from .frames import arguments, name_of, named
 
 
 class Reference:
@@ -73,6 +73,20 @@ class Reference:
                 f"({count},). It receives each coordinate as an array of that shape."
             )
         return np.broadcast_to(array.astype(np.float64), (count,))
+
+    def held(self, field: str, place: Mapping[str, float]) -> Reference:
+        """The same with a field less its value at a place, given by some of the coordinates; unknown where that is."""
+
+        def function(**inputs: np.ndarray) -> dict[str, np.ndarray]:
+            points = np.stack([inputs[name] for name in self.coordinates], axis=1)
+            values, there = self(points), points.copy()
+            for name, value in place.items():
+                there[:, self.coordinates.index(name)] = value
+            shift = self(there).get(field, np.zeros(0))
+            known = {name: value for name, value in values.items() if name != field}
+            return known | {field: values[field] - shift} if shift.size and np.all(np.isfinite(shift)) else known
+
+        return Reference(named(function, self.coordinates, name_of(self.function)), self.coordinates, self.fields)
 
     def check(self, points: np.ndarray) -> None:
         """Raise `ProblemError` unless it gives finite numbers somewhere at points [n, d]; it may be undefined in places."""

@@ -38,6 +38,7 @@ from .mixed import mixed
 from .networks import Encoding
 from .operator_learning import OperatorProblem, OperatorSolution, recommend_operator, solve_operator
 from .phases import Phase, run_phases
+from .pinning import pinned
 from .problem import Problem
 from .progress import Progress, log
 from .resume import resume, resume_operator
@@ -45,7 +46,7 @@ from .smallest import held
 from .solution import Solution
 from .training import Explored, Outcome, better_of, explore, reached, widen
 from .uncertainty import assess
-from .wellposed import warn_if_ill_posed
+from .wellposed import Stability
 
 _LESS = 'Give fewer points=, a smaller network=, dtype="float32", or a device that has more.'
 _SHORTEST = 10.0  # seconds left that a network is worth beginning with, or steps in time are followed by more
@@ -179,6 +180,7 @@ def solve(
             return solve_operator(problem, seed_of(key), tol=tol, devices=used, **given, **shown)
     if not isinstance(problem, Problem):
         raise ProblemError(f"solve() needs a pinn.Problem or a pinn.OperatorProblem; got {problem!r:.80}.")
+    problem, posed = pinned(problem)
     plan = recommend(
         problem,
         tol,
@@ -197,15 +199,14 @@ def solve(
         if not journal.replaying:
             journal.set(watch.read())  # planning counts
         with told(_LESS), spread(used), mixed(plan.mixed):
-            solution = _solve(replace(setup, journal=journal), plan, journal, progress, callback)
+            solution = _solve(replace(setup, journal=journal), plan, posed, journal, progress, callback)
     solution = _at_home(solution) if len(used) > 1 else solution
     _warn(solution, plan)
     return solution
 
 
-def _solve(setup: Setup, plan: Plan, journal: Journal, progress: bool, callback: Callable | None) -> Solution:
+def _solve(setup: Setup, plan: Plan, posed: Stability, journal: Journal, progress: bool, callback: Callable | None) -> Solution:
     clock, history = Clock(plan.limit, journal), journal.history
-    posed = warn_if_ill_posed(setup.problem)
     wide = plan.dtype == jnp.float64  # in float32, NumPy constants of user functions must not promote
     with Progress(progress, plan.limit) as shown, jax.enable_x64(wide), jax.default_matmul_precision("highest"), journal:
         shown.say(f"{setup.problem}\n\n{plan}\n")

@@ -19,7 +19,7 @@ from .frames import arguments
 from .integrals import Across
 from .operators import SPLIT
 from .regions import Regions, inside
-from .values import Points, Setting
+from .values import Always, Points, Setting
 
 _SPLITS = 61  # tells the seed of the integrals' rules from that of the points
 
@@ -33,7 +33,7 @@ class Term:
 
     name: str
     expression: Expression
-    place: Surface | Points | Across | None = None
+    place: Surface | Points | Always | Across | None = None
     condition: Condition | None = None
     regions: Regions | None = None
 
@@ -50,11 +50,11 @@ class Term:
     def _drawn(self, domain: Domain, count: int, seed: Sequence[int]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         if self.place is None:
             return self.regions.interior(count, seed) if self.regions else (sampling.interior(domain, count, seed), {})
-        if isinstance(self.place, Across):
+        if isinstance(self.place, Across | Always):
             return self.place.sample(domain, count, seed)
         if isinstance(self.place, Points):
-            columns = dict(self.place.columns)
-            return np.stack([columns.pop(name) for name in domain.coordinates], axis=1), columns
+            names, columns = domain.coordinates, self.place.columns
+            return self.place.at(domain), {name: column for name, column in columns.items() if name not in names}
         points, normals = sampling.boundary(cast(Domain, self.place.domain), self.place, count, seed)
         return points, {"normal": normals}
 
@@ -90,11 +90,13 @@ def _resolved(condition: Condition, place: Any, setting: Setting, extras: Mappin
     domain, known = setting.domain, dict(extras)
     if isinstance(place, Points):
         missing = [name for name in domain.coordinates if name not in place.columns]
-        if missing:
+        always = missing == [TIME] and set(place.columns) == set(domain.spatial) != set()
+        if missing and not always:
             raise ProblemError(f"{condition.what()}: the points have no column for the coordinates {listing(missing)}.")
         _check_columns(condition, place, setting)
-        _check_inside(condition, place, domain)
+        _check_inside(condition, Always(place).sample(domain, 1, (0,))[0] if always else place.at(domain), domain)
         known |= {name: 0.0 for name in place.columns if name not in domain.coordinates}
+        place = Always(place) if always else place
     elif isinstance(place, Across):
         known |= {name: column[0] for name, column in place.sample(domain, 1, (0,))[1].items()}
     else:
@@ -137,8 +139,7 @@ def named_apart(*terms: Term) -> tuple[Term, ...]:
     return tuple(apart)
 
 
-def _check_inside(condition: Condition, place: Points, domain: Domain) -> None:
-    points = np.stack([place.columns[name] for name in domain.coordinates], axis=1)
+def _check_inside(condition: Condition, points: np.ndarray, domain: Domain) -> None:
     lower, upper = domain.bounds
     outside = points[~domain.contains(points, tolerance=1e-8 * float(np.linalg.norm(upper - lower)))]
     if len(outside):

@@ -12,6 +12,7 @@ from .conditions import Periodic
 from .exact import Exact
 from .frames import arguments
 from .problem import Problem
+from .values import Always
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def timeline(problem: Problem, exact: Exact) -> Timeline | None:
                 return None
         elif len(term.expression.sites) > 1:
             return None
-        if term.place is None:
+        if term.place is None or isinstance(term.place, Always):
             continue
         if not isinstance(term.place, Surface) or _asks_time(term.place, names[axis]):
             return None

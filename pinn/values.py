@@ -50,7 +50,8 @@ class Setting:
 class Points:
     """Points given one by one, with values that belong to them: `Points(t=times, x=places, value=readings)`.
 
-    Columns named like coordinates say where; a residual asks for the others by name.
+    Columns named like coordinates say where; a residual asks for the others by name. Without a column for t, in a problem of
+    time and space, they stand for all times: `Condition(lambda p: p, on=Points(x=[0], y=[0]))` holds a pressure at one place.
 
     Raises:
         ProblemError: columns of different lengths, or a value that is no finite number.
@@ -71,8 +72,30 @@ class Points:
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
 
+    def at(self, domain: Domain) -> np.ndarray:
+        """Where they are, [n, d]."""
+        return np.stack([self.columns[name] for name in domain.coordinates], axis=1)
+
     def __repr__(self) -> str:
         return f"{len(self)} point{'s' * (len(self) != 1)}"
+
+
+@dataclass(frozen=True, eq=False)
+class Always:
+    """Points of space at all times: a pressure that is held at one place."""
+
+    points: Points
+
+    def sample(self, domain: Domain, count: int, seed: Sequence[int]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Points [n, d], one after the other at times of their own, and what they bring along, [n]; n at least their number."""
+        columns = {name: np.resize(column, max(count, len(self.points))) for name, column in self.points.columns.items()}
+        start, end = (float(ends[domain.coordinates.index(TIME)]) for ends in domain.bounds)
+        n = len(next(iter(columns.values())))
+        columns[TIME] = start + (end - start) * (np.arange(n) + np.random.default_rng(tuple(seed)).uniform()) / n
+        return np.stack([columns.pop(name) for name in domain.coordinates], axis=1), columns
+
+    def __repr__(self) -> str:
+        return f"{self.points} at all times"
 
 
 def value_at(value: Value, inputs: Mapping) -> Any:

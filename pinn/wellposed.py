@@ -16,7 +16,6 @@ It takes a problem by its attributes and imports nothing of it, so that `Problem
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,7 +27,7 @@ import numpy as np
 from jax import Array
 
 from .decompositions import svd
-from .errors import ProblemError, WellPosednessWarning
+from .errors import ProblemError
 from .expression import Expression, read_leaves
 from .nullfunction import Basis, NullFunction, described, formula_of
 from .values import Points
@@ -149,26 +148,6 @@ def stability(
                 if not found.ill_posed:
                     break
     return found or Stability((np.nan,), (np.nan,), False, np.nan)
-
-
-def warn_if_ill_posed(problem: Any, about: tuple[Given, Any] | None = None, *, seed: int | Sequence[int] = 0) -> Stability:
-    """`stability`, told as a warning where the problem is ill-posed; problems that merely amplify are not warned of.
-
-    Warns:
-        WellPosednessWarning: a function satisfies every equation and condition with zero data.
-
-    Example:
-        >>> from pinn import Initial, Interval, Problem, d
-        >>> growth = Problem(fields="u", domain=Interval(t=(0, 1)), residual=lambda u, t: d(u, t) - 10 * u,
-        ...                  conditions=[Initial(u=1.0)])
-        >>> found = warn_if_ill_posed(growth)  # says nothing: disturbances grow by a factor of about a thousand, that is all
-        >>> found.ill_posed, 500 < found.amplification < 2000
-        (False, True)
-    """
-    found = stability(problem, about, seed=seed)
-    if found.ill_posed:
-        warnings.warn(f"{problem.name}: {message(found)}", WellPosednessWarning, stacklevel=2)
-    return found
 
 
 def message(found: Stability) -> str:

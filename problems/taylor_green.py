@@ -3,7 +3,7 @@
     ∂u/∂t + u ∂u/∂x + v ∂u/∂y + ∂p/∂x = ν Δu
     ∂v/∂t + u ∂v/∂x + v ∂v/∂y + ∂p/∂y = ν Δv
     ∂u/∂x + ∂v/∂y = 0,   0 < t < 1, (x, y) in [0, 2π]²,   everything periodic
-    u, v given at t = 0,   p given at x = 0
+    u, v given at t = 0,   p given at the corner
 
     u = sin x cos y exp(-2νt),   v = -cos x sin y exp(-2νt),   p = (cos 2x + cos 2y) exp(-4νt) / 4
 
@@ -38,7 +38,7 @@ def problem(nu: float = 0.1) -> pinn.Problem:
             pinn.Initial(u=lambda x, y: jnp.sin(x) * jnp.cos(y), v=lambda x, y: -jnp.cos(x) * jnp.sin(y)),
             pinn.Periodic("x"),
             pinn.Periodic("y"),
-            pinn.Dirichlet(p=lambda t, y: (1 + jnp.cos(2 * y)) * jnp.exp(-4 * nu * t) / 4, on=box.at(x=0)),
+            pinn.Condition(lambda p, t: p - jnp.exp(-4 * nu * t) / 2, on=pinn.Points(x=[0], y=[0])),
         ],
         reference=lambda t, x, y: {
             "u": np.sin(x) * np.cos(y) * np.exp(-2 * nu * t),

@@ -69,6 +69,7 @@ LINE = (
     "plotting",
     "animation",
     "problem",
+    "pinning",
     "exact",
     "timeline",
     "ansatz",
