@@ -102,11 +102,13 @@ def test_only_differences_count_in_the_error(tmp_path):
     assert again.errors().fields["y"].relative_l2 < 1e-11
 
 
+@pytest.mark.slow
 def test_data_that_no_solution_fits_are_not_trusted():
     with pytest.warns(pinn.WellPosednessWarning), pytest.warns(pinn.AccuracyWarning):
         assert pinn.solve(insulated(source=0.5), time_limit=20, progress=False).trust is pinn.Trust.UNKNOWN
 
 
+@pytest.mark.slow
 def test_steps_in_time_hold_a_potential_too():
     with pytest.warns(pinn.WellPosednessWarning):
         solution = pinn.solve(potential(), tol=1e-8, progress=False)
