@@ -171,8 +171,7 @@ def are_zero(setup: Setup, goal: Objective, weights: Weights, sizes: np.ndarray,
     They are hardly larger than their errors, and what both together add to some equation is nothing beside the rest of it: a
     stress that vanishes by symmetry, the velocity across a straight channel. Nor are they anything beside the largest field.
     """
-    largest = np.hypot(sizes, errors)
-    doubtful = (errors > _TOLD * sizes) & (largest < _ZERO * np.max(sizes))
+    doubtful, largest = may_be_zero(sizes, errors), np.hypot(sizes, errors)
     if not np.any(doubtful):
         return doubtful
     batches = draw(goal, _WEIGHED, (*setup.seed, 78), setup.dtype)
@@ -181,6 +180,11 @@ def are_zero(setup: Setup, goal: Objective, weights: Weights, sizes: np.ndarray,
     fields = problem.regions.unknowns if problem.regions is not None else {name: name for name in problem.fields}
     noticed = [max(size for name, size in counting.items() if fields[name] == field) for field in problem.fields]
     return doubtful & (largest < _ZERO * np.array(noticed))
+
+
+def may_be_zero(sizes: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """The fields that `are_zero` has to ask the equations about, [F]."""
+    return (errors > _TOLD * sizes) & (np.hypot(sizes, errors) < _ZERO * np.max(sizes))
 
 
 def in_doubt(draws: Sequence[Draw]) -> bool:

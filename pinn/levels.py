@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from .approximation import Slabs, Sum, empty_run
 from .boundaries import TIME
 from .derivatives import sin
-from .estimate import ROUGH, TRUSTED, Estimate, Trust, are_zero, doubted, error_points, root_mean_squares, unjudged
+from .estimate import ROUGH, TRUSTED, Estimate, Trust, are_zero, doubted, error_points, may_be_zero, root_mean_squares, unjudged
 from .exact import Exact
 from .families import Family
 from .features import Setup
@@ -198,6 +198,8 @@ class _Stepper:
     def zero(self, values: NDArray, other: _Solved) -> NDArray:
         """Which fields of an answer are zero as far as one with these values, [n, F], lets be told: [F]."""
         size, apart = root_mean_squares(other.values), root_mean_squares(other.values - values)
+        if not np.any(may_be_zero(size, apart)):
+            return np.zeros(len(size), bool)  # as slabs, an answer is copied whole
         approximation, state = as_slabs(self.goal, other.steps)
         goal = objective(self.setup.problem, approximation, self.goal.exact)
         return are_zero(self.setup, goal, Weights(state, {}), size, apart)

@@ -7,7 +7,6 @@ error means something, it is held at zero at one place; where no derivative of i
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from . import sampling
 from .boundaries import TIME
 from .errors import WellPosednessWarning
 from .nullfunction import NullFunction, timeless
-from .problem import Problem
+from .problem import Problem, where
 from .wellposed import Stability, message, stability
 
 _PLACES, _TIMES = 64, 8  # that tell whether a function is the same everywhere in space
@@ -38,14 +37,9 @@ def pinned(problem: Problem) -> tuple[Problem, Stability]:
         again = stability(held)
         if not again.ill_posed:
             problem, posed = held, again
-            said += f" Until then {name} is held at 0 where {shown(place)}; its error is that of differences."
+            said += f" Until then {name} is held at 0 where {where(place)}; its error is that of differences."
     warnings.warn(said, WellPosednessWarning, stacklevel=3)
     return problem, posed
-
-
-def shown(place: Mapping[str, float]) -> str:
-    """Values of coordinates, to read."""
-    return ", ".join(f"{name} = {value:.3g}" for name, value in place.items())
 
 
 def _place(problem: Problem, posed: Stability) -> dict[str, float]:

@@ -152,8 +152,7 @@ class Problem:
     def held(self, field: str, place: Mapping[str, float]) -> Problem:
         """The same problem with a field held at zero at a place; without a time, at all times. The reference is so, too."""
         on = Points(**{name: [value] for name, value in place.items()})
-        where = ", ".join(f"{name} = {value:.3g}" for name, value in place.items())
-        condition = Condition(named(lambda **fields: fields[field], (field,), field), on, name=f"{field} = 0 at {where}")
+        condition = Condition(named(lambda **fields: fields[field], (field,), field), on, name=f"{field} = 0 at {where(place)}")
         held, extras = copy.copy(self), self.known()
         setting = Setting(self.domain, self.fields, self.orders, tuple(extras), self.regions)
         held.conditions = (*self.conditions, condition)
@@ -268,6 +267,11 @@ def _named_values(argument: str, values: object) -> Mapping:
     if values is None or isinstance(values, Mapping):
         return values or {}
     raise ProblemError(f"{argument}= needs a dict of values by name; got {values!r}.")
+
+
+def where(place: Mapping[str, float]) -> str:
+    """Values of coordinates, to read."""
+    return ", ".join(f"{name} = {value:.3g}" for name, value in place.items())
 
 
 def _constant(name: str, value: object) -> float:

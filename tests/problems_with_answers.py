@@ -5,6 +5,7 @@ import numpy as np
 
 import pinn
 from pinn import d, laplacian
+from problems import kovasznay
 
 
 def poisson(size=1.0):
@@ -37,18 +38,10 @@ def annulus():
 def channel():
     """Navier-Stokes, viscosity 0.1, between two walls: u = 4 y (1 - y), no velocity across, pressure 0.8 (2 - x)."""
     box = pinn.Box(x=(0, 2), y=(0, 1))
-
-    def flow(u, v, p, x, y):
-        return {
-            "along": u * d(u, x) + v * d(u, y) + d(p, x) - 0.1 * laplacian(u, x, y),
-            "across": u * d(v, x) + v * d(v, y) + d(p, y) - 0.1 * laplacian(v, x, y),
-            "mass": d(u, x) + d(v, y),
-        }
-
     return pinn.Problem(
         fields="u v p",
         domain=box,
-        residual=flow,
+        residual=kovasznay.problem(reynolds=10.0).residual,
         conditions=[
             pinn.Dirichlet(u=lambda y: 4 * y * (1 - y), v=0.0, on=box.at(x=0)),
             pinn.Dirichlet(u=0.0, v=0.0, on=box.at(y=(0, 1))),
