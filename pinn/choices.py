@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -52,7 +53,7 @@ def precision(name: str) -> Any:
     if name not in PRECISIONS:
         raise ProblemError(f"dtype must be 'float64', 'float32' or 'mixed'; got {name!r}.")
     found = PRECISIONS[name]
-    if jnp.zeros(0, found).dtype != found:
+    if jax.dtypes.canonicalize_dtype(found) != found:
         raise ProblemError(
             f"dtype={name!r} needs 64-bit JAX, which JAX_ENABLE_X64=0 turns off. Unset it, or pass dtype='float32'."
         )

@@ -35,7 +35,7 @@ from .features import Setup, by_unknown, sizes_that_count
 from .layers import PEAKED, steep_coordinates
 from .loss import Batch, Objective, Weights, draw, field_values, given_residuals, objective, read_leaves, values_at, with_given
 from .problem import Problem
-from .rows import add_coefficients, coefficient_count, least_squares, linearised, row_scales, squares
+from .rows import add_coefficients, coefficient_count, least_squares, left_by, linearised, row_scales, squares
 from .steep import Steep
 
 TRUSTED, ROUGH = 0.3, 0.5  # of the gates; below 0.3 every estimate of the calibration was within a factor 1.3
@@ -267,7 +267,7 @@ def _defect(setup: Setup, goal: Objective, weights: Weights, family: Family, wid
         parts = summands(goal.approximation, state)
         return with_given(batches, *(read_leaves(own, part, part_state, batches) for part, part_state in parts))
 
-    def solved() -> tuple[Array, Array, float, float, float]:
+    def solved() -> tuple[np.ndarray, np.ndarray, float, float, float]:
         batches = draw(own, setup.counts(width), (*seed, 2), dtype, steep=family.steep, gather=True)
         known = read(weights.state, batches)
         systems = linearised(own, begun, basis, empty, known)
@@ -276,19 +276,19 @@ def _defect(setup: Setup, goal: Objective, weights: Weights, family: Family, wid
         exactly, shifted = (given_residuals(own, each, weights.unknown) for each in (known, rounded))
         pairs = zip(systems, shifted, exactly, strict=True)
         targets = [np.stack([-np.asarray(rows.residual), np.subtract(a, b)], axis=2) for rows, a, b in pairs]
-        coefficients, noise = least_squares([rows.matrix for rows in systems], targets, scales)[0].T
+        coefficients, noise = np.asarray(least_squares([rows.matrix for rows in systems], targets, scales)[0]).T
         above = norms_ratio(targets, scales)
 
         fresh = read(weights.state, draw(own, setup.counts(width), (*seed, 3), dtype, steep=family.steep, gather=True))
         checks = linearised(own, begun, basis, empty, fresh)
         before = max(residual_norm([rows.residual for rows in checks], scales), 1e-300)
-        nl = rho = residual_norm([rows.residual + rows.matrix @ coefficients for rows in checks], scales) / before
+        nl = rho = residual_norm([left_by(rows, coefficients) for rows in checks], scales) / before
         if not problem.is_linear:
             corrected = weights._replace(state=add_coefficients(basis, empty, coefficients, share))
             nl = residual_norm([rows.residual for rows in linearised(own, corrected, basis, empty, fresh)], scales) / before
         return coefficients, noise, finite(rho), finite(nl), above
 
-    nothing = jnp.zeros(coefficient_count(basis, empty), dtype)
+    nothing = np.zeros(coefficient_count(basis, empty), dtype)
     like = nothing, nothing, 0.0, 0.0, 0.0
     coefficients, noise, rho, nl, above = setup.journal.piece(("error", family, width, index), solved, like)
     state, noisy = (add_coefficients(basis, empty, c, share) for c in (coefficients, noise))
@@ -299,8 +299,8 @@ def shaken(weights: Weights, seed: Sequence[int]) -> Weights:
     """The weights with every trained one changed by a rounding error."""
     rng = np.random.default_rng((*seed, 4))
 
-    def shake(array: Array) -> Array:
-        return array * (1 + float(jnp.finfo(array.dtype).eps) * rng.normal(size=array.shape).astype(array.dtype))
+    def shake(array: Array) -> np.ndarray:
+        return np.asarray(array) * (1 + float(jnp.finfo(array.dtype).eps) * rng.normal(size=array.shape).astype(array.dtype))
 
     return weights._replace(state=_shaken_state(weights.state, shake))
 

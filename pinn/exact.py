@@ -332,10 +332,11 @@ def _corner_gap(exact, problem, lift, name, axis, ends, extras) -> str:
             continue
         on = points.copy()
         on[:, axis] = place
-        inputs = jax.vmap(
-            lambda p, v=value: jnp.asarray(value_at(v, dict(zip(exact.coordinates, p, strict=True)) | extras), p.dtype)
-        )
-        wanted, got = np.asarray(inputs(jnp.asarray(on))), np.asarray(lift(jnp.asarray(on)))
+
+        def given(p: Array, value: Value = value) -> Array:
+            return jnp.asarray(value_at(value, dict(zip(exact.coordinates, p, strict=True)) | dict(extras)), p.dtype)
+
+        wanted, got = (np.asarray(function(on)) for function in (jax.jit(jax.vmap(given)), lift))
         if not np.all(np.abs(got - wanted) <= _CORNER * (1 + np.abs(wanted).max())):
             return f"{name} on {exact.coordinates[axis]} = {place:g} disagrees with another condition where the faces meet"
     return ""

@@ -62,7 +62,7 @@ class Expression:
         self.function, self.name = function, name_of(function)
         self.coordinates, self.fields, self.alias = tuple(coordinates), dict(fields), dict(alias or {})
         dtype = jnp.result_type(float)
-        self._point = jnp.full(len(self.coordinates), 0.5, dtype)
+        self._point = jnp.asarray(np.full(len(self.coordinates), 0.5), dtype)
         self._extras = {name: jnp.asarray(value) for name, value in extras.items()}
         self.asked: frozenset[str] = frozenset()
         self.leaves, self.sites, self.components = self._trace()
@@ -70,7 +70,7 @@ class Expression:
         ends = np.cumsum([0, *(prod(self.shapes[leaf.site]) for leaf in self.leaves)]).tolist()
         self.slots = {leaf: slice(*pair) for leaf, pair in zip(self.leaves, pairwise(ends), strict=True)}
         self.size = ends[-1]
-        values = jnp.full(self.size, 0.5, dtype)
+        values = jnp.asarray(np.full(self.size, 0.5), dtype)
         self._check_places()
         uses = dependence(self._values, self._point, values, self._extras)[:, 1]
         for component, used in zip(self.components, uses, strict=True):

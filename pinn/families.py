@@ -207,7 +207,7 @@ def feature_ansatz(
         network = Features(kernel, bias, len(fields), family.activation, dtype, encoding.direct)
         steps = tables(own.steep, dtype)
         box = np.stack([lower, upper - lower])
-        part, state = wrap(network, fields, axes, encoding, exact, jnp.ones(len(fields), dtype), taylor, steps, box)
+        part, state = wrap(network, fields, axes, encoding, exact, jnp.asarray(np.ones(len(fields)), dtype), taylor, steps, box)
         parts.append(part)
         states.append(state)
     return together(problem.unknowns, tuple(parts)), tuple(states)

@@ -223,8 +223,8 @@ def fit(setup: Setup, family: Family, width: int, draw_index: int = 0, start: Fi
     goal = objective(problem, basis, setup.exact)
     begun = Weights(state, setup.unknown())
 
-    def add(weights: Weights, coefficients: Array, share: float) -> Weights:
-        added = add_coefficients(basis, weights.state, coefficients, jnp.asarray(share, coefficients.dtype))
+    def add(weights: Weights, coefficients: np.ndarray, share: float) -> Weights:
+        added = add_coefficients(basis, weights.state, coefficients, np.asarray(share, coefficients.dtype))
         return weights._replace(state=added)
 
     def solved() -> tuple[dict[str, Any], float]:
@@ -289,8 +289,8 @@ def _nearest(
     scales = scales or row_scales(systems, goal.terms)
     pairs = zip(systems, batches, strict=True)
     targets = [-_about(rows, rows.leaves - batch.given).residual[:, :, None] for rows, batch in pairs]
-    coefficients = least_squares([rows.matrix for rows in systems], targets, scales)[0][:, 0]
-    return weights._replace(state=add_coefficients(basis, weights.state, coefficients, jnp.ones((), coefficients.dtype)))
+    coefficients = np.asarray(least_squares([rows.matrix for rows in systems], targets, scales)[0])[:, 0]
+    return weights._replace(state=add_coefficients(basis, weights.state, coefficients, np.ones((), coefficients.dtype)))
 
 
 def _about(rows: Rows, leaves: Any) -> Rows:
@@ -305,7 +305,7 @@ def newton(
     state: tuple,
     batches: Sequence[Batch],
     steps: int,
-    add: Callable[[Weights, Array, float], Weights],
+    add: Callable[[Weights, np.ndarray, float], Weights],
     near: Sequence[Any] = (),
     elsewhere: Callable[[], tuple] | None = None,
 ) -> Weights:

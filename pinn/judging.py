@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from numpy.typing import NDArray
@@ -153,11 +152,11 @@ def _error_slab(
                 asked[:, :, 1], asked[:, :, 3] = handed_over(goal, term, alone, march.slabs, marches, k)
         return with_given(batches, leaves[0]), wanted, changes
 
-    def solved() -> tuple[Array, Array, Array, Array]:
+    def solved() -> tuple[NDArray, NDArray, NDArray, NDArray]:
         batches, wanted, _ = read(2)
         systems = linearised(goal, weights, slab.basis, slab.state, batches)
         scales = row_scales(systems, goal.terms)
-        found = least_squares([rows.matrix for rows in systems], wanted, scales)[0].T
+        found = np.asarray(least_squares([rows.matrix for rows in systems], wanted, scales)[0]).T
         points = batches[0].points
         sizes = np.array([root_mean_squares(np.asarray(values_at(slab.basis, with_added(c), points))) for c in found[::2]])
 
@@ -173,18 +172,18 @@ def _error_slab(
         if not setup.problem.is_linear:
             ahead = linearised(goal, Weights(with_added(error), {}), None, (), fresh)
             full = residual_norm([rows.residual - w[:, :, 1] for rows, w in zip(ahead, wanted, strict=True)], scales)
-        norms = jnp.array([whole, left, full, ROUNDING * residual_norm(changes, scales)])
-        return error, rounding, norms, jnp.asarray((1 - shares)[:, None] * sizes)
+        norms = np.array([whole, left, full, ROUNDING * residual_norm(changes, scales)])
+        return error, rounding, norms, (1 - shares)[:, None] * sizes
 
-    def with_added(coefficients: Array) -> tuple:
-        return add_coefficients(slab.basis, slab.state, coefficients, jnp.ones((), coefficients.dtype))
+    def with_added(coefficients: NDArray) -> tuple:
+        return add_coefficients(slab.basis, slab.state, coefficients, np.ones((), coefficients.dtype))
 
-    nothing = jnp.zeros(coefficient_count(slab.basis, slab.state), setup.dtype)
-    like = nothing, nothing, jnp.zeros(4), jnp.zeros((2, len(slab.basis.fields)))
+    nothing = np.zeros(coefficient_count(slab.basis, slab.state), setup.dtype)
+    like = nothing, nothing, np.zeros(4), np.zeros((2, len(slab.basis.fields)))
     key = "slab's error", setup.seed[-1], k, end, march.features
     coefficients, rounding, norms, unresolved = setup.journal.piece(key, solved, like)
     new, shaken_new = slab.solved(with_added(coefficients)), shaking.solved(with_added(rounding))
-    return _Judged(new, shaken_new, np.asarray(norms), np.asarray(unresolved))
+    return _Judged(new, shaken_new, norms, unresolved)
 
 
 def _share(wanted: Sequence[Any], found: Sequence[Any], scales: Sequence[Any]) -> float:

@@ -32,6 +32,7 @@ from .steep import Steep
 from .terms import Term
 
 _CHUNK = 256  # rows
+_TOGETHER = 1024  # points that values are taken at together: what is compiled for these serves any number
 _ENTRIES = 2**20  # of a layer that are held at a time, where its rows may be differentiated: a loop keeps what each turn computed
 _WEIGHTS = "train"  # the part of a state that belongs to linear layers
 _POOL = 8  # points of a boundary to choose from
@@ -209,7 +210,7 @@ def batch_at(
     goal: Objective, expression: Expression, points: Array, columns: dict[str, Array], weight: Array | None = None
 ) -> Batch:
     """The batch of an expression at points."""
-    given = given_leaves(goal.problem, goal.exact, expression, points, columns)
+    given = _at_any(partial(given_leaves, goal.problem, goal.exact, expression), points, columns)
     return Batch(points, columns, given, jnp.ones(len(points), points.dtype) if weight is None else weight)
 
 
@@ -237,15 +238,20 @@ def field_values(goal: Objective, weights: Weights, points: Array) -> Array:
     return goal.problem.folded(points, found)
 
 
-@partial(jax.jit, static_argnums=0)
 def values_at(approximation: Approximation, state: State, points: Array) -> Array:
     """The fields of an approximation alone at points, [n, F]."""
+    values = partial(_values_at, approximation, state)
+    return values(points) if isinstance(approximation, Slabs) else _at_any(values, points)
+
+
+@partial(jax.jit, static_argnums=0)
+def _values_at(approximation: Approximation, state: State, points: Array) -> Array:
     return by_chunks(lambda p: approximation.values(state, p), points)
 
 
 def given_values(goal: Objective, unknown: Mapping[str, Array], points: Array) -> Array:
     """The values met by construction at points, [n, F]."""
-    return _given_values(goal.problem, goal.exact, dict(unknown), points)
+    return _at_any(partial(_given_values, goal.problem, goal.exact, dict(unknown)), points)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -363,6 +369,13 @@ def summed_values(approximation: Approximation, state: State, points: Array) -> 
         times = np.asarray(points[:, part.axis]) if isinstance(part, Slabs) and not isinstance(points, Tracer) else None
         found.append(slab_by_slab(partial(values_at, part), part, own, times, points))
     return reduce(jnp.add, found)
+
+
+def _at_any(function: Callable[..., Array], points: Array, *columns: Any) -> Array:
+    """A compiled function of points, [n, d], and what comes with them: compiled once for any number of them."""
+    if isinstance(points, Tracer):
+        return function(points, *columns)
+    return jnp.asarray(devices.in_rows(function, _TOGETHER, points, *columns), points.dtype)
 
 
 def by_chunks(one: Callable, batch: Any, most: int = _CHUNK) -> Any:

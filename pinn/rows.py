@@ -145,10 +145,10 @@ def row_scales(systems: Sequence[Rows], terms: Sequence[Term]) -> list[np.ndarra
     return [weight / np.where(size > 0, size, 1) for weight, size in zip(weights, sizes, strict=True)]
 
 
-def correction(systems: Sequence[Rows], scales: Sequence[np.ndarray]) -> tuple[Array, float]:
+def correction(systems: Sequence[Rows], scales: Sequence[np.ndarray]) -> tuple[np.ndarray, float]:
     """Coefficients [P] of new functions that cancel linearised residuals, and the sum of squares, scaled, that is left."""
     targets = [-np.asarray(rows.residual)[:, :, None] for rows in systems]
-    coefficients, left = least_squares([rows.matrix for rows in systems], targets, scales)
+    coefficients, left = map(np.asarray, least_squares([rows.matrix for rows in systems], targets, scales))
     return coefficients[:, 0], float(left[0])
 
 
@@ -175,6 +175,12 @@ def linearised(
     """Every term linearised at its points."""
     terms = zip(objective.terms, batches, strict=True)
     return tuple(in_pieces(partial(term_rows, objective, term, basis, weights, state, batch)) for term, batch in terms)
+
+
+@jax.jit
+def left_by(rows: Rows, coefficients: Array) -> Array:
+    """What new functions with these coefficients [P] leave of a term, linearised, [n, K]."""
+    return rows.residual + rows.matrix @ coefficients
 
 
 @partial(jax.jit, static_argnums=0)

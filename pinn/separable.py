@@ -26,10 +26,11 @@ from numpy.typing import NDArray
 
 from .ansatz import Ansatz
 from .derivatives import Jet
+from .devices import in_rows
 from .exact import Exact
 from .problem import Problem
 from .separability import End
-from .space import Level, around, in_rows, placed_along
+from .space import Level, around, placed_along
 from .staged import Functions, StagedProducts
 from .steep import Steep
 from .terms import Term

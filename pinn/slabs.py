@@ -266,8 +266,8 @@ def solve_slab(setup: Setup, march: March, time: Timeline, end: float, near: tup
         (handed,) = slab_leaves(goal, march.slabs, [slab.march.runs], k, batches)
         return with_given(batches, handed)
 
-    def add(weights: Weights, coefficients: Array, share: float) -> Weights:
-        share_ = jnp.asarray(share, coefficients.dtype)
+    def add(weights: Weights, coefficients: np.ndarray, share: float) -> Weights:
+        share_ = np.asarray(share, coefficients.dtype)
         return weights._replace(state=add_coefficients(slab.basis, weights.state, coefficients, share_))
 
     def solved() -> tuple[dict[str, Any], float, list[NDArray]]:

@@ -22,6 +22,7 @@ from .ansatz import Ansatz, wrap
 from .approximation import Together, together
 from .decompositions import svd
 from .derivatives import Jet, sin, taylor
+from .devices import in_rows
 from .exact import Exact
 from .expression import Expression
 from .networks import Encoding, Features, Network
@@ -338,19 +339,6 @@ def _mixed(space: Space, key: tuple, blocks: Sequence[NDArray]) -> NDArray:
     features = np.concatenate([block[:, :_BLOCK] for block in blocks], axis=1)[:, : space.waves.width]
     table, mix = np.concatenate([features, blocks[0][:, _BLOCK:]], axis=1), space.mixes[key[1]]
     return table @ mix if mix.size else table
-
-
-def in_rows(function: Callable, most: int, *arrays: Any) -> Any:
-    """A function of rows, so many at a time, the last repeated where there are fewer: it is compiled for that number alone."""
-    size, parts = len(arrays[0]), []
-    for start in range(0, size, most):
-        rows = jax.tree.map(lambda a, s=start: _filled(a[s : s + most], most), arrays)
-        parts.append(jax.tree.map(lambda a, s=start: np.asarray(a)[: size - s], function(*rows)))
-    return parts[0] if len(parts) == 1 else jax.tree.map(lambda *each: np.concatenate(each), *parts)
-
-
-def _filled(rows: NDArray, most: int) -> NDArray:
-    return np.concatenate([rows, np.repeat(rows[-1:], most - len(rows), axis=0)]) if len(rows) < most else rows
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))

@@ -24,12 +24,13 @@ from jax import Array
 from numpy.typing import NDArray
 
 from .decompositions import svd
+from .devices import in_rows
 from .expression import Expression
 from .loss import given_leaves
 from .problem import Problem
 from .radau import Radau
 from .rows import EMPHASIS
-from .space import Held, Space, in_rows
+from .space import Held, Space
 
 _ROWS, _MANY_ROWS = 4096, 32768  # points that a term is evaluated at together: compiled for either number
 _FORBIDDEN = 1e-6  # singular value of conditions, in the largest, from which on what it belongs to is free

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from .approximation import Slabs
 from .beginning import BEGINNING, begin
+from .devices import in_rows
 from .exact import Exact
 from .features import Setup, term_size
 from .history import Clock, History, Record
@@ -20,7 +21,7 @@ from .loss import Objective, objective
 from .radau import Radau, radau
 from .rows import EMPHASIS
 from .separable import Separable
-from .space import Level, Space, in_rows
+from .space import Level, Space
 from .stepping import (
     Discrete,
     Moment,

@@ -42,7 +42,7 @@ from .features import Setup
 from .inverse import Balance, balanced, is_inverse, joint_rows, observes, stacked, with_prior
 from .loss import Objective, Weights, draw, field_values, objective, residuals, values_at
 from .problem import Problem
-from .rows import add_coefficients, functions_at, least_squares, triangle
+from .rows import add_coefficients, functions_at, least_squares, left_by, triangle
 
 _LEVEL = 0.95  # of the intervals
 _POINTS = 500  # that the noise in the fields is averaged over
@@ -161,7 +161,7 @@ def _left(
     own = [scales[i] for i in ruled]
     checks = joint_rows(goal, weights, basis, empty, fresh)
     before = max(residual_norm([checks[i].residual for i in ruled], own), 1e-300)
-    after = residual_norm([checks[i].residual + checks[i].matrix @ step for i in ruled], own)
+    after = residual_norm([left_by(checks[i], step) for i in ruled], own)
     corrected = objective(goal.problem, Sum(goal.approximation, basis), exact)
     unknown = _stepped(goal.problem, weights, np.asarray(step[len(step) - len(weights.unknown) :]))
     values = residuals(corrected, Weights((weights.state, state), unknown), fresh)

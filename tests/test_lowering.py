@@ -23,7 +23,7 @@ import pinn
 from pinn.derivatives import tanh
 from pinn.exact import plan_exact
 from pinn.families import Family, feature_ansatz
-from pinn.loss import Weights, draw, objective, residuals, trainable, values_at
+from pinn.loss import Weights, _values_at, draw, objective, residuals, trainable
 from pinn.operators import at, d
 from pinn.phases import _rows, _steps, jacobian
 from pinn.rows import _by_triangle, _refined, row_scales, term_rows
@@ -87,7 +87,7 @@ def test_features():
     batches = draw(goal, {"equation": 20, "condition": 1}, (0,), jnp.float32)
     with jax.enable_x64(False):
         lower(residuals, goal, weights, batches)
-        lower(values_at, basis, state, batches[0].points)
+        lower(_values_at, basis, state, batches[0].points)
         for term, batch in zip(goal.terms, batches, strict=True):
             lower(term_rows, goal, term, basis, weights, state, batch)
             rows = term_rows(goal, term, basis, weights, state, batch)
