@@ -10,14 +10,16 @@ linearised equation):
     nl    what v leaves of the residual that u leaves:      ‖F(v)‖ / ‖F(u)‖ at new points and times
 
 While v still changes much, accuracy is worth more than trust: then v is the solution, and w alone judges it. Where there is no
-time for w, e is rough if the levels before u converged towards it. Where the data jump or have a kink, nl is large whatever the
-error, and takes trust to rough at most.
+time for w, e is rough if the levels before u converged towards it. Where rounding is what is left, and one of the three stands
+apart, one more, as fine as u, decides. Where the data jump, have a kink or do not fit together, nl is large whatever the error:
+it takes trust to rough at most where they are known to, or where the levels before u converged towards it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import jax
@@ -261,7 +263,11 @@ def step_through(
     if changes[best] > _COARSE:
         return _outcome(stepper, finer, [beside or chain[best]], changes[best]), status
     falling = changes[best] / changes[best - 1] if best else math.inf
-    return _outcome(stepper, chain[best], [finer] if beside is None else [finer, beside], falling=falling), status
+    judges = [finer] if beside is None else [finer, beside]
+    if len(judges) > 1 and _divided(stepper, chain[best].values, judges):
+        another = stepper.beside(chain[best])
+        judges += [] if another is None else [another]
+    return _outcome(stepper, chain[best], judges, falling=falling), status
 
 
 def _tighter(changes: Sequence[float]) -> float:
@@ -316,12 +322,16 @@ def _estimate(
 ) -> Estimate:
     """The error of a solution with these values, by one or two finer ones; by one as fine where one is `coarser` by so much.
 
-    `falling` is how much closer the finer one is to it than the coarser one before it.
+    `falling` is how much closer the finer one is to it than the coarser one before it. Of three judges the two count that lie
+    closest to it and to each other.
     """
-    first, last, problem = judges[0], judges[-1], stepper.setup.problem
+    settled, problem = len(judges) > 2, stepper.setup.problem
+    if settled:
+        judges = min(combinations(judges, 2), key=lambda pair: float(np.max(_distances(stepper, values, pair))))
+    first, last = judges[0], judges[-1]
     errors = np.maximum(*(stepper.far(values, each) for each in (first, last))) + _EPS
-    apart, nl = stepper.far(first.values, last), first.steps.held_out / max(held_out, 1e-300)
-    rho, rounded = float(np.max((apart / errors)[~stepper.zero(values, first)])), False
+    nl, rounded = first.steps.held_out / max(held_out, 1e-300), False
+    rho = _rho(stepper, values, judges)
     measures = f"ρ = {rho:.1g}, nl = {nl:.1g}"
     # Where the solution jumps no features make the residual small, and where it is right to rounding that is what it shows.
     left = min(nl, TRUSTED) if stepper.torn or np.max(errors) < _ROUNDED_OFF else nl
@@ -334,13 +344,14 @@ def _estimate(
         trust = Trust.ROUGH if converges else Trust.UNKNOWN
         told = f"coarser solutions converge towards it, {falling:.1g} a level" if converges else f"nl = {nl:.1g}"
         reason = f"there was no time to see whether a second finer solution agrees ({told})"
-    elif rho > ROUGH and np.max(errors) < _SETTLED:
-        distances = np.stack([*(stepper.far(values, each) for each in judges), apart])
-        errors, rounded = np.max(distances, axis=0) + _EPS, True
-        alike = bool(np.all(errors < _SIMILAR * (np.min(distances, axis=0) + _EPS)))
-        trust = Trust.ROUGH if alike else Trust.UNKNOWN
+    elif settled or (rho > ROUGH and np.max(errors) < _SETTLED):
+        distances = _distances(stepper, values, judges)
+        errors = np.max(distances, axis=0) + _EPS
+        rounded = bool(np.max(errors) < _SETTLED)
+        trust = Trust.ROUGH if _alike(distances) else Trust.UNKNOWN
         reason = f"three solutions are as far apart as rounding, or what they begin with, makes them ({measures})"
     else:
+        left = min(left, TRUSTED) if falling < _SLOWER else left
         worst = max(rho, left if np.isfinite(held_out) else 0.0)
         trust = Trust.TRUSTED if worst < TRUSTED else Trust.ROUGH if worst < ROUGH else Trust.UNKNOWN
         told = "two finer solutions agree" if rho < TRUSTED else "two finer solutions differ"
@@ -351,6 +362,28 @@ def _estimate(
     corrected = Sum(goal.approximation, Sum(finer, goal.approximation))
     both = Weights((weights.state, (state, _negative(weights.state))), weights.unknown)
     return Estimate(dict(zip(problem.fields, errors.tolist(), strict=True)), trust, reason, rounded, corrected, both)
+
+
+def _distances(stepper: _Stepper, values: NDArray, judges: Sequence[_Solved]) -> NDArray:
+    """How far a solution and two judges are from each other, [3, F]."""
+    first, last = judges
+    return np.stack([stepper.far(values, first), stepper.far(values, last), stepper.far(first.values, last)])
+
+
+def _alike(distances: NDArray) -> bool:
+    """Whether three are equally far from each other."""
+    return bool(np.all(np.max(distances, axis=0) + _EPS < _SIMILAR * (np.min(distances, axis=0) + _EPS)))
+
+
+def _rho(stepper: _Stepper, values: NDArray, judges: Sequence[_Solved]) -> float:
+    """How far two judges are apart, in their distances from a solution."""
+    *errors, apart = _distances(stepper, values, (judges[0], judges[-1]))
+    return float(np.max((apart / (np.maximum(*errors) + _EPS))[~stepper.zero(values, judges[0])]))
+
+
+def _divided(stepper: _Stepper, values: NDArray, judges: Sequence[_Solved]) -> bool:
+    """Whether one of three stands apart, so that one more has to decide which."""
+    return _rho(stepper, values, judges) > ROUGH and not _alike(_distances(stepper, values, judges))
 
 
 def _negative(state: Any) -> Any:
