@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .boundaries import Boundary
-from .errors import ProblemError, listing, suggestion
+from .errors import ProblemError, by_name, listing, suggestion
 from .frames import name_of, named
 from .operators import at, d, grad
 from .values import (
@@ -98,6 +98,7 @@ class _Values(Condition):
         raise NotImplementedError
 
 
+@by_name(ProblemError, "Dirichlet(u=0.0, on=domain.boundary)")
 class Dirichlet(_Values):
     """u = g on part of the boundary: `Dirichlet(u=0.0, on=box.at(x=(-1, 1)))`.
 
@@ -123,6 +124,7 @@ class Dirichlet(_Values):
         return inputs[field] - value_at(value, inputs)
 
 
+@by_name(ProblemError, "Neumann(u=0.0, on=domain.boundary)")
 class Neumann(_Values):
     """∂u/∂n = g, the slope along the outward normal: `Neumann(c=0.0, on=hole.boundary)`. Arguments as for `Dirichlet`.
 
@@ -143,6 +145,7 @@ class Neumann(_Values):
         return _slope(field, inputs, setting) - value_at(value, inputs)
 
 
+@by_name(ProblemError, "Robin(u=(a, b, g), on=domain.boundary)")
 class Robin(Condition):
     """a u + b ∂u/∂n = g: `Robin(T=(a, b, g), on=box.at(y=1))`, each a number or a function as for `Dirichlet`.
 
@@ -186,6 +189,7 @@ class Robin(Condition):
         return named(residual, tuple(names), self.what())
 
 
+@by_name(ProblemError, "Initial(u=1.0)")
 class Initial(_Values):
     """u = g where the problem starts: at the lower end of `t`, or of the only coordinate. Values as for `Dirichlet`.
 
@@ -204,6 +208,7 @@ class Initial(_Values):
         return inputs[field] - value_at(value, inputs)
 
 
+@by_name(ProblemError, "InitialVelocity(u=0.0)")
 class InitialVelocity(_Values):
     """∂u/∂t = g where the problem starts: at the lower end of `t`, or of the only coordinate. Values as for `Dirichlet`.
 
@@ -304,6 +309,7 @@ class Periodic(Condition):
         return named(residual, (*tied, self.coordinate), self.what())
 
 
+@by_name(ProblemError, "Data(x=[0.2, 0.7], u=[1.3, 1.9])")
 class Data(Condition):
     """Observations of fields at points: `Data(t=times, x=places, u=readings)`.
 

@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike
 
 from pinn.algebra import Domain, bounds_in
 from pinn.boundaries import TIME
-from pinn.errors import DomainError, listing
+from pinn.errors import DomainError, by_name, listing
 from pinn.pieces import Array, Face, Piece, Sphere, directions
 from pinn.pointsets import finite, shape_of
 
@@ -32,6 +32,7 @@ from pinn.pointsets import finite, shape_of
 RESERVED = ("on", "normal", "name", "sigma", "where")
 
 
+@by_name(DomainError, "Box(t=(0, 1), x=(-1, 1))")
 @dataclass(frozen=True, init=False, repr=False)
 class Box(Domain):
     """The points with lower <= coordinate <= upper in each coordinate; time is a coordinate named `t`.
@@ -98,6 +99,7 @@ class Box(Domain):
         return bool(np.all(lower >= self.lower) and np.all(upper <= self.upper))
 
 
+@by_name(DomainError, "Interval(x=(0, 5))")
 class Interval(Box):
     """The points of one coordinate between two ends.
 
@@ -112,6 +114,7 @@ class Interval(Box):
         super().__init__(**ranges)
 
 
+@by_name(DomainError, "Ball(x=0, y=0, z=0, radius=1)")
 @dataclass(frozen=True, init=False, repr=False)
 class Ball(Domain):
     """The points within `radius` of a centre, which is given by its coordinates: two or more, none of them time.
@@ -180,6 +183,7 @@ class Ball(Domain):
         return bool(reach <= self.radius)
 
 
+@by_name(DomainError, "Disk(x=0, y=0, radius=1)")
 class Disk(Ball):
     """The points within `radius` of a centre in the plane.
 

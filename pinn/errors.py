@@ -6,7 +6,11 @@ Every message says what was given, what exists, and what to do next.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any, TypeVar
+
+Class = TypeVar("Class", bound=type)
 
 
 class PinnError(Exception):
@@ -63,6 +67,34 @@ class WellPosednessWarning(PinnWarning):
 
 class ProblemWarning(PinnWarning):
     """The problem is legal, but probably not what was meant."""
+
+
+def by_name(error: type[PinnError], example: str) -> Callable[[Class], Class]:
+    """For a class whose arguments have names that its user chooses: one without a name is an error with an example.
+
+    Example:
+        >>> @by_name(ProblemError, "Place(x=1)")
+        ... class Place:
+        ...     def __init__(self, **coordinates): ...
+        >>> Place(1)
+        Traceback (most recent call last):
+        pinn.errors.ProblemError: Place() takes every argument by name, such as Place(x=1); got 1 without one.
+    """
+
+    def named(cls: Class) -> Class:
+        begin = cls.__init__
+
+        @wraps(begin)
+        def __init__(self: Any, *unnamed: object, **given: Any) -> None:
+            if unnamed:
+                told = f"{type(self).__name__}() takes every argument by name, such as {example}"
+                raise error(f"{told}; got {unnamed[0]!r:.60} without one.")
+            begin(self, **given)
+
+        cls.__init__ = __init__
+        return cls
+
+    return named
 
 
 def listing(names: Iterable[object]) -> str:

@@ -35,7 +35,7 @@ from .features import Setup, by_unknown, sizes_that_count
 from .layers import PEAKED, steep_coordinates
 from .loss import Batch, Objective, Weights, draw, field_values, given_residuals, objective, read_leaves, values_at, with_given
 from .problem import Problem
-from .rows import add_coefficients, coefficient_count, least_squares, left_by, linearised, row_scales, squares
+from .rows import Rows, add_coefficients, coefficient_count, least_squares, left_by, linearised, row_scales, squares
 from .steep import Steep
 
 TRUSTED, ROUGH = 0.3, 0.5  # of the gates; below 0.3 every estimate of the calibration was within a factor 1.3
@@ -46,6 +46,8 @@ _LARGE = 0.05  # an error of a nonlinear problem from which on its linear part s
 _SENSITIVE = 1e10  # amplification of rounding errors beyond which no solution is fixed
 NO_MEMORY = "memory ran out while its error was estimated"
 ROUNDING = 4.0  # errors of one solve, in units of one rounding of its weights
+_UNSEEN = 20.0  # rounding, in what the correction sees of an error, beyond which it bounds an error and estimates none,
+_SLIGHT = 1e-12  # where it is more than this
 _ROUNDED_OFF = 1e4  # a residual in the same units, above which something else is left of it
 
 
@@ -97,7 +99,7 @@ class Draw(NamedTuple):
         noise: the error that rounding leaves, from the correction that rounding of the weights would cause, [F].
         rho, nl: what is left of the residual.
         unresolved: the error that the correction may miss, [F].
-        above: the residual, in units of what rounding of the weights changes it by.
+        above: the residual, in units of what rounding of the weights, and of the terms that it adds up, changes it by.
     """
 
     approximation: Approximation
@@ -153,8 +155,9 @@ def combined(setup: Setup, goal: Objective, weights: Weights, draws: Sequence[Dr
     gap = _gap([one[~zero] for one in each], errors[~zero])
     rounded = bool(np.max(errors) < 2 * np.max(rounding) and max(d.above for d in draws) < _ROUNDED_OFF)
     sensitive = float(np.max(rounding)) > _SENSITIVE * float(jnp.finfo(setup.dtype).eps)
+    unseen = bool(np.any((rounding > _UNSEEN * np.max(each, axis=0)) & (rounding > _SLIGHT)))
     rho, nl = max(d.rho for d in draws), max(d.nl for d in draws)
-    trust, reason = _judge(rho, nl, gap, rounded, sensitive)
+    trust, reason = _judge(rho, nl, gap, rounded, sensitive, unseen)
     if not rounded:
         trust, reason = doubted(setup.problem, errors, trust, reason)
     if len(draws) == 1:
@@ -276,8 +279,8 @@ def _defect(setup: Setup, goal: Objective, weights: Weights, family: Family, wid
         exactly, shifted = (given_residuals(own, each, weights.unknown) for each in (known, rounded))
         pairs = zip(systems, shifted, exactly, strict=True)
         targets = [np.stack([-np.asarray(rows.residual), np.subtract(a, b)], axis=2) for rows, a, b in pairs]
+        above = norms_ratio([against_rounding(rows, each) for rows, each in zip(systems, targets, strict=True)], scales)
         coefficients, noise = np.asarray(least_squares([rows.matrix for rows in systems], targets, scales)[0]).T
-        above = norms_ratio(targets, scales)
 
         fresh = read(weights.state, draw(own, setup.counts(width), (*seed, 3), dtype, steep=family.steep, gather=True))
         checks = linearised(own, begun, basis, empty, fresh)
@@ -321,16 +324,25 @@ def residual_norm(values: Sequence[Any], scales: Sequence[Any]) -> float:
     return float(np.sqrt(squares(values, scales)))
 
 
+def against_rounding(rows: Rows, columns: np.ndarray) -> np.ndarray:
+    """The first of two columns of targets [n, K, 2], and the second with what rounding of the terms of a sum makes of it."""
+    slopes, leaves = np.asarray(rows.slopes), np.asarray(rows.leaves)
+    summed = float(np.finfo(slopes.dtype).eps) * np.sum(np.abs(slopes * leaves[:, None, :]), axis=2)
+    return np.stack([columns[:, :, 0], np.hypot(columns[:, :, 1], summed)], axis=2)
+
+
 def norms_ratio(targets: Sequence[Any], scales: Sequence[Any]) -> float:
     """The norm of the first of two columns of targets [n, K, 2], scaled by [K] each, in units of that of the second."""
     own, other = (residual_norm([np.asarray(target)[:, :, i] for target in targets], scales) for i in (0, 1))
     return finite(own / max(other, 1e-300))
 
 
-def _judge(rho: float, nl: float, gap: float, rounded: bool, sensitive: bool) -> tuple[Trust, str]:
+def _judge(rho: float, nl: float, gap: float, rounded: bool, sensitive: bool, unseen: bool) -> tuple[Trust, str]:
     measures = f"ρ = {rho:.1g}, nl = {nl:.1g}, draws differ by {gap:.0%}"
     if sensitive:
         return Trust.UNKNOWN, f"rounding alone moves the solution that far: the conditions may not fix one ({measures})"
+    if rounded and unseen:
+        return Trust.UNKNOWN, f"rounding of large weights may account for an error as large as this, or smaller ({measures})"
     if rounded:
         return Trust.ROUGH if gap < ROUGH else Trust.UNKNOWN, f"rounding of the weights accounts for the error ({measures})"
     worst = max(rho, nl, gap)

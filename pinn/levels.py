@@ -348,8 +348,10 @@ def _estimate(
         distances = _distances(stepper, values, judges)
         errors = np.max(distances, axis=0) + _EPS
         rounded = bool(np.max(errors) < _SETTLED)
-        trust = Trust.ROUGH if _alike(distances) else Trust.UNKNOWN
-        reason = f"three solutions are as far apart as rounding, or what they begin with, makes them ({measures})"
+        agree = _alike(distances) or (settled and rho < ROUGH)
+        trust = Trust.ROUGH if agree else Trust.UNKNOWN
+        told = "as far apart as rounding, or what they begin with, makes them" if agree else "far apart, one much farther"
+        reason = f"three solutions are {told} ({measures})"
     else:
         left = min(left, TRUSTED) if falling < _SLOWER else left
         worst = max(rho, left if np.isfinite(held_out) else 0.0)

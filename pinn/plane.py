@@ -14,7 +14,7 @@ from pinn.algebra import Domain, bounds_in
 from pinn.boundaries import TIME
 from pinn.curves import Chain, Oval
 from pinn.domains import Ball, assign, coordinate_names
-from pinn.errors import DomainError, listing
+from pinn.errors import DomainError, by_name, listing
 from pinn.pieces import Array, Face, Piece, directions, positions
 from pinn.pointsets import finite, shape_of
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _LISTED = 8  # corners that a text shows
 
 
+@by_name(DomainError, "Polygon(x=[0, 1, 0], y=[0, 0, 1])")
 @dataclass(frozen=True, init=False, repr=False)
 class Polygon(Domain):
     """The points inside a closed line through corners, given by a column for each coordinate, as in `Points`.
@@ -97,6 +98,7 @@ class Polygon(Domain):
         return bool(_outline(self.corners).covers(shapely.box(*lower, *upper)))
 
 
+@by_name(DomainError, "Ellipse(x=0, y=0, radii=(2, 1))")
 @dataclass(frozen=True, init=False, repr=False)
 class Ellipse(Domain):
     """The points of an ellipse: centre, half axes `radii`, turned by `angle` (radians) from the first coordinate to the second.

@@ -20,7 +20,7 @@ from .check import Report, check, missing_conditions
 from .conditions import Condition, Dirichlet, Initial, InitialVelocity, Neumann
 from .corners import along
 from .domains import RESERVED, Domain
-from .errors import ProblemError, WellPosednessWarning, listing
+from .errors import ProblemError, WellPosednessWarning, by_name, listing
 from .frames import named
 from .onsets import onsets
 from .pieces import fixed_points
@@ -69,6 +69,7 @@ class Group(NamedTuple):
     singular: tuple[Singular, ...] = ()  # corners and holes of the region
 
 
+@by_name(ProblemError, "Problem(fields='u', domain=domain, residual=equation, conditions=[...])")
 class Problem:
     """A differential equation written as mathematics.
 

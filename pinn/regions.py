@@ -24,7 +24,7 @@ from . import sampling
 from .boundaries import Boundary
 from .conditions import Condition, Periodic
 from .domains import Domain
-from .errors import DomainError, ProblemError, listing, suggestion
+from .errors import DomainError, ProblemError, by_name, listing, suggestion
 from .expression import Expression, components
 from .frames import arguments, current, named, run
 from .integrals import Integral
@@ -238,6 +238,7 @@ def _check_apart(domains: Mapping[str, Domain]) -> None:
             )
 
 
+@by_name(ProblemError, "Interface(u=0.0, on=disk.boundary)")
 class Interface(Condition):
     """Where two regions meet: [u] = g and [k ∂u/∂n] = h, with n the normal from the first of them into the second.
 

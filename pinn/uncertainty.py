@@ -26,6 +26,7 @@ from .estimate import (
     Draw,
     Estimate,
     Trust,
+    against_rounding,
     combined,
     error_points,
     estimate,
@@ -42,7 +43,7 @@ from .features import Setup
 from .inverse import Balance, balanced, is_inverse, joint_rows, observes, stacked, with_prior
 from .loss import Objective, Weights, draw, field_values, objective, residuals, values_at
 from .problem import Problem
-from .rows import add_coefficients, functions_at, least_squares, left_by, triangle
+from .rows import Rows, add_coefficients, functions_at, least_squares, left_by, triangle
 
 _LEVEL = 0.95  # of the intervals
 _POINTS = 500  # that the noise in the fields is averaged over
@@ -123,7 +124,7 @@ def _look(
     shifted = residuals(goal, shaken(weights, seed), batches)
     shakes = [(values - rows.residual)[:, :, None] for rows, values in zip(systems, shifted, strict=True)]
     matrices, targets, scales = with_prior(stacked(systems, balance.scales), precision, nothing)
-    above = _above(goal, targets, shakes, balance.scales)
+    above = _above(goal, systems, shakes, balance.scales)
     shakes += [jnp.zeros_like(target) for target in targets[len(shakes) :]]
     both = [jnp.concatenate(pair, axis=2) for pair in zip(targets, shakes, strict=True)]
     solved, rounding = least_squares(matrices, both, scales)[0].T
@@ -138,11 +139,12 @@ def _look(
     return _Look(seen, np.asarray(solved[fields:]), balance, noise, block, norms[fields:])
 
 
-def _above(goal: Objective, targets: Sequence[Any], shakes: Sequence[Any], scales: Sequence[Any]) -> float:
+def _above(goal: Objective, systems: Sequence[Rows], shakes: Sequence[Any], scales: Sequence[Any]) -> float:
     """`Draw.above` of the equations and conditions, as readings are missed by their noise."""
     ruled = [i for i, term in enumerate(goal.terms) if not observes(term)]
-    pairs = [np.concatenate([np.asarray(targets[i]), np.asarray(shakes[i])], axis=2) for i in ruled]
-    return norms_ratio(pairs, [scales[i] for i in ruled])
+    pairs = [np.stack([-np.asarray(systems[i].residual), np.asarray(shakes[i])[:, :, 0]], axis=2) for i in ruled]
+    shown = [against_rounding(systems[i], pair) for i, pair in zip(ruled, pairs, strict=True)]
+    return norms_ratio(shown, [scales[i] for i in ruled])
 
 
 def _left(

@@ -12,7 +12,7 @@ import numpy as np
 
 from .boundaries import TIME, Boundary
 from .domains import Domain
-from .errors import ProblemError, listing, suggestion
+from .errors import ProblemError, by_name, listing, suggestion
 from .frames import arguments
 
 Value = float | Callable
@@ -47,6 +47,7 @@ class Setting:
         return self.domain.at(where=None, **face)
 
 
+@by_name(ProblemError, "Points(x=[0.2, 0.7])")
 class Points:
     """Points given one by one, with values that belong to them: `Points(t=times, x=places, value=readings)`.
 

@@ -2,6 +2,7 @@
 
     python scripts/benchmark.py                                       all equations, keys 0 to 2, 120 s each
     python scripts/benchmark.py helmholtz burgers --time-limit 600    these two, with more time
+    python scripts/benchmark.py convection:beta=80,steep=True         this one with parameters of its own
     python scripts/benchmark.py --keys 1 --gallery                    with docs/gallery.md, a page of pictures
 
 Every solve has a process of its own, so that its time holds all compilation and its peak memory is its own; imports are not
@@ -27,6 +28,7 @@ from statistics import median
 from typing import Any
 
 import jax
+from _arguments import built, check, pair
 from _measuring import DOCS, PATIENCE, judged, markdown, sentences, this_machine, told, worst
 
 import pinn
@@ -56,8 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         names = options.names or [name for name in problems.names() if not name.startswith("denoising.")]
         for name in names:
-            problems.load(name)
-    except pinn.PinnError as error:
+            check(*_named(name))
+    except (pinn.PinnError, argparse.ArgumentTypeError) as error:
         print(error, file=sys.stderr)
         return 2
     if options.measure is not None:
@@ -84,6 +86,12 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     if options.keys < 1 or options.time_limit <= 0:
         parser.error("--keys and --time-limit must be positive")
     return options
+
+
+def _named(words: str) -> tuple[str, dict[str, Any]]:
+    """The problem's name and the parameters that are given with it."""
+    name, _, given = words.partition(":")
+    return name, dict(pair(each) for each in given.split(",") if given)
 
 
 def run_all(names: Iterable[str], keys: int, limit: float, folder: Path) -> list[dict[str, Any]]:
@@ -117,14 +125,17 @@ def measure(name: str, key: int, limit: float, folder: Path) -> dict[str, Any]:
             compiling.append(duration_secs)
 
     jax.monitoring.register_event_duration_secs_listener(listen)
-    build = problems.load(name).problem
+    base, parameters = _named(name)
+    problem = built(base, parameters)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", pinn.PinnWarning)
-        solution = pinn.solve(build(), time_limit=limit, key=key, progress=False)
+        solution = pinn.solve(problem, time_limit=limit, key=key, progress=False)
     compiled, memory = sum(compiling), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if key == 0:
         solution.plot().savefig(folder / f"{name}.png", dpi=DOTS)
-    true = inspect.signature(build).parameters  # an unknown number has the name of the argument that is its true value
+    # An unknown number has the name of the argument that is its true value.
+    arguments = inspect.signature(problems.load(base).problem).parameters
+    true = {each: parameters.get(each, argument.default) for each, argument in arguments.items()}
     return {
         "name": name,
         "key": key,
@@ -136,7 +147,7 @@ def measure(name: str, key: int, limit: float, folder: Path) -> dict[str, Any]:
         "unknown": {
             unknown: {
                 "found": float(found),
-                "true": true[unknown].default if unknown in true else None,
+                "true": true.get(unknown),
                 "interval": found.interval,
             }
             for unknown, found in solution.parameters.items()

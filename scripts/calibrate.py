@@ -85,7 +85,7 @@ def lacking(build: Callable[[], pinn.Problem], index: int) -> Callable[[], pinn.
 
 
 def slopes_only() -> pinn.Problem:
-    """Poisson's equation with slopes given all around and the value nowhere: enough conditions, but no one solution."""
+    """Poisson's equation with slopes given all around and the value nowhere: solved up to a constant, with a warning."""
     whole = problems.load("poisson_2d").problem()
     slope = pinn.Neumann(u=lambda x, y: -jnp.pi * (jnp.sin(jnp.pi * x) + jnp.sin(jnp.pi * y)), on=whole.domain.boundary)
     parts = {"fields": "u", "domain": whole.domain, "residual": whole.residual, "conditions": [slope]}
@@ -112,7 +112,7 @@ CASES = {
     "kovasznay": Case(named("kovasznay"), levels(PLANE)),
     "no_end": Case(lacking(named("exam_ode"), -1), FREE, posed=False),
     "no_start": Case(lacking(named("heat_1d"), 0), FREE, posed=False),
-    "slopes_only": Case(slopes_only, levels((), tols=(1e-4,)), posed=False),
+    "slopes_only": Case(slopes_only, levels(())),
 }
 
 

@@ -16,8 +16,6 @@ compiled is kept in the user's cache folder and makes the next run faster; PINN_
 from __future__ import annotations
 
 import argparse
-import ast
-import inspect
 import json
 import os
 import sys
@@ -29,11 +27,12 @@ from typing import Any
 
 import jax
 import optax
+from _arguments import built, pair
 
 import pinn
 import problems
 from pinn.choices import PRECISIONS
-from pinn.errors import CheckpointError, MethodError, ProblemError, listing, suggestion
+from pinn.errors import CheckpointError, MethodError, ProblemError
 
 _AGAIN = "Start it again: with --checkpoint FILE it goes on from there, on any number of processes."
 STEPS = {"adam": 5000, "lbfgs": 500, "ssbroyden": 500, "gauss-newton": 400}
@@ -69,7 +68,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", nargs="?", help="of the problem; without it they are listed")
     parser.add_argument("--list", action="store_true", help="list the problems")
-    parser.add_argument("-p", "--parameter", action="append", default=[], type=_pair, metavar="NAME=VALUE", help="of the problem")
+    parser.add_argument("-p", "--parameter", action="append", default=[], type=pair, metavar="NAME=VALUE", help="of the problem")
     parser.add_argument("--tol", type=float, help="target for the estimated relative L2 error")
     parser.add_argument("--time-limit", type=float, metavar="SECONDS", help="wall time of the solve")
     parser.add_argument("--method", choices=["auto", *STEPS], default="auto", help="auto chooses by the problem (default)")
@@ -123,18 +122,8 @@ def _devices(kind: str | None) -> list[Any] | None:
         ) from error
 
 
-def _pair(text: str) -> tuple[str, Any]:
-    """A name and a Python literal, or the text itself where it is none."""
-    name, sign, value = text.partition("=")
-    if not (name and sign):
-        raise argparse.ArgumentTypeError(f"needs NAME=VALUE, such as b=0.2; got {text!r}")
-    with suppress(ValueError, SyntaxError):
-        return name, ast.literal_eval(value)
-    return name, value
-
-
 def _train(options: argparse.Namespace) -> int:
-    problem = _problem(options.name, dict(options.parameter))
+    problem = built(options.name, dict(options.parameter))
     _cache_compilations()
     folder = _writable(options.output or Path("runs") / options.name)
     solution = pinn.solve(
@@ -190,16 +179,6 @@ def _writable(path: Path) -> Path:
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise ProblemError(f"--output {path} cannot be written: {there} is no folder that you may write to. Give another.")
     return path
-
-
-def _problem(name: str, parameters: dict[str, Any]) -> pinn.Problem | pinn.OperatorProblem:
-    build = problems.load(name).problem
-    known = inspect.signature(build).parameters
-    for parameter in parameters:
-        if parameter not in known:
-            near = suggestion(parameter, known)
-            raise ProblemError(f"{name} has the parameters {listing(known)}; got {parameter!r}.{near}")
-    return build(**parameters)
 
 
 def _method(options: argparse.Namespace) -> pinn.Phase | None:

@@ -98,9 +98,23 @@ def test_published_records_belong_to_problems():
     assert all(record["error"] > 0 and record["source"] for record in records.values())
 
 
-def test_an_unknown_name_returns_2(capsys):
-    assert benchmark.main(["wav"]) == 2
-    assert "There is no problem 'wav'" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("wav", "There is no problem 'wav'"),
+        ("wave:sped=3", "wave has the parameters 'speed', 'overtone', 'amplitude'; got 'sped'"),
+        ("wave:speed", "needs NAME=VALUE"),
+    ],
+)
+def test_an_unknown_problem_returns_2(words, told, capsys):
+    assert benchmark.main([words]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_parameters_of_a_problem(tmp_path):
+    run = benchmark.measure("exam_ode:b=2.0,length=2", 1, 60.0, tmp_path)
+    assert run["name"] == "exam_ode:b=2.0,length=2" and run["true"]["y"] < 1e-11
+    assert benchmark.summary(run["name"], [run])["published"] == "none found"
 
 
 @pytest.mark.slow

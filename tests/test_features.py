@@ -125,6 +125,27 @@ def test_a_residual_that_is_more_than_rounding_is_not_called_rounding(above, rou
     assert judged.trust is (Trust.ROUGH if rounded else Trust.UNKNOWN)
 
 
+@pytest.mark.parametrize(("noise", "trust"), [(1e-13, Trust.ROUGH), (1e-9, Trust.UNKNOWN)])
+def test_rounding_that_the_correction_does_not_see_bounds_the_error_and_does_not_estimate_it(noise, trust):
+    problem = poisson()
+    setup = setup_of(problem)
+    found = fit(setup, Family(sin, (4.0, 4.0)), 20)
+    goal = objective(problem, found.approximation, setup.exact)
+    one = Draw(found.approximation, found.weights.state, np.full((1, 1), noise / 100), np.full(1, noise), 0.1, 0.1, above=1e2)
+    judged = combined(setup, goal, found.weights, [one, one])
+    assert judged.rounded and judged.trust is trust
+
+
+def test_a_solution_that_its_values_give_exactly_is_right_to_rounding():
+    """All weights are zero, and rounding of none makes a residual: that of the equation's own terms does."""
+    line = pinn.Interval(x=(0, 1))
+    ends = [pinn.Dirichlet(y=0.0, on=line.at(x=0)), pinn.Dirichlet(y=1.0, on=line.at(x=1))]
+    straight = pinn.Problem(fields="y", domain=line, residual=lambda y, x: d(y, x, x) + y**2 - x * y, conditions=ends)
+    solution = pinn.solve(straight, progress=False)
+    assert solution.trust is Trust.ROUGH and solution.error_estimate["y"] < 1e-14
+    assert abs(float(solution(x=0.3)) - 0.3) < 1e-15
+
+
 @pytest.mark.parametrize("fields", ["u", "u v"])
 def test_a_solution_at_which_all_terms_vanish_is_told_from_one_that_is_rough(fields):
     """A linear function makes nothing of second derivatives, and a second field nothing of anything: the patch test."""

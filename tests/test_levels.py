@@ -97,6 +97,29 @@ def test_a_loose_tolerance_ends_early(solution):
     assert len(rough) < len(list(solution.history))
 
 
+@pytest.mark.parametrize("another", [True, False])
+def test_where_one_of_three_stands_apart_another_decides(monkeypatch, another):
+    """The first judge beside has an error of its own, ten times that of the answer."""
+    noise, asked, honest = 3e-4, [], levels._Stepper.beside
+
+    def beside(stepper, last):
+        asked.append(last.level.width)
+        if len(asked) > 1:
+            return honest(stepper, last) if another else None
+        found = honest(stepper, last)
+        return found._replace(values=found.values + noise * np.cos(np.arange(len(found.values)))[:, None])
+
+    monkeypatch.setattr(levels._Stepper, "beside", beside)
+    _, outcome, _, _ = through(front(), 1e-4)
+    points = np.stack(np.meshgrid(np.linspace(0, 1, 31), np.linspace(-1, 1, 41)), axis=-1).reshape(-1, 2)
+    known = np.asarray(front().reference(points)["u"])
+    found = np.asarray(field_values(outcome.goal, outcome.weights, jnp.asarray(points)))[:, 0]
+    true = np.linalg.norm(found - known) / np.linalg.norm(known)
+    assert len(asked) == 2 and asked[1] < asked[0]
+    assert outcome.estimate.trust is (Trust.ROUGH if another else Trust.UNKNOWN)
+    assert bool(0.2 < outcome.estimate.errors["u"] / true < 5) is another
+
+
 @pytest.mark.slow
 def test_two_keys_agree_within_their_estimates():
     points = np.stack([np.linspace(0.05, 0.95, 40), np.linspace(-0.9, 0.9, 40)], axis=1)

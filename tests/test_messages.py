@@ -6,6 +6,7 @@ Messages of domains, conditions, networks, operators and methods are tested with
 
 import inspect
 import math
+import re
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +15,17 @@ import pytest
 
 import pinn
 from pinn import d, errors
-from pinn.errors import MethodError, NetworkError, PinnError, PinnWarning, ProblemError, ResidualError, listing, suggestion
+from pinn.errors import (
+    DomainError,
+    MethodError,
+    NetworkError,
+    PinnError,
+    PinnWarning,
+    ProblemError,
+    ResidualError,
+    listing,
+    suggestion,
+)
 
 LINE = pinn.Interval(x=(0, 1))
 GOOD = {
@@ -32,6 +43,30 @@ def build(**changes):
 @pytest.fixture(scope="module")
 def problem():
     return build()
+
+
+# --- arguments without a name
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "example"),
+    [
+        (lambda: pinn.Interval((0, 5)), DomainError, "Interval(x=(0, 5)); got (0, 5) without one"),
+        (lambda: pinn.Disk(0, 0, 1), DomainError, "Disk(x=0, y=0, radius=1); got 0 without one"),
+        (lambda: pinn.Polygon([(0, 0), (1, 0), (0, 1)]), DomainError, "Polygon(x=[0, 1, 0], y=[0, 0, 1])"),
+        (lambda: pinn.Dirichlet(0.0, on=LINE.boundary), ProblemError, "Dirichlet(u=0.0, on=domain.boundary)"),
+        (lambda: pinn.Initial(1.0), ProblemError, "Initial(u=1.0)"),
+        (lambda: pinn.Points([0.1, 0.2]), ProblemError, "Points(x=[0.2, 0.7])"),
+        (lambda: pinn.Problem("u", LINE), ProblemError, "Problem(fields='u', domain=domain,"),
+    ],
+)
+def test_arguments_are_given_by_name(make, kind, example):
+    with pytest.raises(kind, match=re.escape(example)):
+        make()
+
+
+def test_the_signature_is_that_of_the_arguments():
+    assert list(inspect.signature(pinn.Disk).parameters) == ["radius", "centre"]
 
 
 # --- problems

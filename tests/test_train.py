@@ -127,8 +127,8 @@ def test_wrong_use_returns_2_and_says_why(run, arguments, message):
 
 
 def test_values_of_parameters():
-    assert train._pair("b=0.2") == ("b", 0.2) and train._pair("end=None") == ("end", None)
-    assert train._pair("kind=stiff") == ("kind", "stiff") and train._pair("x=(0, 1)") == ("x", (0, 1))
+    assert train.pair("b=0.2") == ("b", 0.2) and train.pair("end=None") == ("end", None)
+    assert train.pair("kind=stiff") == ("kind", "stiff") and train.pair("x=(0, 1)") == ("x", (0, 1))
 
 
 @pytest.mark.parametrize("method", ["adam", "lbfgs", "ssbroyden", "gauss-newton"])
