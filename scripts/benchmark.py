@@ -127,6 +127,8 @@ def measure(name: str, key: int, limit: float, folder: Path) -> dict[str, Any]:
     jax.monitoring.register_event_duration_secs_listener(listen)
     base, parameters = _named(name)
     problem = built(base, parameters)
+    if not isinstance(problem, pinn.Problem):
+        raise pinn.errors.ProblemError(f"{base} is an operator; scripts/denoising_benchmark.py measures those.")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", pinn.PinnWarning)
         solution = pinn.solve(problem, time_limit=limit, key=key, progress=False)
