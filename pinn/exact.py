@@ -133,8 +133,7 @@ class Exact:
         a, b = self.lower[axis], self.upper[axis]
 
         def given(value: Value | None, p: Array) -> Array:
-            inputs = dict(zip(self.coordinates, p, strict=True)) | dict(extras)
-            return jnp.asarray(value_at(value or 0.0, inputs), p.dtype)
+            return _of_point(self, value or 0.0, extras)(p)
 
         def missing(value: Value | None, p: Array) -> Array:
             return given(value, p) - before(p)
@@ -332,14 +331,15 @@ def _corner_gap(exact, problem, lift, name, axis, ends, extras) -> str:
             continue
         on = points.copy()
         on[:, axis] = place
-
-        def given(p: Array, value: Value = value) -> Array:
-            return jnp.asarray(value_at(value, dict(zip(exact.coordinates, p, strict=True)) | dict(extras)), p.dtype)
-
-        wanted, got = (np.asarray(function(on)) for function in (jax.jit(jax.vmap(given)), lift))
+        wanted, got = (np.asarray(each(on)) for each in (jax.jit(jax.vmap(_of_point(exact, value, extras))), lift))
         if not np.all(np.abs(got - wanted) <= _CORNER * (1 + np.abs(wanted).max())):
             return f"{name} on {exact.coordinates[axis]} = {place:g} disagrees with another condition where the faces meet"
     return ""
+
+
+def _of_point(exact: Exact, value: Value, extras: Mapping[str, Array]) -> Callable[[Array], Array]:
+    """A number, or a function of coordinates and what else there is, as a function of a point."""
+    return lambda p: jnp.asarray(value_at(value, dict(zip(exact.coordinates, p, strict=True)) | dict(extras)), p.dtype)
 
 
 def _velocity_gap(exact: Exact, name: str, axis: int, ends: Ends, extras: Mapping[str, Array]) -> bool:
@@ -348,8 +348,8 @@ def _velocity_gap(exact: Exact, name: str, axis: int, ends: Ends, extras: Mappin
     unit = jnp.zeros(len(exact.lower)).at[axis].set(1)
 
     def gap(p: Array) -> tuple[Array, Array]:
-        wanted = value_at(ends.velocity or 0.0, dict(zip(exact.coordinates, p, strict=True)) | dict(extras))
-        return jax.jvp(lift, (p,), (unit,))[1] - wanted, jnp.asarray(wanted, p.dtype)
+        wanted = _of_point(exact, ends.velocity or 0.0, extras)(p)
+        return jax.jvp(lift, (p,), (unit,))[1] - wanted, wanted
 
     gaps, wanted = map(np.asarray, jax.jit(jax.vmap(gap))(jnp.asarray(on)))
     return not np.all(np.abs(gaps) <= _CORNER * (1 + np.abs(wanted).max()))
@@ -383,10 +383,7 @@ def _along(exact: Exact, name: str, axis: int, order: int, count: int, extras: M
             on[i * len(lines) : (i + 1) * len(lines), :, across] = place
 
         def derivatives(p: Array, value: Value = value) -> Array:
-            def given(p: Array) -> Array:
-                return jnp.asarray(value_at(value, dict(zip(exact.coordinates, p, strict=True)) | dict(extras)), p.dtype)
-
-            parts = nested_jvp(given, p, indices)
+            parts = nested_jvp(_of_point(exact, value, extras), p, indices)
             return jnp.stack([parts[index] for index in indices])
 
         found.append(np.asarray(jax.jit(jax.vmap(jax.vmap(derivatives)))(jnp.asarray(on))))

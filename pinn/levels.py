@@ -264,7 +264,7 @@ def step_through(
         return _outcome(stepper, finer, [beside or chain[best]], changes[best]), status
     falling = changes[best] / changes[best - 1] if best else math.inf
     judges = [finer] if beside is None else [finer, beside]
-    if len(judges) > 1 and _divided(stepper, chain[best].values, judges):
+    if beside is not None and _divided(stepper, chain[best].values, finer, beside):
         another = stepper.beside(chain[best])
         judges += [] if another is None else [another]
     return _outcome(stepper, chain[best], judges, falling=falling), status
@@ -326,12 +326,12 @@ def _estimate(
     closest to it and to each other.
     """
     settled, problem = len(judges) > 2, stepper.setup.problem
-    if settled:
-        judges = min(combinations(judges, 2), key=lambda pair: float(np.max(_distances(stepper, values, pair))))
-    first, last = judges[0], judges[-1]
-    errors = np.maximum(*(stepper.far(values, each) for each in (first, last))) + _EPS
+    pairs = list(combinations(judges, 2)) or [(judges[0], judges[0])]
+    each = [(pair, _distances(stepper, values, *pair)) for pair in pairs]
+    (first, _), distances = min(each, key=lambda found: float(np.max(found[1])))
+    errors = np.maximum(*distances[:2]) + _EPS
     nl, rounded = first.steps.held_out / max(held_out, 1e-300), False
-    rho = _rho(stepper, values, judges)
+    rho = _rho(distances, stepper.zero(values, first))
     measures = f"ρ = {rho:.1g}, nl = {nl:.1g}"
     # Where the solution jumps no features make the residual small, and where it is right to rounding that is what it shows.
     left = min(nl, TRUSTED) if stepper.torn or np.max(errors) < _ROUNDED_OFF else nl
@@ -345,7 +345,6 @@ def _estimate(
         told = f"coarser solutions converge towards it, {falling:.1g} a level" if converges else f"nl = {nl:.1g}"
         reason = f"there was no time to see whether a second finer solution agrees ({told})"
     elif settled or (rho > ROUGH and np.max(errors) < _SETTLED):
-        distances = _distances(stepper, values, judges)
         errors = np.max(distances, axis=0) + _EPS
         rounded = bool(np.max(errors) < _SETTLED)
         agree = _alike(distances) or (settled and rho < ROUGH)
@@ -366,9 +365,8 @@ def _estimate(
     return Estimate(dict(zip(problem.fields, errors.tolist(), strict=True)), trust, reason, rounded, corrected, both)
 
 
-def _distances(stepper: _Stepper, values: NDArray, judges: Sequence[_Solved]) -> NDArray:
-    """How far a solution and two judges are from each other, [3, F]."""
-    first, last = judges
+def _distances(stepper: _Stepper, values: NDArray, first: _Solved, last: _Solved) -> NDArray:
+    """How far a solution and two judges are from each other, [3, F]: the judges last."""
     return np.stack([stepper.far(values, first), stepper.far(values, last), stepper.far(first.values, last)])
 
 
@@ -377,15 +375,16 @@ def _alike(distances: NDArray) -> bool:
     return bool(np.all(np.max(distances, axis=0) + _EPS < _SIMILAR * (np.min(distances, axis=0) + _EPS)))
 
 
-def _rho(stepper: _Stepper, values: NDArray, judges: Sequence[_Solved]) -> float:
-    """How far two judges are apart, in their distances from a solution."""
-    *errors, apart = _distances(stepper, values, (judges[0], judges[-1]))
-    return float(np.max((apart / (np.maximum(*errors) + _EPS))[~stepper.zero(values, judges[0])]))
+def _rho(distances: NDArray, zero: NDArray) -> float:
+    """How far two judges are apart, in their distances from a solution, whatever is said of fields that are zero, [F]."""
+    *errors, apart = distances
+    return float(np.max((apart / (np.maximum(*errors) + _EPS))[~zero]))
 
 
-def _divided(stepper: _Stepper, values: NDArray, judges: Sequence[_Solved]) -> bool:
+def _divided(stepper: _Stepper, values: NDArray, first: _Solved, last: _Solved) -> bool:
     """Whether one of three stands apart, so that one more has to decide which."""
-    return _rho(stepper, values, judges) > ROUGH and not _alike(_distances(stepper, values, judges))
+    distances = _distances(stepper, values, first, last)
+    return not _alike(distances) and _rho(distances, stepper.zero(values, first)) > ROUGH
 
 
 def _negative(state: Any) -> Any:

@@ -32,7 +32,7 @@ from .steep import Steep
 from .terms import Term
 
 _CHUNK = 256  # rows
-_TOGETHER = 1024  # points that values are taken at together: what is compiled for these serves any number
+_FEW, _TOGETHER = 16, 1024  # points that values are taken at together: what is compiled for either serves any number
 _ENTRIES = 2**20  # of a layer that are held at a time, where its rows may be differentiated: a loop keeps what each turn computed
 _WEIGHTS = "train"  # the part of a state that belongs to linear layers
 _POOL = 8  # points of a boundary to choose from
@@ -372,10 +372,11 @@ def summed_values(approximation: Approximation, state: State, points: Array) -> 
 
 
 def _at_any(function: Callable[..., Array], points: Array, *columns: Any) -> Array:
-    """A compiled function of points, [n, d], and what comes with them: compiled once for any number of them."""
+    """A compiled function of points, [n, d], and what comes with them: compiled once for any number of them, and once for few."""
     if isinstance(points, Tracer):
         return function(points, *columns)
-    return jnp.asarray(devices.in_rows(function, _TOGETHER, points, *columns), points.dtype)
+    most = _FEW if len(points) <= _FEW else _TOGETHER
+    return jnp.asarray(devices.in_rows(function, most, points, *columns), points.dtype)
 
 
 def by_chunks(one: Callable, batch: Any, most: int = _CHUNK) -> Any:
