@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .boundaries import Surface
+from .decompositions import cholesky
 from .features import Setup
 from .krylov import Products
 from .loss import Objective, given_values, parted
@@ -17,7 +18,7 @@ from .radau import Radau
 from .separability import Separated, separable
 from .separable import make_separable
 from .space import Held, Level, inside, make_space, waves
-from .stepping import Discrete, Moment, Terms, blocks_of, cholesky, is_kept, kept_of, residuals, solve_cholesky
+from .stepping import Discrete, Moment, Terms, blocks_of, is_kept, kept_of, residuals
 from .terms import Term
 from .timeline import Timeline
 
@@ -92,7 +93,7 @@ def _terms(setup: Setup, goal: Objective, time: Timeline, level: Level) -> tuple
     moving = np.zeros(space.size, bool)
     for name, part in space.parts.items():
         moving[part] = time.orders[name] > 0
-    return Terms(space, tuple(sorted(solved, key=is_kept)), tuple(fresh), moving), begins
+    return Terms(space, tuple(sorted(solved, key=is_kept)), tuple(fresh), moving, time.orders), begins
 
 
 def _begun(goal: Objective, terms: Terms, begins: Sequence[Held], time: Timeline, scheme: Radau) -> Moment:
@@ -109,14 +110,15 @@ def _begun(goal: Objective, terms: Terms, begins: Sequence[Held], time: Timeline
             wanted.append((-found[0] * shares).reshape(-1))
             if factor is None:
                 blocks = blocks_of(space, held, slopes[0])
-                both = [blocks.get(order, np.zeros((*found.shape[1:], space.size))) @ free for order in (0, 1)]
+                shape = (*found.shape[1:], free.shape[1])
+                both = [blocks[order] @ free if order in blocks else np.zeros(shape) for order in (0, 1)]
                 rows.append((np.concatenate(both, axis=2) * shares[:, :, None]).reshape(-1, 2 * free.shape[1]))
         matrix = np.concatenate(rows)
         if factor is None:
             used = np.any(matrix != 0, axis=0)
             factor = cholesky(matrix[:, used].T @ matrix[:, used])
         change = np.zeros(2 * free.shape[1])
-        change[used] = solve_cholesky(factor, matrix[:, used].T @ np.concatenate(wanted))
+        change[used] = factor.solve(matrix[:, used].T @ np.concatenate(wanted))
         for order, part in enumerate(np.split(change, 2)):
             state[order] = state[order] + free @ part
     return Moment(state[0][0], state[1][0])

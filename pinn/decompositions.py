@@ -1,4 +1,4 @@
-"""Singular values that are found wherever there are any.
+"""Singular values that are found wherever there are any, and factors of square matrices that solve for many right-hand sides.
 
 LAPACK's divide and conquer (gesdd, what NumPy and SciPy call unless told otherwise) gives up on some finite matrices whose
 singular values fall to rounding in a long tail; on which ones depends on the last bits, and so on the machine. The QR iteration
@@ -7,9 +7,13 @@ singular values fall to rounding in a long tail; on which ones depends on the la
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple, Protocol
+
 import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
+
+_RIDGES = 1e-15, 1e-13, 1e-11  # added to normal equations of unit columns
 
 
 def svd(matrix: NDArray, full: bool = False) -> tuple[NDArray, NDArray, NDArray]:
@@ -40,3 +44,51 @@ def pseudo_inverse(matrix: NDArray, cut: float) -> NDArray:
     left, sizes, right = svd(matrix)
     kept = sizes > cut * np.max(sizes, initial=0.0)
     return (right[kept].T / sizes[kept]) @ left[:, kept].T
+
+
+class Factor(Protocol):
+    """Of a matrix [P, P]."""
+
+    def solve(self, right: NDArray) -> NDArray:
+        """The solution for one right-hand side [P]."""
+        ...
+
+
+class Cholesky(NamedTuple):
+    """The factor of a positive definite matrix scaled to a unit diagonal, [P, P], and the scales, [P]."""
+
+    lower: NDArray
+    scales: NDArray
+
+    def solve(self, right: NDArray) -> NDArray:
+        right = right if np.iscomplexobj(self.lower) else np.real(right)
+        return scipy.linalg.cho_solve((self.lower, True), right / self.scales, check_finite=False) / self.scales
+
+
+class LU(NamedTuple):
+    """The factors of any matrix, [P, P], and the rows that are exchanged, [P]."""
+
+    both: NDArray
+    exchanged: NDArray
+
+    def solve(self, right: NDArray) -> NDArray:
+        right = right if np.iscomplexobj(self.both) else np.real(right)
+        return scipy.linalg.lu_solve((self.both, self.exchanged), right, check_finite=False)
+
+
+def lu(matrix: Any) -> LU:
+    """The factors of a matrix [P, P], which is overwritten."""
+    return LU(*scipy.linalg.lu_factor(matrix, overwrite_a=True, check_finite=False))
+
+
+def cholesky(matrix: Any) -> Cholesky:
+    """The factor of a matrix [P, P]."""
+    norms = np.sqrt(np.maximum(np.real(np.diagonal(matrix)), 1e-300))
+    scaled = matrix / (norms[:, None] * norms)
+    for ridge in _RIDGES:
+        np.fill_diagonal(scaled, 1 + ridge)
+        try:
+            return Cholesky(scipy.linalg.cholesky(scaled, lower=True, check_finite=False), norms)
+        except scipy.linalg.LinAlgError:
+            continue
+    raise scipy.linalg.LinAlgError

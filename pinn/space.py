@@ -37,6 +37,7 @@ FINEST = 1e-12  # error of a step that is never asked to be smaller
 _BLOCK = 128  # features, and
 _ROWS = 512  # points that are evaluated at a time: what is compiled for these serves any number
 _CUT = 1e-12  # smallest singular value of features that counts, in the largest
+_ORTHOGONAL = 1e-8  # largest product of two functions of unit size that count as orthogonal
 _DENSITY = 2.8, 2.6, 2.2  # points along a coordinate for each whole wave, in so many coordinates
 _OTHER, _CAREFUL = 1.1, 0.3  # features of another draw, and the error of its steps: more stages make more of it
 _FINER, _SHORTER = 1.4, 0.01  # those of the next level
@@ -281,6 +282,14 @@ def inside(problem: Problem, exact: Exact, axis: int, hidden: Waves, seed: Seque
 
 
 def _mix(table: NDArray) -> NDArray:
+    """What makes a basis of functions with these values, [n, K].
+
+    Functions that are orthogonal already, as waves in a periodic box, are only scaled: mixed, all would have a part of the
+    highest frequency, and of the rounding of its derivatives.
+    """
+    norms = np.linalg.norm(table, axis=0)
+    if np.all(norms > 0) and np.max(np.abs((table / norms).T @ (table / norms) - np.eye(len(norms)))) < _ORTHOGONAL:
+        return np.diag(np.sqrt(len(table)) / norms)
     _, sizes, right = svd(table)
     rank = int(np.sum(sizes > _CUT * sizes[0]))
     return right[:rank].T / sizes[:rank] * np.sqrt(len(table))

@@ -5,9 +5,12 @@ Over a step of length h the fields are
     u(t, x) = G(t, x) + φ(x) Σ_i ℓ_i(τ) Σ_j c_ij b_j(x),   τ = (t - t_k) / h
 
 with the ℓ_i of Radau IIA (see `radau`) and b_j the same features of space at all times. What a step begins with, c_0, is what the
-one before it ended with, exactly; the equations hold at the s stages c_1 … c_s, in the least squares sense over points in space.
-Newton's method, with a matrix A_α = Σ ∂F/∂(∂_t^α u) b that is kept for many steps, solves Σ_α A_α (λ / h)^α δ = -F once for each
-eigenvalue λ of the method (Raissi, Perdikaris & Karniadakis 2019, section 3.2, call such networks discrete time models).
+one before it ended with, exactly. At the s stages c_1 … c_s the equations, at points of a quadrature in space, are projected on
+what the highest derivative by time multiplies, or their squares are least where that does not fix the state. Squares weigh what
+features leave of an equation by the length of the step: with each length the state moves anew, which keeps steps short where
+little is resolved. Newton's method, with a matrix A_α = Σ ∂F/∂(∂_t^α u) b that is kept for many steps, solves, so tested,
+Σ_α A_α (λ / h)^α δ = -F once for each eigenvalue λ of the method (Raissi, Perdikaris & Karniadakis 2019, section 3.2, call such
+networks discrete time models).
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ import scipy.linalg
 from jax import Array
 from numpy.typing import NDArray
 
-from .decompositions import svd
+from .decompositions import Factor, cholesky, lu, svd
 from .devices import in_rows
 from .expression import Expression
 from .loss import given_leaves
@@ -34,15 +37,8 @@ from .space import Held, Space
 
 _ROWS, _MANY_ROWS = 4096, 32768  # points that a term is evaluated at together: compiled for either number
 _FORBIDDEN = 1e-6  # singular value of conditions, in the largest, from which on what it belongs to is free
-_RIDGES = 1e-15, 1e-13, 1e-11  # added to normal equations of unit columns
 _ITERATIONS = 8  # of Newton's method
-
-
-class Factor(NamedTuple):
-    """A Cholesky factor of a matrix scaled to a unit diagonal, [P, P], and the scales, [P]."""
-
-    lower: NDArray
-    scales: NDArray
+_DEPENDENT = 1e-8  # least eigenvalue of what terms are projected on, of unit columns
 
 
 class Kept(NamedTuple):
@@ -56,21 +52,23 @@ class Kept(NamedTuple):
 
 
 class Slopes(NamedTuple):
-    """The terms linearised: A_α, weighted, [N, P] by order α in time, and their products.
+    """The terms linearised: A_α, weighted, [N, P] by order α in time, and their products with what they are tested by.
 
     Attributes:
-        rows: A_α by α.
-        products: A_αᵀ A_β, [P, P], for α ≤ β.
+        tests: T_α, [N, P] by α: A_α, or the features alone.
+        products: T_αᵀ A_β, [P, P]; where T is A, for α ≤ β.
         free: the same for the free coefficients, [q, q].
         weights: of the rows, [N].
         kept: of the conditions that are kept exactly; None where there are none.
+        projected: whether the terms are projected on the features; else their squares are least.
     """
 
-    rows: Mapping[int, NDArray]
+    tests: Mapping[int, NDArray]
     products: Mapping[tuple[int, int], NDArray]
     free: Mapping[tuple[int, int], NDArray]
     weights: NDArray
     kept: Kept | None
+    projected: bool
 
     @property
     def size(self) -> int:
@@ -133,6 +131,7 @@ class Terms(NamedTuple):
     solved: tuple[Held, ...]
     fresh: tuple[Held, ...]
     moving: NDArray  # which coefficients belong to fields whose derivative by time is read, [P]
+    orders: Mapping[str, int]  # of those derivatives
 
     def linearised(self, length: float, time: float, states: Sequence[NDArray]) -> Slopes:
         return linearised(self, length, time, states)
@@ -230,10 +229,47 @@ def linearised(terms: Terms, length: float, time: float, states: Sequence[NDArra
         order: np.concatenate([own.get(order, np.zeros((w.size, space.size))) for own, w in zip(found, weights, strict=True)])
         for order in sorted({order for own in found for order in own})
     }
-    products = {(a, b): rows[a].T @ rows[b] for a in rows for b in rows if a <= b}
     kept = kept_of(terms, time, states)
-    free = products if kept is None else {pair: kept.free.T @ product @ kept.free for pair, product in products.items()}
-    return Slopes(rows, products, free, np.concatenate([w.reshape(-1) for w in weights]), kept)
+    every = np.concatenate([w.reshape(-1) for w in weights])
+    tests, orders = _highest(terms, rows), set(terms.orders.values())
+    if tests is not None:
+        products = {(0, order): tests.T @ block for order, block in rows.items()}
+        free = _freed(kept, products)
+        gram = free[0, max(orders)] if len(orders) == 1 else _freed(kept, {(0, 0): tests.T @ tests})[0, 0]
+        if _independent(gram):
+            return Slopes({0: tests}, products, free, every, kept, True)
+    products = {(a, b): rows[a].T @ rows[b] for a in rows for b in rows if a <= b}
+    return Slopes(rows, products, _freed(kept, products), every, kept, False)
+
+
+def _highest(terms: Terms, rows: Mapping[int, NDArray]) -> NDArray | None:
+    """What the highest derivative by time of each field is multiplied by, [N, P], on which terms are projected.
+
+    None where a field does not evolve, or a condition that is not kept holds as well: such terms have none of it.
+    """
+    if not np.all(terms.moving) or any(held.term.place is not None and not is_kept(held) for held in terms.solved):
+        return None
+    tests = np.zeros_like(rows[0])
+    for name, part in terms.space.parts.items():
+        tests[:, part] = rows[terms.orders[name]][:, part]
+    return tests
+
+
+def _freed(kept: Kept | None, products: Mapping[tuple[int, int], NDArray]) -> Mapping[tuple[int, int], NDArray]:
+    """Products for the coefficients that conditions leave free."""
+    return products if kept is None else {pair: kept.free.T @ product @ kept.free for pair, product in products.items()}
+
+
+def _independent(gram: NDArray) -> bool:
+    """Whether columns with these products, [q, q], are independent: with them the state is fixed."""
+    norms = np.sqrt(np.maximum(np.diagonal(gram), 1e-300))
+    scaled = gram / (norms[:, None] * norms)
+    np.fill_diagonal(scaled, 1 - _DEPENDENT)
+    try:
+        scipy.linalg.cholesky(scaled, lower=True, overwrite_a=True, check_finite=False)
+    except scipy.linalg.LinAlgError:
+        return False
+    return True
 
 
 def is_kept(held: Held) -> bool:
@@ -271,9 +307,9 @@ def blocks_of(space: Space, held: Held, slopes: NDArray) -> dict[int, NDArray]:
 
 
 def factored(scheme: Radau, slopes: Slopes, length: float) -> Matrix:
-    """The normal equations of Σ A_α (λ / h)^α for each of the scheme's `upper` eigenvalues, factored.
+    """Σ A_α (λ / h)^α, tested, for each of the scheme's `upper` eigenvalues, factored.
 
-    What rounding does to them Newton's method mends.
+    What rounding does to normal equations Newton's method mends.
     """
     factors = []
     for eigenvalue in scheme.eigenvalues[scheme.upper].tolist():
@@ -281,48 +317,29 @@ def factored(scheme: Radau, slopes: Slopes, length: float) -> Matrix:
         total = np.zeros((slopes.size, slopes.size), np.result_type(factor, float))
         for (a, b), product in slopes.free.items():
             part = (np.conj(factor) ** a * factor**b) * product
-            total += part if a == b else part + part.conj().T
-        factors.append(cholesky(total))
+            total += part if a == b or slopes.projected else part + part.conj().T
+        factors.append(lu(total) if slopes.projected else cholesky(total))
     return Matrix(length, slopes, tuple(factors))
-
-
-def cholesky(matrix: Any) -> Factor:
-    """The factor of a matrix [P, P]."""
-    norms = np.sqrt(np.maximum(np.real(np.diagonal(matrix)), 1e-300))
-    scaled = matrix / (norms[:, None] * norms)
-    for ridge in _RIDGES:
-        np.fill_diagonal(scaled, 1 + ridge)
-        try:
-            return Factor(scipy.linalg.cholesky(scaled, lower=True, check_finite=False), norms)
-        except scipy.linalg.LinAlgError:
-            continue
-    raise scipy.linalg.LinAlgError
-
-
-def solve_cholesky(factor: Factor, right: Any) -> NDArray:
-    """The solution for one right-hand side [P]."""
-    right = right if np.iscomplexobj(factor.lower) else right.real
-    return scipy.linalg.cho_solve((factor.lower, True), right / factor.scales, check_finite=False) / factor.scales
 
 
 def newton_step(scheme: Radau, matrix: Matrix, wrong: NDArray) -> NDArray:
     """The change of the stages, [s, P], for residuals [s, N]: those of the terms that are kept come last."""
     slopes, turn, count = matrix.slopes, scheme.inverse[scheme.upper], len(matrix.slopes.weights)
     turned = _across(turn, wrong[:, :count] * slopes.weights)
-    across = {order: _across(turned, rows) for order, rows in slopes.rows.items()}
+    across = {order: _across(turned, tests) for order, tests in slopes.tests.items()}
     forced = None if slopes.kept is None else -_across(_across(turn, wrong[:, count:]), slopes.kept.mends.T)
     total = np.zeros((scheme.stages, next(iter(across.values())).shape[1]))
     for j, (i, factor) in enumerate(zip(scheme.upper, matrix.factors, strict=True)):
         value = complex(scheme.eigenvalues[i])
-        powers = {order: (value / matrix.length) ** order for order in across}
+        powers = [(value / matrix.length) ** order for order in range(3)]
         right = np.sum([powers[order].conjugate() * found[j] for order, found in across.items()], axis=0)
         if slopes.kept is None or forced is None:
-            change = -solve_cholesky(factor, right)
+            change = -factor.solve(right)
         else:
             for (a, b), product in slopes.products.items():
                 right += powers[a].conjugate() * powers[b] * (product @ forced[j])
-                right += 0 if a == b else powers[b].conjugate() * powers[a] * (product.T @ forced[j])
-            change = forced[j] - slopes.kept.free @ solve_cholesky(factor, slopes.kept.free.T @ right)
+                right += 0 if a == b or slopes.projected else powers[b].conjugate() * powers[a] * (product.T @ forced[j])
+            change = forced[j] - slopes.kept.free @ factor.solve(slopes.kept.free.T @ right)
         total += (2.0 if value.imag else 1.0) * np.real(np.outer(scheme.vectors[:, i], change))
     return total
 
