@@ -1,10 +1,10 @@
-"""Singular values, where the fast way to them fails as well."""
+"""Singular values, where the fast way to them fails as well; factors that solve."""
 
 import numpy as np
 import pytest
 import scipy.linalg
 
-from pinn.decompositions import pseudo_inverse, svd
+from pinn.decompositions import cholesky, lu, pseudo_inverse, svd
 
 
 @pytest.fixture(params=["gesdd", "gesvd"])
@@ -51,3 +51,26 @@ def test_of_nothing_there_is_nothing(shape):
 def test_what_is_not_finite_is_refused(wrong):
     with pytest.raises(np.linalg.LinAlgError):
         svd(np.array([[1.0, wrong], [2.0, 3.0]]))
+
+
+@pytest.mark.parametrize("factored", [lu, cholesky])
+@pytest.mark.parametrize("kind", [float, complex])
+def test_factors_solve(factored, kind):
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(9, 6)) + (1j * rng.normal(size=(9, 6)) if kind is complex else 0)
+    matrix, known = rows.conj().T @ rows * np.array([1e6, *np.ones(5)]) * np.array([1e6, *np.ones(5)])[:, None], np.arange(6.0)
+    right = matrix @ known
+    np.testing.assert_allclose(factored(matrix.copy()).solve(right), known, atol=1e-8)
+
+
+def test_real_factors_take_the_real_part_of_what_they_solve_for():
+    for factored in (lu, cholesky):
+        found = factored(np.diag([2.0, 4.0])).solve(np.array([2.0 + 1e-20j, 4.0]))
+        assert found.dtype == float and found.tolist() == pytest.approx([1, 1])
+
+
+def test_dependent_normal_equations_get_a_ridge_and_indefinite_ones_are_refused():
+    matrix = np.array([[1.0, 1.0], [1.0, 1.0]])
+    assert matrix @ cholesky(matrix).solve(np.array([2.0, 2.0])) == pytest.approx([2, 2])
+    with pytest.raises(np.linalg.LinAlgError):
+        cholesky(np.array([[1.0, 2.0], [2.0, 1.0]]))

@@ -614,11 +614,11 @@ def test_decay_on_finite_elements():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("t", "allowed"), [(0.035, 1e-2), (2.95, 5e-5)])
+@pytest.mark.parametrize(("t", "allowed"), [(0.035, 2e-3), (2.95, 1e-5)])
 def test_heat_about_pipes_has_converged(t, allowed):
     """On finer triangles; and between the times that are kept, for times of which none is kept."""
     points = pinn.sampling.interior(heat_holes.problem().domain, 1000, 1)[:, 1:]
-    plates = [heat_holes.elements(finer) for finer in (0, 1)]
+    plates = [heat_holes.elements(finer) for finer in (1, 2)]
     usual, finer = (plate.values_at(*points.T) @ heat_holes.states(plate, np.array([t]))[0] for plate in plates)
     assert relative(usual, finer) < allowed
     assert relative(heat_holes.at(np.full(1000, t), *points.T, 3.0), usual) < allowed

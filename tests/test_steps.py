@@ -6,12 +6,14 @@ import pytest
 
 import pinn
 from pinn import d
+from pinn.beginning import begin
 from pinn.estimate import error_points
 from pinn.exact import plan_exact
 from pinn.features import Setup
 from pinn.history import Clock, History
 from pinn.levels import as_slabs
 from pinn.loss import Weights, field_values, given_values, objective
+from pinn.radau import radau
 from pinn.space import Level
 from pinn.steps import march, steps_goal
 from pinn.timeline import timeline
@@ -163,6 +165,75 @@ def test_shapes_in_the_plane(name):
         reference=known,
     )
     assert error(problem, Level(256, 6, 1e-4)) < 5e-3
+
+
+def evolving(residual, *conditions, fields="u v", begins="u v"):
+    begin = pinn.Initial(**{name: (lambda x: jnp.sin(PI * x)) for name in begins.split()})
+    return pinn.Problem(fields=fields, domain=LINE, residual=residual, conditions=[begin, *conditions])
+
+
+WALLS = pinn.Dirichlet(u=0.0, v=0.0, on=LINE.boundary)
+LEAVING = pinn.Condition(lambda u, t, x: d(u, t) + d(u, x), on=LINE.at(x=1))
+TESTED = {
+    "one field": (evolving(heat, pinn.Dirichlet(u=0.0, on=LINE.boundary), fields="u", begins="u"), True),
+    "two": (evolving(lambda u, v, t, x: (d(u, t) - d(v, x), d(v, t) + u - d(v, x, x)), WALLS), True),
+    "derivatives that are mixed": (
+        evolving(lambda u, v, t, x: (d(u, t) + d(v, t) - d(u, x, x), d(u, t) - 2 * d(v, t) + d(v, x, x)), WALLS),
+        True,
+    ),
+    "derivatives that depend on each other": (
+        evolving(lambda u, v, t, x: (d(u, t) + d(v, t) - d(u, x, x), 2 * d(u, t) + 2 * d(v, t) - d(v, x, x)), WALLS),
+        False,
+    ),
+    "one that does not evolve": (evolving(lambda u, v, t, x: (d(u, t) - d(v, x), v + u), WALLS, begins="u"), False),
+    "a wall where it evolves, too": (
+        evolving(lambda u, t, x: d(u, t) + d(u, x), LEAVING, pinn.Dirichlet(u=0.0, on=LINE.at(x=0)), fields="u", begins="u"),
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TESTED)
+def test_terms_are_projected_where_derivatives_by_time_fix_the_state(name):
+    problem, projected = TESTED[name]
+    exact = plan_exact(problem, None)
+    setup, time = Setup(problem, exact, (0,), np.dtype("float64")), timeline(problem, exact)
+    terms, start, _ = begin(setup, steps_goal(setup, time), time, Level(24, 3, 1e-4), radau(3))
+    nothing = np.zeros_like(start.values)
+    assert terms.linearised(0.1, 0.0, [start.values, start.velocities, nothing]).projected == projected
+
+
+@pytest.mark.parametrize("shape", ["line", "disk"])
+def test_steps_are_long_where_features_leave_much_of_the_residual(shape):
+    if shape == "line":
+        begin, walls = pinn.Initial(u=1.0), pinn.Dirichlet(u=0.0, on=LINE.boundary)
+        problem, level = pinn.Problem(fields="u", domain=LINE, residual=heat, conditions=[begin, walls]), Level(64, 6, 1e-6)
+    else:
+        disk = pinn.Interval(t=(0, 1)) * pinn.Disk(x=0, y=0, radius=1)
+        problem, level = (
+            pinn.Problem(
+                fields="u",
+                domain=disk,
+                residual=lambda u, t, x, y: d(u, t) - pinn.laplacian(u, x, y),
+                conditions=[pinn.Initial(u=0.0), pinn.Robin(u=(1.0, 1.0, 5.0), on=disk.boundary)],
+            ),
+            Level(128, 6, 1e-5),
+        )
+    _, _, steps = stepped(problem, level)
+    assert steps.end == 1 and steps.held_out > 0.01
+    assert len(steps.stages) < 80
+
+
+def test_rounding_of_high_derivatives_stays_in_high_frequencies():
+    ring = pinn.Box(t=(0, 1), x=(0, 2 * np.pi))
+    problem = pinn.Problem(
+        fields="u",
+        domain=ring,
+        residual=lambda u, t, x: d(u, t) + d(u, x, x, x, x),
+        conditions=[pinn.Initial(u=lambda x: jnp.cos(x)), pinn.Periodic("x")],
+        reference=lambda t, x: jnp.exp(-t) * jnp.cos(x),
+    )
+    assert error(problem, Level(512, 6, 1e-10)) < 1e-11
 
 
 def test_smaller_targets_take_shorter_steps_and_make_smaller_errors():
