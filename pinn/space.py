@@ -287,12 +287,19 @@ def _mix(table: NDArray) -> NDArray:
     Functions that are orthogonal already, as waves in a periodic box, are only scaled: mixed, all would have a part of the
     highest frequency, and of the rounding of its derivatives.
     """
-    norms = np.linalg.norm(table, axis=0)
-    if np.all(norms > 0) and np.max(np.abs((table / norms).T @ (table / norms) - np.eye(len(norms)))) < _ORTHOGONAL:
+    norms = np.maximum(np.linalg.norm(table, axis=0), 1e-300)
+    if _orthogonal(table / norms):
         return np.diag(np.sqrt(len(table)) / norms)
     _, sizes, right = svd(table)
     rank = int(np.sum(sizes > _CUT * sizes[0]))
     return right[:rank].T / sizes[:rank] * np.sqrt(len(table))
+
+
+def _orthogonal(unit: NDArray) -> bool:
+    """Whether columns of unit size, [n, K], are orthogonal: some at a time, since those that are not soon show it."""
+    expected = np.eye(unit.shape[1])
+    strips = [slice(start, start + _BLOCK) for start in range(0, len(expected), _BLOCK)]
+    return all(np.max(np.abs(unit[:, strip].T @ unit - expected[strip])) < _ORTHOGONAL for strip in strips)
 
 
 def _alike(problem: Problem, exact: Exact) -> dict[str, str]:
