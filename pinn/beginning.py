@@ -90,10 +90,7 @@ def _terms(setup: Setup, goal: Objective, time: Timeline, level: Level) -> tuple
         (begins if first else solved).append(space.held(term, points, {}, shares) if everywhere else drawn(term, _POINTS, i))
         if not first:
             fresh.append(drawn(term, _FRESH, 100 + i))
-    moving = np.zeros(space.size, bool)
-    for name, part in space.parts.items():
-        moving[part] = time.orders[name] > 0
-    return Terms(space, tuple(sorted(solved, key=is_kept)), tuple(fresh), moving, time.orders), begins
+    return Terms(space, tuple(sorted(solved, key=is_kept)), tuple(fresh), time.orders), begins
 
 
 def _begun(goal: Objective, terms: Terms, begins: Sequence[Held], time: Timeline, scheme: Radau) -> Moment:

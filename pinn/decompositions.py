@@ -7,6 +7,7 @@ singular values fall to rounding in a long tail; on which ones depends on the la
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -81,11 +82,15 @@ def lu(matrix: Any) -> LU:
     return LU(*scipy.linalg.lu_factor(matrix, overwrite_a=True, check_finite=False))
 
 
-def cholesky(matrix: Any) -> Cholesky:
-    """The factor of a matrix [P, P]."""
+def cholesky(matrix: Any, ridges: Sequence[float] = _RIDGES) -> Cholesky:
+    """The factor of a matrix [P, P], whose diagonal gets the first of these ridges, in it, that makes it positive definite.
+
+    Raises:
+        numpy.linalg.LinAlgError: where none does.
+    """
     norms = np.sqrt(np.maximum(np.real(np.diagonal(matrix)), 1e-300))
     scaled = matrix / (norms[:, None] * norms)
-    for ridge in _RIDGES:
+    for ridge in ridges:
         np.fill_diagonal(scaled, 1 + ridge)
         try:
             return Cholesky(scipy.linalg.cholesky(scaled, lower=True, check_finite=False), norms)

@@ -22,7 +22,6 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.linalg
 from jax import Array
 from numpy.typing import NDArray
 
@@ -130,8 +129,11 @@ class Terms(NamedTuple):
     space: Space
     solved: tuple[Held, ...]
     fresh: tuple[Held, ...]
-    moving: NDArray  # which coefficients belong to fields whose derivative by time is read, [P]
-    orders: Mapping[str, int]  # of those derivatives
+    orders: Mapping[str, int]  # of the derivatives by time, by field
+
+    @property
+    def moving(self) -> NDArray:
+        return np.concatenate([np.full(part.stop - part.start, self.orders[name] > 0) for name, part in self.space.parts.items()])
 
     def linearised(self, length: float, time: float, states: Sequence[NDArray]) -> Slopes:
         return linearised(self, length, time, states)
@@ -231,7 +233,7 @@ def linearised(terms: Terms, length: float, time: float, states: Sequence[NDArra
     }
     kept = kept_of(terms, time, states)
     every = np.concatenate([w.reshape(-1) for w in weights])
-    tests, orders = _highest(terms, rows), set(terms.orders.values())
+    tests, orders = _highest(terms, rows), {terms.orders[name] for name in space.parts}
     if tests is not None:
         products = {(0, order): tests.T @ block for order, block in rows.items()}
         free = _freed(kept, products)
@@ -245,14 +247,14 @@ def linearised(terms: Terms, length: float, time: float, states: Sequence[NDArra
 def _highest(terms: Terms, rows: Mapping[int, NDArray]) -> NDArray | None:
     """What the highest derivative by time of each field is multiplied by, [N, P], on which terms are projected.
 
-    None where a field does not evolve, or a condition that is not kept holds as well: such terms have none of it.
+    None where a field does not evolve, or not about these states, or a condition that is not kept holds as well: such terms have
+    none of it.
     """
-    if not np.all(terms.moving) or any(held.term.place is not None and not is_kept(held) for held in terms.solved):
+    orders = [terms.orders[name] for name in terms.space.parts]
+    evolve = all(order > 0 and order in rows for order in orders)
+    if not evolve or any(held.term.place is not None and not is_kept(held) for held in terms.solved):
         return None
-    tests = np.zeros_like(rows[0])
-    for name, part in terms.space.parts.items():
-        tests[:, part] = rows[terms.orders[name]][:, part]
-    return tests
+    return np.concatenate([rows[order][:, part] for order, part in zip(orders, terms.space.parts.values(), strict=True)], axis=1)
 
 
 def _freed(kept: Kept | None, products: Mapping[tuple[int, int], NDArray]) -> Mapping[tuple[int, int], NDArray]:
@@ -262,12 +264,9 @@ def _freed(kept: Kept | None, products: Mapping[tuple[int, int], NDArray]) -> Ma
 
 def _independent(gram: NDArray) -> bool:
     """Whether columns with these products, [q, q], are independent: with them the state is fixed."""
-    norms = np.sqrt(np.maximum(np.diagonal(gram), 1e-300))
-    scaled = gram / (norms[:, None] * norms)
-    np.fill_diagonal(scaled, 1 - _DEPENDENT)
     try:
-        scipy.linalg.cholesky(scaled, lower=True, overwrite_a=True, check_finite=False)
-    except scipy.linalg.LinAlgError:
+        cholesky(gram, (-_DEPENDENT,))
+    except np.linalg.LinAlgError:
         return False
     return True
 

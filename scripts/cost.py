@@ -61,13 +61,13 @@ SOLVE = "solve(problem)"
 TOLS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-6, 1e-8, None)
 ERRORS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 ABOUT = (
-    "The methods train one tanh network of 3 × 20 on the same 4096 points and the same loss, conditions exact where they fit",
-    "together, from the same weights; what is judged are the weights of the smallest held-out residual so far, those that",
-    "`solve` would return. Plain `solve(problem, tol=...)` has no other argument.",
+    f"The methods train one tanh network of 3 × 20 on the same {POINTS['equation']} points and the same loss, conditions exact",
+    "where they fit together, from the same weights; what is judged are the weights of the smallest held-out residual so far,",
+    "those that `solve` would return. Plain `solve(problem, tol=...)` has no other argument.",
 )
 APART = 1.1  # ratio of the seconds of neighbouring points of a curve, at least
 WIDTHS, WIDTH = (100, 200, 400, 800, 1600), 400
-HIDDEN = {"Gauss-Newton": (10, 14, 20, 28, 40), "Adam": (10, 20, 40, 80)}  # as many rows as weights at most
+HIDDEN = {"Gauss-Newton": (10, 14, 20, 28, 40), "Adam": (10, 20, 40, 80)}  # Gauss-Newton: fewer weights than rows
 COUNTS = (1024, 2048, 4096, 8192, 16384)
 
 

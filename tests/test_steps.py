@@ -22,10 +22,14 @@ LINE = pinn.Box(t=(0, 1), x=(0, 1))
 PI = jnp.pi
 
 
-def stepped(problem, level, until=np.inf):
+def prepared(problem):
     exact = plan_exact(problem, None)
     setup, time = Setup(problem, exact, (0,), np.dtype("float64")), timeline(problem, exact)
-    goal = steps_goal(setup, time)
+    return setup, time, steps_goal(setup, time)
+
+
+def stepped(problem, level, until=np.inf):
+    setup, time, goal = prepared(problem)
     return setup, goal, march(setup, goal, time, level, Clock(None), History(), until)
 
 
@@ -168,8 +172,8 @@ def test_shapes_in_the_plane(name):
 
 
 def evolving(residual, *conditions, fields="u v", begins="u v"):
-    begin = pinn.Initial(**{name: (lambda x: jnp.sin(PI * x)) for name in begins.split()})
-    return pinn.Problem(fields=fields, domain=LINE, residual=residual, conditions=[begin, *conditions])
+    start = pinn.Initial(**{name: (lambda x: jnp.sin(PI * x)) for name in begins.split()})
+    return pinn.Problem(fields=fields, domain=LINE, residual=residual, conditions=[start, *conditions])
 
 
 WALLS = pinn.Dirichlet(u=0.0, v=0.0, on=LINE.boundary)
@@ -196,18 +200,26 @@ TESTED = {
 @pytest.mark.parametrize("name", TESTED)
 def test_terms_are_projected_where_derivatives_by_time_fix_the_state(name):
     problem, projected = TESTED[name]
-    exact = plan_exact(problem, None)
-    setup, time = Setup(problem, exact, (0,), np.dtype("float64")), timeline(problem, exact)
-    terms, start, _ = begin(setup, steps_goal(setup, time), time, Level(24, 3, 1e-4), radau(3))
+    setup, time, goal = prepared(problem)
+    terms, start, _ = begin(setup, goal, time, Level(24, 3, 1e-4), radau(3))
     nothing = np.zeros_like(start.values)
     assert terms.linearised(0.1, 0.0, [start.values, start.velocities, nothing]).projected == projected
+
+
+def test_a_state_in_which_nothing_evolves_takes_no_step():
+    """Where ∂u/∂t is multiplied by zero, steps end and other methods go on."""
+    start = pinn.Initial(u=0.0)
+    problem = pinn.Problem(
+        fields="u", domain=LINE, residual=lambda u, t, x: u * d(u, t) + u - x * jnp.exp(-t), conditions=[start]
+    )
+    assert stepped(problem, Level(24, 3, 1e-4))[2] is None
 
 
 @pytest.mark.parametrize("shape", ["line", "disk"])
 def test_steps_are_long_where_features_leave_much_of_the_residual(shape):
     if shape == "line":
-        begin, walls = pinn.Initial(u=1.0), pinn.Dirichlet(u=0.0, on=LINE.boundary)
-        problem, level = pinn.Problem(fields="u", domain=LINE, residual=heat, conditions=[begin, walls]), Level(64, 6, 1e-6)
+        start, walls = pinn.Initial(u=1.0), pinn.Dirichlet(u=0.0, on=LINE.boundary)
+        problem, level = pinn.Problem(fields="u", domain=LINE, residual=heat, conditions=[start, walls]), Level(64, 6, 1e-6)
     else:
         disk = pinn.Interval(t=(0, 1)) * pinn.Disk(x=0, y=0, radius=1)
         problem, level = (
