@@ -371,28 +371,36 @@ def solve_stages(
 def newton(
     update: Callable[[NDArray], NDArray], guess: NDArray, moving: NDArray, size: float, wanted: float
 ) -> tuple[NDArray, float, bool]:
-    """Stages from a guess, each time changed by their `update`, until that is `wanted` in `size`: see `Discrete.solve_stages`."""
+    """Stages from a guess, each time changed by their `update`, until that is `wanted`: see `Discrete.solve_stages`.
+
+    That is relative to the `size` of the fields so far or, where they begin at rest, to what they come to.
+    """
     stages, before, rate = guess, np.inf, 0.0
     for _ in range(_ITERATIONS):
         change = update(stages)
         stages = stages + change
-        moved = float(np.sqrt(np.mean(np.sum(change[:, moving] ** 2, axis=1)))) / size
+        moved, enough = _norm(change[:, moving]), wanted * max(size, _norm(stages[:, moving]))
         rate = moved / before if np.isfinite(before) else 0.0
-        if not np.isfinite(moved) or moved > 1e3:
+        if not np.isfinite(moved):
             return guess, np.inf, False
-        if moved < wanted:
+        if moved <= enough:
             return stages, rate, True
         if rate > 2.0:
             return guess, rate, False
         before = moved
-    return stages, rate, before < 30 * wanted
+    return stages, rate, before < 30 * enough
+
+
+def _norm(stages: NDArray) -> float:
+    """The norm of coefficients [s, P], in the mean of the stages."""
+    return float(np.sqrt(np.mean(np.sum(stages**2, axis=1))))
 
 
 def tail(terms: Discrete, scheme: Radau, start: Moment, stages: NDArray, size: float) -> float:
-    """How large the first polynomial that a step leaves out would be, relative to the fields.
+    """How large the first polynomial that a step leaves out would be, relative to the fields, of this `size` so far.
 
     From the two highest Legendre polynomials that it has: a_s, or where these fall a_s² / a_{s-1}.
     """
     modes = scheme.modes @ np.concatenate([start.values[None], stages])
     last, one_before = (float(np.linalg.norm(modes[i, terms.moving])) for i in (-1, -2))
-    return last * min(1.0, last / max(one_before, 1e-300)) / size
+    return last * min(1.0, last / max(one_before, 1e-300)) / max(size, float(np.linalg.norm(stages[-1, terms.moving])))

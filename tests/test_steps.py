@@ -103,12 +103,12 @@ def test_closed_forms_are_met(name):
     assert error(PROBLEMS[name], Level(width, 6, 1e-9)) < 1e-7
 
 
-def waves_on_the_line(damping, velocity, reference):
+def waves_on_the_line(damping, velocity, reference, force=lambda x: 0.0):
     walls = pinn.Dirichlet(u=0.0, on=LINE.boundary)
     return pinn.Problem(
         fields="u",
         domain=LINE,
-        residual=lambda u, t, x: d(u, t, t) + damping * d(u, t) - d(u, x, x),
+        residual=lambda u, t, x: d(u, t, t) + damping * d(u, t) - d(u, x, x) - force(x),
         conditions=[pinn.Initial(u=lambda x: reference(0.0, x)), pinn.InitialVelocity(u=velocity), walls],
         reference=reference,
     )
@@ -130,6 +130,23 @@ def test_equations_of_second_order_in_time():
 
 
 @pytest.mark.slow
+def test_fields_that_begin_at_rest_are_measured_by_what_they_come_to():
+    def warming(t, x):
+        return (1 - jnp.exp(-(PI**2) * t)) / PI**2 * jnp.sin(PI * x)
+
+    def swinging(t, x):
+        return (1 - jnp.cos(PI * t)) / PI**2 * jnp.sin(PI * x)
+
+    def force(x):
+        return jnp.sin(PI * x)
+
+    walls = pinn.Dirichlet(u=0.0, on=LINE.boundary)
+    warms = on_the_line(lambda u, t, x: heat(u, t, x) - force(x), warming, walls)
+    swings = waves_on_the_line(0.0, lambda x: 0 * x, swinging, force)
+    for problem in (warms, swings):
+        assert error(problem, Level(48, 6, 1e-9)) < 1e-8
+
+
 def test_slopes_on_the_walls_of_a_square():
     box = pinn.Box(t=(0, 0.3), x=(0, 1), y=(0, 1))
 
