@@ -4,10 +4,14 @@ Every term is linearised in the coefficients c of the fields' linear layer and i
 
     [∂r/∂c  ∂r/∂λ] (δc, δλ) = -r,
 
-each row divided by its standard deviation: readings by their noise s, equations and conditions by what is left of them at new
-points, η. Both come out of the fit itself, s by generalised cross-validation, and the rows are weighed again (iteratively
-reweighted least squares). So clean readings are met as closely as the equations are, and noisy ones are not met at the cost of
-the equations: s / η grows, up to 10³, until the equations act as constraints.
+each row divided by its standard deviation: readings by their noise s, equations and conditions by η √N, of what is left of them
+at new points, η, and how many rows they are, N. Both come out of the fit itself, s by generalised cross-validation, and the rows
+are weighed again (iteratively reweighted least squares). So clean readings are met as closely as the equations are, and noisy
+ones are not met at the cost of the equations: s / (η √N) grows, up to 10³, until the equations act as constraints.
+
+Noise is another at each reading; what features leave of an equation is not, and its N rows together count as one. Divided by η
+alone, they led to parameters of which features can make better solutions, against what the readings say. Where no parameter is
+unknown they are: nothing else than fields could give way to them, and lighter ones let fields follow the noise.
 
 Where readings are noisy and the equations leave fields free, a conductivity or a source, the fields are held back by a prior
 that the readings tell the width of (`evidence`): noise allows far less than features can follow. Where the equations fix the
@@ -58,7 +62,7 @@ _READINGS = 30.0  # misfit of readings that counts as much as a residual of one,
 # likely counts whole
 _CONVERGED = 1e-6  # share of the sum of squares that a step may still gain
 _HIDDEN = 1e3  # noise, in residuals, that leaves nothing to gain
-_FREE = 8.0  # readings that a fit spends on fields that the equations leave free, from which on those are held back
+SPENT = 8.0  # readings that a fit spends on fields that the equations leave free, from which on those are held back
 _NOISY, _SURE = 1e-6, 10.0  # relative noise of readings from which on fields are held back; in residuals, where it is not given
 _ROUNDED = 1e-12  # misfit and residual that weights no longer matter below
 _DAMPING = 1e-7  # of parameters, relative to their columns
@@ -90,6 +94,7 @@ class Balance(NamedTuple):
         noise: s, root mean square noise of the readings relative to their size; 0 where there are none.
         residual: η, of equations and conditions at new points, relative.
         freedom: readings, less what the fit spends on them.
+        spent: readings that the fit spends.
         misfit: sum of squares of the readings' rows.
         precision, told: of each field's coefficients, α / P and γ of `evidence`; none where fields are not held back.
     """
@@ -98,6 +103,7 @@ class Balance(NamedTuple):
     noise: float
     residual: float
     freedom: float
+    spent: float
     misfit: float
     precision: tuple[float, ...] = ()
     told: tuple[float, ...] = ()
@@ -159,27 +165,29 @@ def balanced(
         goal, weights: the fit.
         systems, batches: its joint rows, and their points.
         fresh: other points.
-        most: largest s / η.
+        most: largest s / (η √N).
         known: the coefficients that each field has, where they may be held back: how far is found if there is reason to,
             unless a `precision` is given.
     """
     sizes = [np.maximum(size, 1e-300) for size in term_sizes(goal, weights, batches, systems)]
     residual = _left(goal, weights, fresh, sizes)
+    ruled = sum(rows.residual.size for term, rows in zip(goal.terms, systems, strict=True) if not observes(term))
+    shared = residual * float(np.sqrt(ruled)) if weights.unknown else residual
     read = [i for i, term in enumerate(goal.terms) if observes(term)]
     misfits = {i: np.sqrt(np.mean(np.square(systems[i].residual), axis=0)) for i in read}
     for i in read:
         sizes[i] = np.maximum(sizes[i], misfits[i])
     sigmas = {i: _sigma(goal.terms[i], misfits[i], sizes[i]) for i in read}
-    scales = _scales(goal, sizes, sigmas, residual, most)
+    scales = _scales(goal, sizes, sigmas, shared, most)
     if not read:
-        return Balance(scales, 0.0, residual, 0.0, 0.0)
+        return Balance(scales, 0.0, residual, 0.0, 0.0, 0.0)
     upper, norms = (np.asarray(part) for part in triangle(*stacked(systems, scales)))
 
     def spent_by(upper: np.ndarray) -> dict[int, np.ndarray]:
         return {i: np.sum(leverages(upper, norms, systems[i], scales[i]), axis=0) for i in read}
 
     spent, told = spent_by(upper), ()
-    free = sum(np.sum(s) for s in spent.values()) > _FREE
+    free = sum(np.sum(s) for s in spent.values()) > SPENT
     if known and not precision and free and _noisy(goal, _relative(sigmas, sizes), residual):
         precision, told = most_probable(upper * np.append(norms, 1.0), known)
     if precision:
@@ -193,9 +201,9 @@ def balanced(
         own = misfits[i] / np.maximum(1 - spent[i] / counts[i], 1e-3)
         found = np.where(counts[i] - spent[i] < 3, pooled * sizes[i], own)
         sigmas[i] = _sigma(goal.terms[i], found, sizes[i])
-    scales = _scales(goal, sizes, sigmas, residual, most)
+    scales = _scales(goal, sizes, sigmas, shared, most)
     misfit = float(sum(np.sum(counts[i] * (misfits[i] * scales[i]) ** 2) for i in read))
-    return Balance(scales, _relative(sigmas, sizes), residual, total - used, misfit, precision, told)
+    return Balance(scales, _relative(sigmas, sizes), residual, total - used, used, misfit, precision, told)
 
 
 def _noisy(goal: Objective, noise: float, residual: float) -> bool:
@@ -229,10 +237,10 @@ def _relative(sigmas: dict[int, np.ndarray], sizes: Sequence[np.ndarray]) -> flo
 
 
 def _scales(
-    goal: Objective, sizes: Sequence[np.ndarray], sigmas: dict[int, np.ndarray], residual: float, most: float
+    goal: Objective, sizes: Sequence[np.ndarray], sigmas: dict[int, np.ndarray], shared: float, most: float
 ) -> tuple[np.ndarray, ...]:
     noise = _relative(sigmas, sizes) if sigmas else 1.0
-    deviation = noise / np.clip(noise / max(residual, 1e-300), 1.0, most)
+    deviation = noise / np.clip(noise / max(shared, 1e-300), 1.0, most)
     return tuple(1 / sigmas[i] if i in sigmas else 1 / (size * deviation) for i, size in enumerate(sizes))
 
 

@@ -375,7 +375,7 @@ def newton(
 
     That is relative to the `size` of the fields so far or, where they begin at rest, to what they come to.
     """
-    stages, before, rate = guess, np.inf, 0.0
+    stages, before, rate, enough = guess, np.inf, 0.0, 0.0
     for _ in range(_ITERATIONS):
         change = update(stages)
         stages = stages + change

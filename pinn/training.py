@@ -28,7 +28,8 @@ from .uncertainty import assess
 
 _AGAIN = 20  # families that are tried again with more features, where fewer show nothing
 _LOOKS = 3  # for layers
-_NOISY = 0.2  # share of the time for a search among features that noisy readings tell: more of them tell more
+_NOISY = 0.2  # share of the time left after the first fit, which compiles, for a search among features that noisy readings
+# tell: more of them tell more
 _NONE = 8  # features of a function that is zero
 _SHOWS = 0.5  # held-out residual of a solution that shows where layers are
 _SHARPENED = 0.5  # held-out residual of features that see layers, in that of those that do not, that is worth it
@@ -119,15 +120,18 @@ class Explored(NamedTuple):
 def explore(setup: Setup, width: int, tol: float | None, clock: Clock, history: History, share: float = 0.5) -> Explored:
     """Search a family of features of this width, for a `share` of the time at most."""
     tried: list[Fit | Identified] = []
+    left: list[float] = []  # seconds, after each
 
     def make(family: Family, start: Fit | Identified | None = None) -> Fit | Identified:
         start = min(tried, key=_held_out, default=None) if is_inverse(setup.problem) else start
         tried.append(_fitted(setup, clock, history, family, width, 0, start))
+        left.append(clock.left)
         return tried[-1]
 
     def enough() -> bool:
-        least = share if not held_back(tried[-1]) else min(share, _NOISY)
-        return clock.left < (1 - least) * (clock.limit or 0) or noise_bound(tried[-1])
+        until = (1 - share) * (clock.limit or 0)
+        until = max(until, (1 - _NOISY) * left[0]) if held_back(tried[-1]) else until
+        return clock.left < until or noise_bound(tried[-1])
 
     good = GOOD if setup.start is None else setup.start.good(tol)
     _magnified(setup, search(_starts(setup), make, enough, good), make, enough, good)

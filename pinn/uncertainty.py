@@ -40,7 +40,7 @@ from .evidence import coefficients_of, loosened
 from .exact import Exact
 from .families import Family, feature_ansatz
 from .features import Setup
-from .inverse import Balance, balanced, is_inverse, joint_rows, observes, stacked, with_prior
+from .inverse import SPENT, Balance, balanced, is_inverse, joint_rows, observes, stacked, with_prior
 from .loss import Objective, Weights, draw, field_values, objective, residuals, values_at
 from .problem import Problem
 from .rows import Rows, add_coefficients, functions_at, least_squares, left_by, triangle
@@ -271,6 +271,8 @@ def _trust(found: Estimate, balance: Balance, noise: float, own: float, held: bo
     if noise > own:
         if held:
             return Trust.ROUGH, f"noise of the readings accounts for the error ({about}), which tell how smooth fields are, too"
+        if balance.spent > SPENT:
+            return Trust.ROUGH, f"noise of the readings accounts for the error ({about}), and fields are free between them"
         trust = Trust.TRUSTED if balance.freedom > _FEW else Trust.ROUGH
         return trust, f"noise of the readings accounts for the error ({about})"
     return found.trust, found.reason

@@ -19,6 +19,7 @@ import argparse
 import json
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -51,14 +52,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         try:
             return _train(options)
-        except jax.errors.JaxRuntimeError as error:
-            if options.distributed is None:
-                raise
-            print(f"a process of this run was lost: {error}\n{_AGAIN}", file=sys.stderr, flush=True)
-            os._exit(1)  # JAX's own end would wait for the lost one, and abort
         except pinn.PinnError as error:
             print(f"{error}", file=sys.stderr)
             return 2
+        except Exception as error:  # of which class depends on what this one was doing when it missed another
+            if options.distributed is None:
+                raise
+            if not isinstance(error, jax.errors.JaxRuntimeError):
+                traceback.print_exc()
+            print(f"a process of this run was lost, or failed: {error}\n{_AGAIN}", file=sys.stderr, flush=True)
+            os._exit(1)  # JAX's own end would wait for the lost one, and abort
         except KeyboardInterrupt:
             print("stopped; nothing was written", file=sys.stderr)
             return 130
