@@ -10,8 +10,8 @@ are weighed again (iteratively reweighted least squares). So clean readings are 
 ones are not met at the cost of the equations: s / (η √N) grows, up to 10³, until the equations act as constraints.
 
 Noise is another at each reading; what features leave of an equation is not, and its N rows together count as one. Divided by η
-alone, they led to parameters of which features can make better solutions, against what the readings say. Where no parameter is
-unknown they are: nothing else than fields could give way to them, and lighter ones let fields follow the noise.
+alone, they led to parameters of which features can make better solutions, against what the readings say. Without parameters
+there is nothing to lead, and lighter rows would let fields follow the noise: there N is 1.
 
 Where readings are noisy and the equations leave fields free, a conductivity or a source, the fields are held back by a prior
 that the readings tell the width of (`evidence`): noise allows far less than features can follow. Where the equations fix the

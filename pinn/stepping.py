@@ -401,6 +401,7 @@ def tail(terms: Discrete, scheme: Radau, start: Moment, stages: NDArray, size: f
 
     From the two highest Legendre polynomials that it has: a_s, or where these fall a_s² / a_{s-1}.
     """
-    modes = scheme.modes @ np.concatenate([start.values[None], stages])
-    last, one_before = (float(np.linalg.norm(modes[i, terms.moving])) for i in (-1, -2))
-    return last * min(1.0, last / max(one_before, 1e-300)) / max(size, float(np.linalg.norm(stages[-1, terms.moving])))
+    moving = terms.moving
+    modes = scheme.modes @ np.concatenate([start.values[None], stages])[:, moving]
+    last, one_before = (float(np.linalg.norm(modes[i])) for i in (-1, -2))
+    return last * min(1.0, last / max(one_before, 1e-300)) / max(size, float(np.linalg.norm(stages[-1, moving])))

@@ -129,7 +129,6 @@ def test_equations_of_second_order_in_time():
         assert error(problem, Level(32, 6, 1e-9)) < 1e-7
 
 
-@pytest.mark.slow
 def test_fields_that_begin_at_rest_are_measured_by_what_they_come_to():
     def warming(t, x):
         return (1 - jnp.exp(-(PI**2) * t)) / PI**2 * jnp.sin(PI * x)
@@ -147,6 +146,7 @@ def test_fields_that_begin_at_rest_are_measured_by_what_they_come_to():
         assert error(problem, Level(48, 6, 1e-9)) < 1e-8
 
 
+@pytest.mark.slow
 def test_slopes_on_the_walls_of_a_square():
     box = pinn.Box(t=(0, 0.3), x=(0, 1), y=(0, 1))
 
