@@ -1,16 +1,15 @@
 """Conditions built into the ansatz: u = G + φ N, where G meets them and φ vanishes where they hold.
 
 On a box, per field: for each coordinate c with given faces, φ_c is s, 1 - s, 4 s (1 - s) or s² (value and velocity), with
-s = (c - a) / (b - a), and φ is their product. G is the transfinite interpolation of the given values: starting from G = 0,
-each coordinate in turn adds its own interpolation of what is still missing on its faces, G ← G + P_c(g - G) (Gordon & Hall
-1973). That meets all faces exactly where they agree at the corners; a condition that does not is left to the loss.
+s = (c - a) / (b - a), and φ is their product. G is the transfinite interpolation of the given values, which meets all faces
+exactly where they agree at the corners; a condition that does not is left to the loss.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial, reduce
+from functools import lru_cache
 
 import jax
 import jax.numpy as jnp
@@ -25,21 +24,13 @@ from .frames import arguments
 from .problem import Problem
 from .singular import Onset
 from .terms import Term
-from .values import Value, value_at
+from .transfinite import Ends, as_function, interpolated
+from .values import Value
 
 _DEEP = 3  # coordinates with given faces that G interpolates between
 _CORNER = 1e-9  # largest disagreement at a corner, relative to the values
 _SINGULAR = "the solution is singular where it meets another condition"
 _SMOOTH = 1e-2  # largest jump of a derivative along a face, relative to its range
-
-
-@dataclass(frozen=True)
-class Ends:
-    """What is given of one field at the two ends of one coordinate; None where nothing is."""
-
-    lower: Value | None = None
-    upper: Value | None = None
-    velocity: Value | None = None  # ∂u/∂c at the lower end
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,35 +114,7 @@ class Exact:
         return product
 
     def _lift(self, name: str, extras: Mapping[str, Array]) -> Callable[[Array], Array]:
-        def nothing(p: Array) -> Array:
-            return jnp.zeros((), p.dtype)
-
-        corrections = [partial(self._corrected, axis=axis, ends=ends, extras=extras) for axis, ends in self.ends[name].items()]
-        return reduce(lambda before, corrected: corrected(before), corrections, nothing)
-
-    def _corrected(self, before: Callable, axis: int, ends: Ends, extras: Mapping[str, Array]) -> Callable[[Array], Array]:
-        a, b = self.lower[axis], self.upper[axis]
-
-        def given(value: Value | None, p: Array) -> Array:
-            return _of_point(self, value or 0.0, extras)(p)
-
-        def missing(value: Value | None, p: Array) -> Array:
-            return given(value, p) - before(p)
-
-        def after(p: Array) -> Array:
-            low, high, s = p.at[axis].set(a), p.at[axis].set(b), (p[axis] - a) / (b - a)
-            if ends.lower is None:
-                return before(p) + missing(ends.upper, high)
-            if ends.upper is not None:
-                return before(p) + (1 - s) * missing(ends.lower, low) + s * missing(ends.upper, high)
-            value = before(p) + missing(ends.lower, low)
-            if ends.velocity is None:
-                return value
-            unit = jnp.zeros_like(p).at[axis].set(1)
-            slope = jax.jvp(before, (low,), (unit,))[1]
-            return value + (p[axis] - a) * (given(ends.velocity, low) - slope)
-
-        return after
+        return interpolated(self.ends[name], self.coordinates, self.lower, self.upper, extras)
 
 
 @lru_cache(maxsize=64)
@@ -331,15 +294,10 @@ def _corner_gap(exact, problem, lift, name, axis, ends, extras) -> str:
             continue
         on = points.copy()
         on[:, axis] = place
-        wanted, got = (np.asarray(each(on)) for each in (jax.jit(jax.vmap(_of_point(exact, value, extras))), lift))
+        wanted, got = (np.asarray(each(on)) for each in (jax.jit(jax.vmap(as_function(value, exact.coordinates, extras))), lift))
         if not np.all(np.abs(got - wanted) <= _CORNER * (1 + np.abs(wanted).max())):
             return f"{name} on {exact.coordinates[axis]} = {place:g} disagrees with another condition where the faces meet"
     return ""
-
-
-def _of_point(exact: Exact, value: Value, extras: Mapping[str, Array]) -> Callable[[Array], Array]:
-    """A number, or a function of coordinates and what else there is, as a function of a point."""
-    return lambda p: jnp.asarray(value_at(value, dict(zip(exact.coordinates, p, strict=True)) | dict(extras)), p.dtype)
 
 
 def _velocity_gap(exact: Exact, name: str, axis: int, ends: Ends, extras: Mapping[str, Array]) -> bool:
@@ -348,7 +306,7 @@ def _velocity_gap(exact: Exact, name: str, axis: int, ends: Ends, extras: Mappin
     unit = jnp.zeros(len(exact.lower)).at[axis].set(1)
 
     def gap(p: Array) -> tuple[Array, Array]:
-        wanted = _of_point(exact, ends.velocity or 0.0, extras)(p)
+        wanted = as_function(ends.velocity or 0.0, exact.coordinates, extras)(p)
         return jax.jvp(lift, (p,), (unit,))[1] - wanted, wanted
 
     gaps, wanted = map(np.asarray, jax.jit(jax.vmap(gap))(jnp.asarray(on)))
@@ -383,7 +341,7 @@ def _along(exact: Exact, name: str, axis: int, order: int, count: int, extras: M
             on[i * len(lines) : (i + 1) * len(lines), :, across] = place
 
         def derivatives(p: Array, value: Value = value) -> Array:
-            parts = nested_jvp(_of_point(exact, value, extras), p, indices)
+            parts = nested_jvp(as_function(value, exact.coordinates, extras), p, indices)
             return jnp.stack([parts[index] for index in indices])
 
         found.append(np.asarray(jax.jit(jax.vmap(jax.vmap(derivatives)))(jnp.asarray(on))))

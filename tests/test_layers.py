@@ -70,6 +70,7 @@ LINE = (
     "animation",
     "problem",
     "pinning",
+    "transfinite",
     "exact",
     "timeline",
     "ansatz",
