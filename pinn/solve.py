@@ -28,7 +28,6 @@ from .faults import fault
 from .features import Setup, coarse_sizes, field_sizes
 from .history import Clock, History, Record, Status, Watch
 from .interrupts import Interrupts
-from .inverse import observes
 from .journal import NOTHING, Journal
 from .levels import step_through
 from .loss import Objective, Weights, draw, field_values, objective
@@ -46,6 +45,7 @@ from .smallest import held
 from .solution import Solution
 from .training import Explored, Outcome, better_of, explore, reached, widen
 from .uncertainty import assess
+from .weighing import observes
 from .wellposed import Stability
 
 _LESS = 'Give fewer points=, a smaller network=, dtype="float32", or a device that has more.'

@@ -28,7 +28,7 @@ from .uncertainty import assess
 
 _AGAIN = 20  # families that are tried again with more features, where fewer show nothing
 _LOOKS = 3  # for layers
-_NOISY = 0.2  # share of the time left after the first fit, which compiles, for a search among features that noisy readings
+_NOISY = 0.3  # share of the time left after the first fit, which compiles, for a search among features that noisy readings
 # tell: more of them tell more
 _NONE = 8  # features of a function that is zero
 _SHOWS = 0.5  # held-out residual of a solution that shows where layers are
@@ -136,6 +136,8 @@ def explore(setup: Setup, width: int, tol: float | None, clock: Clock, history: 
     good = GOOD if setup.start is None else setup.start.good(tol)
     _magnified(setup, search(_starts(setup), make, enough, good), make, enough, good)
     best, *rivals = _best_of_kinds(tried)
+    if held_back(best):
+        rivals = [each for each in rivals if each.held_out < _BEHIND * best.held_out]
     return Explored(best, tuple(rivals), width)
 
 

@@ -40,10 +40,11 @@ from .evidence import coefficients_of, loosened
 from .exact import Exact
 from .families import Family, feature_ansatz
 from .features import Setup
-from .inverse import SPENT, Balance, balanced, is_inverse, joint_rows, observes, stacked, with_prior
+from .inverse import is_inverse, joint_rows
 from .loss import Objective, Weights, draw, field_values, objective, residuals, values_at
 from .problem import Problem
 from .rows import Rows, add_coefficients, functions_at, least_squares, left_by, triangle
+from .weighing import SPENT, Balance, balanced, hides, observes, stacked, with_prior
 
 _LEVEL = 0.95  # of the intervals
 _POINTS = 500  # that the noise in the fields is averaged over
@@ -97,7 +98,7 @@ def assess(
         errors=dict(zip(found.errors, np.hypot(own, noise).tolist(), strict=True)),
         trust=trust,
         reason=reason,
-        rounded=found.rounded or bool(np.max(noise) > np.max(own)),
+        rounded=found.rounded or bool(np.max(noise) > np.max(own) and (balance is None or not precision or hides(balance))),
         weights=found.weights._replace(unknown=_stepped(setup.problem, weights, looks[0].step)),
         intervals=_intervals(setup.problem, weights, halves, open_),
         undetermined=tuple(_sentence(setup.problem, names) for names in open_),

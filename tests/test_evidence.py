@@ -6,7 +6,7 @@ import pytest
 from scipy.optimize import minimize
 
 import pinn
-from pinn import d, inverse
+from pinn import d, weighing
 from pinn.derivatives import sin
 from pinn.estimate import Trust, error_points
 from pinn.evidence import coefficients_of, loosened, most_probable, prior_rows, roots
@@ -17,6 +17,7 @@ from pinn.inverse import fitted
 from pinn.loss import field_values, objective
 from pinn.rows import add_coefficients, coefficient_count, least_squares
 from pinn.uncertainty import assess
+from pinn.weighing import Balance, torn
 
 
 def drawn(seed, counts=(12, 8), rows=60):
@@ -131,10 +132,28 @@ def fitted_source(draw):
     return np.linalg.norm(values - truth) / np.linalg.norm(truth), judged.errors["q"], judged.trust
 
 
+def test_the_round_counts_that_meets_equations_and_readings_best():
+    """Equations that grow heavier leave less of themselves, and draw the fields away from the readings in the end."""
+
+    def balance(residual, missed):
+        return Balance((), 0.1, residual, 1.0, 1.0, 1.0, np.array(missed), np.array([1.0, 2.0]))
+
+    light, right, heavy = balance(0.5, [0.10, 0.20]), balance(0.01, [0.1001, 0.20]), balance(1e-4, [0.13, 0.25])
+    expected = [
+        0.5,
+        np.hypot(0.01, np.sqrt((0.1001**2 - 0.1**2) / 2)),
+        np.hypot(1e-4, np.sqrt((0.13**2 - 0.1**2 + (0.25**2 - 0.2**2) / 4) / 2)),
+    ]
+    np.testing.assert_allclose(torn([light, right, heavy]), expected, rtol=1e-12)
+    assert np.argmin(expected) == 1
+    assert torn([heavy]) == [1e-4]  # nothing to compare it with
+    assert torn([heavy], light) == [torn([heavy, light])[0]]
+
+
 def test_a_source_is_found_that_noise_would_hide(monkeypatch):
     """Far nearer than without a prior in every draw, and the estimate tells by how much it is wrong."""
     held = [fitted_source(draw) for draw in range(3)]
-    monkeypatch.setattr(inverse, "_NOISY", np.inf)
+    monkeypatch.setattr(weighing, "_NOISY", np.inf)
     for (error, told, trust), (free, *_) in zip(held, [fitted_source(draw) for draw in range(3)], strict=True):
         assert error < 0.1 and error < free / 3
         assert error / 5 < told < 5 * error and trust in (Trust.TRUSTED, Trust.ROUGH)

@@ -89,6 +89,7 @@ LINE = (
     "beginning",
     "steps",
     "evidence",
+    "weighing",
     "inverse",
     "estimate",
     "uncertainty",
