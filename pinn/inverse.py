@@ -209,11 +209,12 @@ def _identified(
         rounds.append((weights, balance))
         if _ended([each for _, each in rounds], before, known):
             break
-    apart = torn([each for _, each in rounds], known)
+    left = balance.residual
     if balance.precision:
-        weights, balance = rounds[int(np.argmin(apart))]
-    missed = balance.noise / (_READINGS if balance.noise < LIKELY[0] else 1)
-    held_out = float(np.hypot(min(apart) if balance.precision else balance.residual, missed))
+        apart = torn([each for _, each in rounds], known)
+        left, best = min((apart[i], i) for i, (_, each) in enumerate(rounds) if each.precision)
+        weights, balance = rounds[best]
+    held_out = float(np.hypot(left, balance.noise / (_READINGS if balance.noise < LIKELY[0] else 1)))
     return Identified(family, basis, weights, held_out if np.isfinite(held_out) else np.inf, balance)
 
 
