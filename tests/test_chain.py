@@ -40,7 +40,7 @@ def steps():
     return network
 
 
-@pytest.mark.parametrize("sigma", [0.1, 0.5, 2.0])
+@pytest.mark.parametrize("sigma", [0.5, *(pytest.param(sigma, marks=pytest.mark.slow) for sigma in (0.1, 2.0))])
 def test_a_chain_of_steps_is_their_exact_posterior_mean(steps, sigma):
     drawn = draw_many(piecewise_constant.problem(sigma=sigma, sensors=COUNT), jax.random.key(5), jnp.zeros((1, 1)), 60, True)
     exact = jax.vmap(lambda u: piecewise_constant.posterior_mean(u, jnp.asarray(sigma), 0.05))(drawn.noisy)

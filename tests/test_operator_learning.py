@@ -35,7 +35,7 @@ def integrals(**changes) -> pinn.OperatorProblem:
 @pytest.fixture(scope="module")
 def denoise():
     problem = gaussian_process.problem(sensors=24)
-    ridge = partial(pinn.DeepONet, rank=41, branch=partial(pinn.RidgeBranch, spectra=6, factors=4, rank=24), trunk=pinn.Harmonics)
+    ridge = partial(pinn.DeepONet, rank=41, branch=partial(pinn.RidgeBranch, spectra=4, factors=2, rank=16), trunk=pinn.Harmonics)
     return pinn.solve(problem, network=ridge, method=pinn.Phase(optax.adam(3e-3), steps=20), time_limit=60, progress=False)
 
 
@@ -217,10 +217,10 @@ def test_posterior_means_are_exact():
 
 
 def test_means_of_oscillators_agree_with_a_fine_grid():
-    """Motions by the roots of λ² + γ λ + ω² = 0, on 400 × 400 rates at once."""
+    """Motions by the roots of λ² + γ λ + ω² = 0, on 200 × 200 rates at once."""
     sigma, t = 0.1, np.linspace(0, 10, 20)
     drawn = draw_many(oscillators.problem(sigma=sigma, sensors=20), jax.random.key(3), jnp.asarray(t[:, None]), 1, True)
-    noisy, shares = np.asarray(drawn.noisy[0]), (np.arange(400) + 0.5) / 400
+    noisy, shares = np.asarray(drawn.noisy[0]), (np.arange(200) + 0.5) / 200
     g, w = np.meshgrid(0.2 + 1.8 * shares, 0.5 + 2.5 * shares)
     roots = (-g[..., None] + np.sqrt(g**2 - 4 * w**2 + 1e-9j)[..., None] * [1, -1]) / 2
     powers = np.exp(roots[..., None] * t)

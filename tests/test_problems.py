@@ -95,6 +95,7 @@ LONG = [
     "backward_step",
     "cavity_flat",
     "cylinder",
+    "ginzburg_landau",
     "gray_scott",
     "heat_holes",
     "heat_long",

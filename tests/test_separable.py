@@ -121,6 +121,7 @@ def test_functions_vanish_at_the_ends_as_asked(order, condition):
 # --- sums on grids -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", [False, True])
 def test_leaves_on_a_grid_are_what_the_network_says(layer):
     z = np.linspace(-1, 1, 400)
@@ -418,6 +419,7 @@ def test_maxwells_equations_in_a_cavity():
     judged(problem, 1e-8, 1e-8)
 
 
+@pytest.mark.slow
 def test_sound_between_walls_that_reflect_each_component_where_it_meets_them():
     box, w = pinn.Box(t=(0, 1), x=(0, 1), y=(0, 1)), np.pi * np.sqrt(5)
 

@@ -62,6 +62,7 @@ def test_a_tolerance_stops_early_and_is_met():
     assert worst(hard) < worst(easy)
 
 
+@pytest.mark.slow
 def test_a_field_that_is_zero_has_an_absolute_error():
     """Beside its own size, which is rounding, it would be wrong by a half."""
     solution = pinn.solve(channel(), tol=1e-10, progress=False)
@@ -168,4 +169,4 @@ def test_a_missing_condition_is_not_passed_over_in_silence():
             conditions=[pinn.Dirichlet(y=0.0, on=line.at(x=0))],
         )
     with pytest.warns(pinn.AccuracyWarning), pytest.warns(pinn.WellPosednessWarning, match="any multiple of x added to y"):
-        assert pinn.solve(problem, time_limit=10, progress=False).trust is pinn.Trust.UNKNOWN
+        assert pinn.solve(problem, time_limit=5, progress=False).trust is pinn.Trust.UNKNOWN

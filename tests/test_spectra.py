@@ -90,7 +90,7 @@ def test_what_was_never_seen_counts_only_where_the_noise_is_known():
     assert error(None) == blind
 
 
-@pytest.mark.parametrize("sigma", [None, 0.3])
+@pytest.mark.parametrize("sigma", [pytest.param(None, marks=pytest.mark.slow), 0.3])
 @pytest.mark.parametrize("functions", [9, 15])
 def test_sensors_may_be_more_than_functions_or_fewer(functions, sigma):
     """Off the formula: fewer unknowns, against solves with whole covariances at twelve sensors, one for each noise level."""

@@ -59,7 +59,7 @@ class OperatorSolution:
         ...     a, b, noise = jax.random.normal(key, (2,)), 0.1, jax.random.normal(jax.random.fold_in(key, 1), (20,))
         ...     return Sample(noisy=a[0] + a[1] * grid + b * noise, clean=lambda x: a[0] + a[1] * x, sigma=b)
         >>> lines = OperatorProblem(domain=Interval(x=(0, 1)), fields="f", sensors=grid, sample=sample)
-        >>> denoise = solve(lines, time_limit=8, progress=False)
+        >>> denoise = solve(lines, time_limit=2, progress=False)
         >>> values = denoise(1 - grid, x=[0.0, 0.5, 1.0], sigma=0.1)
         >>> bool(np.max(np.abs(values - [1.0, 0.5, 0.0])) < 0.02)
         True
