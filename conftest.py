@@ -3,6 +3,7 @@
 import math
 import os
 import shutil
+import signal
 import tempfile
 from typing import Any
 
@@ -23,7 +24,8 @@ hypothesis.settings.load_profile("pinn")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """What one worker has compiled, the others of the same run need not."""
+    """What one worker has compiled, the others of the same run need not; Ctrl-C is heard in a run in the background as well."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):
         folder = tempfile.mkdtemp(prefix="pinn-compiled-")
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
