@@ -22,7 +22,7 @@ Real = NDArray[np.float64]
 Disc = tuple[float, float, float]  # centre and radius
 
 AROUND, GROWTH = 16, 1.35  # edges around a small hole, from ring to ring
-NEAR, NEWTON = 12, 6  # triangles that may hold a point; steps to its place in one with bent edges
+NEAR, NEWTON = {2: 12, 3: 40}, 6  # cells that may hold a point, by dimension; steps to its place in one with bent edges
 BEYOND = 0.15  # of a triangle's height: places farther out are outside, nearer ones between an edge and its bent neighbour
 BEND, LOG_ERROR = 0.9, 15.0  # of the inverse Laplace transform: the hyperbola's angle, and -log of the rule's error
 
@@ -190,13 +190,14 @@ class Elements:
         return values_at(self.basis, x, y)
 
 
-def values_at(basis: Any, x: Real, y: Real) -> Any:
-    """The matrix [n, N] from the values of a basis' nodes to those at places [n], nan at those that lie outside."""
-    places = np.stack([np.ravel(x), np.ravel(y)]).astype(float)
+def values_at(basis: Any, *coordinates: Real) -> Any:
+    """The matrix [n, N] from the nodes' values to those at places, [n] by coordinate, nan at those that lie outside."""
+    places = np.stack([np.ravel(x) for x in coordinates]).astype(float)
     cells, depth = _cells(basis.mesh, places)
     outside = depth < -BEYOND
-    places[:, outside] = basis.mesh.doflocs[:, basis.mesh.t[:3, cells[outside]]].mean(axis=1)
-    local = np.full((2, places.shape[1], 1), 1 / 3)
+    count = len(places) + 1
+    places[:, outside] = basis.mesh.doflocs[:, basis.mesh.t[:count, cells[outside]]].mean(axis=1)
+    local = np.full((*places.shape, 1), 1 / count)
     for _ in range(NEWTON):  # the library's own goes no farther than the edge, and between arc and parabola that is too near
         gap = places[:, :, None] - basis.mapping.F(local, tind=cells)
         local = local + np.einsum("ijkl,jkl->ikl", basis.mapping.invDF(local, tind=cells), gap)
@@ -208,16 +209,13 @@ def values_at(basis: Any, x: Real, y: Real) -> Any:
 
 
 def _cells(mesh: Any, places: Real) -> tuple[NDArray, Real]:
-    """The triangle that each place is in, or least far outside of, and how deep inside, as a share of its height.
+    """The triangle or tetrahedron that each place is in, or least far outside of, and how deep inside, as a share of its height.
 
     Between an arc and its chord or parabola a place is in none.
     """
-    corners = mesh.doflocs[:, mesh.t[:3]]
-    near = np.asarray(KDTree(corners.mean(axis=1).T).query(places.T, k=NEAR)[1])
-    a, b, c = (corners[:, i, :][:, near] for i in range(3))
-    first, second, away = b - a, c - a, places[:, :, None] - a
-    area = first[0] * second[1] - first[1] * second[0]
-    one = (away[0] * second[1] - away[1] * second[0]) / area
-    two = (first[0] * away[1] - first[1] * away[0]) / area
-    depth = np.minimum.reduce([one, two, 1 - one - two])
+    corners = mesh.doflocs[:, mesh.t[: len(places) + 1]].T
+    near = np.asarray(KDTree(corners.mean(axis=1)).query(places.T, k=NEAR[len(places)])[1])
+    inverse = np.linalg.inv(corners[:, 1:] - corners[:, :1])
+    shares = np.einsum("nkj,nkji->nki", places.T[:, None] - corners[near, 0], inverse[near])
+    depth = np.minimum(shares.min(axis=-1), 1 - shares.sum(axis=-1))
     return near[np.arange(len(near)), np.argmax(depth, axis=1)], depth.max(axis=1)

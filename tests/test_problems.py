@@ -26,6 +26,7 @@ from problems import (
     _cavity,
     _chebyshev,
     _fem,
+    _solid,
     _spectral,
     _stream,
     allen_cahn,
@@ -44,8 +45,10 @@ from problems import (
     lorenz,
     lotka_volterra,
     mathieu,
+    poisson_balls,
     poisson_boltzmann,
     poisson_holes,
+    pulsed_channel,
     robertson,
     wave_varying,
 )
@@ -73,8 +76,10 @@ COMPUTED = [
     "lorenz",
     "lotka_volterra",
     "mathieu",
+    "poisson_balls",
     "poisson_boltzmann",
     "poisson_holes",
+    "pulsed_channel",
     "robertson",
     "schrodinger",
     "wave_varying",
@@ -87,8 +92,10 @@ ROUGH = [
     "gray_scott",
     "heat_holes",
     "heat_long",
+    "poisson_balls",
     "poisson_boltzmann",
     "poisson_holes",
+    "pulsed_channel",
 ]
 # References that take seconds to a minute where they are not stored yet.
 LONG = [
@@ -101,6 +108,8 @@ LONG = [
     "heat_long",
     "kdv_solitons",
     "kuramoto_sivashinsky",
+    "poisson_balls",
+    "pulsed_channel",
 ]
 CLOSED = [name for name in NAMES if name not in COMPUTED]
 
@@ -603,6 +612,28 @@ def test_finite_elements_have_converged(module):
     assert relative(first, third) / relative(second, third) > 10
 
 
+def test_tetrahedra_fill_the_cube_up_to_the_balls():
+    mesh = _solid.mesh(poisson_balls.BALLS, 8, 0)
+    basis = _solid.basis(mesh)
+    assert basis.dx.sum() == pytest.approx(1 - 4 / 3 * np.pi * sum(radius**3 for *_, radius in poisson_balls.BALLS), rel=2e-3)
+    points = pinn.sampling.interior(poisson_balls.problem().domain, 500, 1)
+    linear = np.array([1.0, 2.0, -3.0])
+    assert _fem.values_at(basis, *points.T) @ (linear @ basis.doflocs) == pytest.approx(points @ linear, abs=1e-9)
+    assert np.isnan(_fem.values_at(basis, *np.array(poisson_balls.BALLS)[:, :3].T) @ basis.doflocs[0]).all()
+    assert _solid.solve(mesh, lambda x, y, z: 3 + x, lambda x, y, z: 3 + x) == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.slow
+def test_the_potential_about_balls_has_converged():
+    """On tetrahedra twice and four times as long."""
+    points = pinn.sampling.interior(poisson_balls.problem().domain, 1000, 1)
+    coarse, usual = (
+        _fem.values_at(_solid.basis(poisson_balls.mesh(finer)), *points.T) @ poisson_balls.computed(8.0, 10.0, finer)
+        for finer in (0, 1)
+    )
+    assert relative(coarse, usual) < 1e-2
+
+
 def test_decay_on_finite_elements():
     """Over three powers of ten in time, against the matrices' own waves."""
     elements = _fem.Elements(_fem.Plate((-1, 1, -1, 1), ((0.0, 0.0, 0.3),), 0.4))
@@ -696,6 +727,39 @@ def test_streams_have_converged(module, nu, allowed):
     coarse, usual = (_stream.fields(module.mesh(finer), module.computed(nu, finer), *points.T) for finer in (0, 1))
     for field, bound in zip("uvp", allowed, strict=True):
         assert relative(coarse[field], usual[field]) < bound, field
+
+
+def test_unsteady_flow_is_of_third_order():
+    """Of a stream u = t³ a³, v = 3 t³ a² y with a = 2 - x, for which triangles are exact, and a pressure that is zero."""
+    nu, end = 0.1, 0.5
+    mesh = _fem.skfem().MeshTri.init_tensor(np.linspace(0, 2, 5), np.linspace(0, 1, 3))
+
+    def stream(t, x, y):
+        return t**3 * (2 - x) ** 3, 3 * t**3 * (2 - x) ** 2 * y
+
+    def force(t, x, y):
+        (u, v), a = stream(t, x, y), 2 - x
+        slow = 3 * u / t - 6 * nu * t**3 * a, 3 * v / t - 6 * nu * t**3 * y
+        return slow[0] - 3 * t**3 * a**2 * u, slow[1] - 6 * t**3 * a * y * u + 3 * t**3 * a**2 * v
+
+    def error(steps):
+        found = _stream.unsteady(mesh, nu, stream, lambda x, y: x > 2 - 1e-9, force, end, steps, 5)[-1]
+        x, y = np.random.default_rng(0).uniform(0, 1, (2, 50))
+        flow = _stream.fields(mesh, found, 2 * x, y)
+        return max(np.abs(flow[name] - exact).max() for name, exact in zip("uv", stream(end, 2 * x, y), strict=True))
+
+    errors = [error(steps) for steps in (20, 40, 80)]
+    assert errors[2] < 1e-4
+    assert errors[0] / errors[1] == pytest.approx(8, rel=0.3) and errors[1] / errors[2] == pytest.approx(8, rel=0.2)
+
+
+@pytest.mark.slow
+def test_the_pulsed_channel_has_converged():
+    """Against triangles twice as long and steps twice as long, for the first fifth of the time."""
+    points = pinn.sampling.interior(pulsed_channel.problem(end=1.0).domain, 2000, 1)
+    usual, finer = (pulsed_channel.at(*points.T, 0.01, 1.0, times) for times in (1, 2))
+    for field, bound in zip("uvp", (1e-3, 5e-3, 5e-3), strict=True):
+        assert relative(usual[field], finer[field]) < bound, field
 
 
 @pytest.mark.slow
