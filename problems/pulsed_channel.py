@@ -1,4 +1,4 @@
-"""A channel with a pulsed inlet: the stream is pushed in and drawn out again, in three rhythms at once.
+"""A channel with a pulsed inlet: a stream is pushed in and drawn out, in three rhythms at once.
 
     ∂u/∂t + u ∂u/∂x + v ∂u/∂y + ∂p/∂x + f = ν Δu
     ∂v/∂t + u ∂v/∂x + v ∂v/∂y + ∂p/∂y + f = ν Δv
