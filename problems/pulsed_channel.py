@@ -27,7 +27,7 @@ from problems._fem import Real
 from problems._stored import stored
 
 RHYTHMS = (1, 3, 5)
-SNAPSHOTS, STEPS = 50, 800  # a unit of time; the first of them are kept
+SNAPSHOTS, STEPS = 50, 800  # a unit of time: states that are kept, and steps
 
 
 def problem(nu: float = 0.01, end: float = 5.0) -> pinn.Problem:
@@ -71,7 +71,7 @@ def at(t: Real, x: Real, y: Real, nu: float, end: float, finer: int = 1) -> dict
 
 @lru_cache
 def mesh(finer: int = 1):
-    """Squares of a sixteenth cut in two, thinner at the walls and the inlet; then all of them `finer` times."""
+    """Squares of a sixteenth, cut in two, smaller at the walls and the inlet; `finer` times as many along each side."""
     fem = _fem.skfem()
     across = np.sin(np.pi / 2 * np.linspace(-1, 1, 16 * finer + 1)) / 2 + 0.5
     along = 2 * np.linspace(0, 1, 32 * finer + 1) ** 1.2
@@ -80,7 +80,10 @@ def mesh(finer: int = 1):
 
 @stored
 def computed(nu: float, end: float, finer: int = 1) -> Real:
-    """The nodes' values of u, v and p, [times, N], at equidistant times."""
+    """The nodes' values of u, v and p, [times, N], at equidistant times.
+
+    Up to t = 1, triangles and steps half as long change u by 2e-4, v by 1e-3 and p by 1e-5.
+    """
     snapshots = max(int(np.ceil(SNAPSHOTS * end)), _spectral.NEIGHBOURS)
     return _stream.unsteady(
         mesh(finer),

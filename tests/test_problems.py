@@ -424,7 +424,8 @@ def exact_modes(t: np.ndarray) -> np.ndarray:
 
 
 def test_the_march_is_of_fourth_order():
-    errors = [np.abs(linear_march(steps) - exact_modes(np.linspace(0, 1, 21))).max() for steps in (40, 80, 160)]
+    errors = [np.abs(linear_march(steps) - exact_modes(np.linspace(0, 1, 21))).max() for steps in (5, 10, 20, 40, 80)]
+    print(errors)
     assert errors[0] < 1e-6
     assert errors[0] / errors[1] == pytest.approx(16, rel=0.3)
     assert errors[1] / errors[2] == pytest.approx(16, rel=0.2)
@@ -625,7 +626,7 @@ def test_tetrahedra_fill_the_cube_up_to_the_balls():
 
 @pytest.mark.slow
 def test_the_potential_about_balls_has_converged():
-    """On tetrahedra twice and four times as long."""
+    """Against tetrahedra twice as long."""
     points = pinn.sampling.interior(poisson_balls.problem().domain, 1000, 1)
     coarse, usual = (
         _fem.values_at(_solid.basis(poisson_balls.mesh(finer)), *points.T) @ poisson_balls.computed(8.0, 10.0, finer)
@@ -730,9 +731,9 @@ def test_streams_have_converged(module, nu, allowed):
 
 
 def test_unsteady_flow_is_of_third_order():
-    """Of a stream u = t³ a³, v = 3 t³ a² y with a = 2 - x, for which triangles are exact, and a pressure that is zero."""
+    """Of a stream u = t³ a³, v = 3 t³ a² y with a = 2 - x, for which triangles are good to 3e-6, and a pressure that is zero."""
     nu, end = 0.1, 0.5
-    mesh = _fem.skfem().MeshTri.init_tensor(np.linspace(0, 2, 5), np.linspace(0, 1, 3))
+    mesh = _fem.skfem().MeshTri.init_tensor(np.linspace(0, 2, 13), np.linspace(0, 1, 7))
 
     def stream(t, x, y):
         return t**3 * (2 - x) ** 3, 3 * t**3 * (2 - x) ** 2 * y
@@ -748,17 +749,17 @@ def test_unsteady_flow_is_of_third_order():
         flow = _stream.fields(mesh, found, 2 * x, y)
         return max(np.abs(flow[name] - exact).max() for name, exact in zip("uv", stream(end, 2 * x, y), strict=True))
 
-    errors = [error(steps) for steps in (20, 40, 80)]
-    assert errors[2] < 1e-4
+    errors = [error(steps) for steps in (10, 20, 40)]
+    assert errors[2] < 2e-5
     assert errors[0] / errors[1] == pytest.approx(8, rel=0.3) and errors[1] / errors[2] == pytest.approx(8, rel=0.2)
 
 
 @pytest.mark.slow
 def test_the_pulsed_channel_has_converged():
-    """Against triangles twice as long and steps twice as long, for the first fifth of the time."""
+    """Against triangles and steps half as long, for the first fifth of the time."""
     points = pinn.sampling.interior(pulsed_channel.problem(end=1.0).domain, 2000, 1)
     usual, finer = (pulsed_channel.at(*points.T, 0.01, 1.0, times) for times in (1, 2))
-    for field, bound in zip("uvp", (1e-3, 5e-3, 5e-3), strict=True):
+    for field, bound in zip("uvp", (5e-4, 3e-3, 1e-4), strict=True):
         assert relative(usual[field], finer[field]) < bound, field
 
 
