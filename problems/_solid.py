@@ -61,15 +61,15 @@ def _tetrahedra(balls: tuple[Ball, ...], cells: int) -> tuple[Real, NDArray]:
         for count, shift in ((cells + 1, 0), (cells, size / 2))
     )
     around = np.concatenate(shells)
-    around = around[_clearance(around, balls) > -1e-9]
+    around = around[clearance(around, balls) > -1e-9]
     grid = np.concatenate([corners, middles])
     grid += MOVED * size * np.random.default_rng(0).uniform(-1, 1, grid.shape) * (grid > 1e-9) * (grid < 1 - 1e-9)
-    clear = _clearance(grid, balls) > 0.75 * size
+    clear = clearance(grid, balls) > 0.75 * size
     points = np.concatenate([around, grid[clear & (KDTree(around).query(grid)[0] > 0.7 * size)]])
     found = Delaunay(points).simplices
     edges = points[found[:, 1:]] - points[found[:, :1]]
     full = np.abs(np.linalg.det(edges)) > FLAT * size**3  # some of the cube's sides are flat
-    return points.T.copy(), found[full & (_clearance(points[found].mean(axis=1), balls) > 0)].T.copy()
+    return points.T.copy(), found[full & (clearance(points[found].mean(axis=1), balls) > 0)].T.copy()
 
 
 def _shell(ball: Ball, radius: float, size: float) -> Real:
@@ -80,7 +80,7 @@ def _shell(ball: Ball, radius: float, size: float) -> Real:
     return np.array(ball[:3]) + radius * np.stack([around * np.cos(angle), around * np.sin(angle), height], axis=1)
 
 
-def _clearance(points: Real, balls: tuple[Ball, ...]) -> Real:
+def clearance(points: Real, balls: tuple[Ball, ...]) -> Real:
     """How far points [n, 3] are from the balls, negative within."""
     return np.min([np.linalg.norm(points - ball[:3], axis=1) - ball[3] for ball in balls], axis=0)
 
