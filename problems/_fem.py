@@ -62,20 +62,14 @@ class Plate:
         for _ in range(finer):
             mesh = mesh.refined()
             mesh = fem.MeshTri(self._bent(mesh.p, mesh.boundary_nodes()), mesh.t)
-        bent = fem.MeshTri2.from_mesh(mesh)
-        places = bent.doflocs.copy()
-        middles = bent.dofs.facet_dofs[0, mesh.boundary_facets()]
-        return fem.MeshTri2(self._bent(places, np.concatenate([mesh.boundary_nodes(), middles])), bent.t)
+        whole = fem.MeshTri2.from_mesh(mesh)
+        places = whole.doflocs.copy()
+        middles = whole.dofs.facet_dofs[0, mesh.boundary_facets()]
+        return fem.MeshTri2(self._bent(places, np.concatenate([mesh.boundary_nodes(), middles])), whole.t)
 
     def _bent(self, places: Real, edge: NDArray) -> Real:
         """Places [2, n] of which those on the edge, but not on the rectangle's, are moved to the nearest circle."""
-        places, edge = places.copy(), edge[~self._on_sides(*places[:, edge])]
-        centres, radii = np.array(self.discs)[:, :2].T, np.array(self.discs)[:, 2]
-        away = places[:, edge, None] - centres[:, None, :]
-        nearest = np.argmin(np.abs(np.hypot(*away) - radii), axis=1)
-        away = away[:, np.arange(edge.size), nearest]
-        places[:, edge] = centres[:, nearest] + away / np.hypot(*away) * radii[nearest]
-        return places
+        return bent(places, edge[~self._on_sides(*places[:, edge])], self.discs)
 
     def _on_sides(self, x: Real, y: Real) -> NDArray[np.bool_]:
         left, right, bottom, top = self.sides
@@ -115,6 +109,16 @@ class Plate:
         """Those that are well inside and far enough from the ones before."""
         points = points[self._clearance(points) > 0.6 * step]
         return points[KDTree(np.concatenate(found)).query(points)[0] > 0.75 * step] if len(points) else points
+
+
+def bent(places: Real, edge: NDArray, rounds: Sequence[tuple[float, ...]]) -> Real:
+    """Places [d, n] of which those on the edge are moved to the nearest circle or sphere, given as centre and radius."""
+    places, (*centres, radii) = places.copy(), np.array(rounds).T
+    away = places[:, edge, None] - np.stack(centres)[:, None, :]
+    nearest = np.argmin(np.abs(np.linalg.norm(away, axis=0) - radii), axis=1)
+    away = away[:, np.arange(edge.size), nearest]
+    places[:, edge] = np.stack(centres)[:, nearest] + away / np.linalg.norm(away, axis=0) * radii[nearest]
+    return places
 
 
 def _row(left: float, right: float, step: float, height: float) -> Real:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import cg
 from scipy.spatial import Delaunay, KDTree
 
-from problems._fem import Real, skfem
+from problems._fem import Real, bent, skfem
 
 Ball = tuple[float, float, float, float]  # centre and radius
 
@@ -31,22 +31,15 @@ def mesh(balls: tuple[Ball, ...], cells: int, finer: int) -> Any:
     for _ in range(finer):
         found = found.refined()
         found = fem.MeshTet(_bent(found.p, found.boundary_nodes(), balls), found.t)
-    bent = fem.MeshTet2.from_mesh(found)
-    edges = np.concatenate([found.boundary_nodes(), bent.dofs.edge_dofs[0, found.boundary_edges()]])
-    return fem.MeshTet2(_bent(bent.doflocs, edges, balls), bent.t)
+    whole = fem.MeshTet2.from_mesh(found)
+    edges = np.concatenate([found.boundary_nodes(), whole.dofs.edge_dofs[0, found.boundary_edges()]])
+    return fem.MeshTet2(_bent(whole.doflocs, edges, balls), whole.t)
 
 
 def _bent(places: Real, edge: NDArray, balls: tuple[Ball, ...]) -> Real:
     """Places [3, n] of which those on the edge, but not on the cube's, are moved to the nearest sphere."""
-    places = places.copy()
-    edge = edge[np.minimum(places[:, edge], 1 - places[:, edge]).min(axis=0) > 1e-9]
-    centres, radii = np.array(balls)[:, :3], np.array(balls)[:, 3]
-    away = places[:, edge, None] - centres.T[:, None, :]
-    lengths = np.linalg.norm(away, axis=0)
-    nearest = np.argmin(np.abs(lengths - radii), axis=1)
-    each = np.arange(edge.size)
-    places[:, edge] = centres[nearest].T + away[:, each, nearest] / lengths[each, nearest] * radii[nearest]
-    return places
+    inside = np.minimum(places[:, edge], 1 - places[:, edge]).min(axis=0) > 1e-9
+    return bent(places, edge[inside], balls)
 
 
 def _tetrahedra(balls: tuple[Ball, ...], cells: int) -> tuple[Real, NDArray]:
@@ -85,8 +78,9 @@ def clearance(points: Real, balls: tuple[Ball, ...]) -> Real:
     return np.min([np.linalg.norm(points - ball[:3], axis=1) - ball[3] for ball in balls], axis=0)
 
 
-def basis(mesh: Any) -> Any:
-    return skfem().Basis(mesh, skfem().ElementTetP2(), intorder=5)
+def basis(mesh: Any, order: int = 5) -> Any:
+    """The functions on a mesh, and a quadrature that is exact for polynomials of that order: values anywhere need none."""
+    return skfem().Basis(mesh, skfem().ElementTetP2(), intorder=order)
 
 
 def solve(mesh: Any, c: Callable, f: Callable) -> Real:

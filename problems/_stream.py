@@ -33,16 +33,34 @@ def steady(mesh: Any, viscosity: float, given: Callable, free: Callable) -> Real
     `given(x, y)` is u and v on the boundary, `free(x, y)` says where on it they are not given.
     """
     velocity, pressure = bases(mesh)
-    count, (x, y) = velocity.N, velocity.doflocs
-    held = velocity.get_dofs().all()
-    held = held[~free(x[held], y[held])]
-    unknown = np.setdiff1d(np.arange(2 * count + pressure.N), np.concatenate([held, count + held]))
-    state = np.zeros(2 * count + pressure.N)
-    state[held], state[count + held] = given(x[held], y[held])
+    x, y = velocity.doflocs
+    held, fixed, unknown = _held(velocity, pressure, free)
+    state = np.zeros(2 * velocity.N + pressure.N)
+    state[fixed] = np.concatenate(given(x[held], y[held]))
     for _ in range(ITERATIONS):
         matrix, misfit = _linearised(velocity, pressure, viscosity, state)
         state[unknown] -= splu(matrix[unknown][:, unknown].tocsc()).solve(misfit[unknown])
     return state
+
+
+def _held(velocity: Any, pressure: Any, free: Callable) -> tuple[Any, Any, Any]:
+    """The nodes where the velocity is given, which parts of a state are given there, and which are not."""
+    nodes, (x, y) = velocity.get_dofs().all(), velocity.doflocs
+    held = nodes[~free(x[nodes], y[nodes])]
+    fixed = np.concatenate([held, velocity.N + held])
+    return held, fixed, np.setdiff1d(np.arange(2 * velocity.N + pressure.N), fixed)
+
+
+def _flux(velocity: Any, pressure: Any) -> list[Any]:
+    """∫ ∂a/∂x b and ∫ ∂a/∂y b."""
+    form = skfem().BilinearForm
+    return [form(lambda a, b, w, i=i: a.grad[i] * b).assemble(velocity, pressure).tocsr() for i in (0, 1)]
+
+
+def _with_pressure(carried: Any, flux: list[Any]) -> Any:
+    """The matrix of u, v and p in which both velocities have the same."""
+    rows = [[carried, None, -flux[0].T], [None, carried, -flux[1].T], [flux[0], flux[1], None]]
+    return scipy.sparse.block_array(rows).tocsr()
 
 
 def _linearised(velocity: Any, pressure: Any, viscosity: float, state: Real) -> tuple[Any, Real]:
@@ -58,14 +76,13 @@ def _linearised(velocity: Any, pressure: Any, viscosity: float, state: Real) -> 
         velocity,
     )
     slopes = [[form(lambda a, b, w, c=c, i=i: c.grad[i] * a * b, velocity) for i in (0, 1)] for c in (u, v)]
-    flux = [form(lambda a, b, w, i=i: a.grad[i] * b, velocity, pressure) for i in (0, 1)]
+    flux = _flux(velocity, pressure)
     rows = [
         [carried + slopes[0][0], slopes[0][1], -flux[0].T],
         [slopes[1][0], carried + slopes[1][1], -flux[1].T],
         [flux[0], flux[1], None],
     ]
-    flow = scipy.sparse.block_array([[carried, None, -flux[0].T], [None, carried, -flux[1].T], [flux[0], flux[1], None]])
-    return scipy.sparse.block_array(rows).tocsr(), flow @ state
+    return scipy.sparse.block_array(rows).tocsr(), _with_pressure(carried, flux) @ state
 
 
 def unsteady(
@@ -77,20 +94,13 @@ def unsteady(
     `snapshots`. Backward differences of third order, of which friction and pressure are a part; what is carried along is
     extrapolated from the three steps before. The first pressure is extrapolated too, from those after it.
     """
-    fem = skfem()
     velocity, pressure = bases(mesh)
+    from skfem.models.poisson import laplace, mass
+
     count, (x, y), h = velocity.N, velocity.doflocs, end / steps
-    held = velocity.get_dofs().all()
-    held = held[~free(x[held], y[held])]
-    fixed = np.concatenate([held, count + held])
-    unknown = np.setdiff1d(np.arange(2 * count + pressure.N), fixed)
-    inertia = fem.BilinearForm(lambda a, b, w: a * b).assemble(velocity).tocsr()
-    friction = fem.BilinearForm(lambda a, b, w: a.grad[0] * b.grad[0] + a.grad[1] * b.grad[1]).assemble(velocity).tocsr()
-    flux = [fem.BilinearForm(lambda a, b, w, i=i: a.grad[i] * b).assemble(velocity, pressure).tocsr() for i in (0, 1)]
-    diagonal = 11 / 6 / h * inertia + viscosity * friction
-    matrix = scipy.sparse.block_array(
-        [[diagonal, None, -flux[0].T], [None, diagonal, -flux[1].T], [flux[0], flux[1], None]]
-    ).tocsr()
+    held, fixed, unknown = _held(velocity, pressure, free)
+    inertia, friction = mass.assemble(velocity).tocsr(), laplace.assemble(velocity).tocsr()
+    matrix = _with_pressure(11 / 6 / h * inertia + viscosity * friction, _flux(velocity, pressure))
     solve = splu(matrix[unknown][:, unknown].tocsc()).solve
     carried = _carried(velocity)
     states, loads = np.zeros((3, 2 * count + pressure.N)), np.zeros((3, 2, count))  # the newest first
@@ -99,7 +109,7 @@ def unsteady(
         t = step * h
         past = (PAST / h @ states[:, : 2 * count]).reshape(2, count)
         pushed = past + np.stack(np.broadcast_arrays(*force(t, x, y)))
-        right = np.zeros(len(matrix.indptr) - 1)
+        right = np.zeros(matrix.shape[0])
         right[: 2 * count] = (pushed @ inertia.T - np.tensordot(AHEAD, loads, 1)).ravel()
         state = np.zeros_like(right)
         state[fixed] = np.concatenate(given(t, x[held], y[held]))

@@ -34,7 +34,7 @@ def problem(below: float = 8.0, above: float = 10.0) -> pinn.Problem:
     balls = first + second + third + fourth
 
     def reference(x, y, z):
-        return _fem.values_at(_solid.basis(mesh()), x, y, z) @ computed(below, above)
+        return _fem.values_at(elements(), x, y, z) @ computed(below, above)
 
     return pinn.Problem(
         fields="u",
@@ -53,11 +53,13 @@ def source(x, y, z, numpy):
 
 
 @lru_cache
-def mesh(finer: int = 1):
-    return _solid.mesh(BALLS, CELLS, finer)
+def elements(finer: int = 1):
+    return _solid.basis(_solid.mesh(BALLS, CELLS, finer), order=1)
 
 
 @stored
 def computed(below: float, above: float, finer: int = 1) -> Real:
     """The nodes' values. Tetrahedra twice as long change u by 5e-3."""
-    return _solid.solve(mesh(finer), lambda x, y, z: np.where(z < 0.5, below, above) ** 2, lambda x, y, z: source(x, y, z, np))
+    return _solid.solve(
+        elements(finer).mesh, lambda x, y, z: np.where(z < 0.5, below, above) ** 2, lambda x, y, z: source(x, y, z, np)
+    )

@@ -6,7 +6,7 @@
     u = sin πy (sin πt + sin 3πt + sin 5πt), v = 0 at x = 0;   u = v = 0 on the walls and at t = 0
     ν ∂u/∂x = p,   ∂v/∂x = 0 at x = 2
 
-The flow turns round several times a second, so that the pressure is that of a piston, and eddies that form at the walls are
+The flow turns round several times before t = 2, so that the pressure is that of a piston, and eddies that form at the walls are
 carried to and fro.
 
 Source: PINNacle (arXiv 2306.08827), its problem NS2d-LT, which says no more of the outlet than p = 0 and that p = 0 at t = 0
@@ -35,10 +35,10 @@ def problem(nu: float = 0.01, end: float = 5.0) -> pinn.Problem:
     channel = pinn.Box(x=(0, 2), y=(0, 1))
 
     def flow(u, v, p, t, x, y):
-        force = jnp.sin(np.pi * x) * jnp.sin(np.pi * y) * jnp.sin(np.pi * t)
+        f = force(t, x, y, jnp)
         return {
-            "momentum in x": d(u, t) + u * d(u, x) + v * d(u, y) + d(p, x) - nu * laplacian(u, x, y) + force,
-            "momentum in y": d(v, t) + u * d(v, x) + v * d(v, y) + d(p, y) - nu * laplacian(v, x, y) + force,
+            "momentum in x": d(u, t) + u * d(u, x) + v * d(u, y) + d(p, x) - nu * laplacian(u, x, y) + f,
+            "momentum in y": d(v, t) + u * d(v, x) + v * d(v, y) + d(p, y) - nu * laplacian(v, x, y) + f,
             "mass": d(u, x) + d(v, y),
         }
 
@@ -48,15 +48,21 @@ def problem(nu: float = 0.01, end: float = 5.0) -> pinn.Problem:
         residual=flow,
         conditions=[
             pinn.Initial(u=0.0, v=0.0),
-            pinn.Dirichlet(
-                u=lambda t, y: jnp.sin(np.pi * y) * sum(jnp.sin(k * np.pi * t) for k in RHYTHMS), v=0.0, on=channel.at(x=0)
-            ),
+            pinn.Dirichlet(u=lambda t, y: inflow(t, y, jnp), v=0.0, on=channel.at(x=0)),
             pinn.Dirichlet(u=0.0, v=0.0, on=channel.at(y=(0, 1))),
             pinn.Condition(lambda u, v, p, x: (nu * d(u, x) - p, d(v, x)), on=channel.at(x=2), name="outflow"),
         ],
         reference=lambda t, x, y: at(t, x, y, nu, end),
         name="pulsed_channel",
     )
+
+
+def inflow(t, y, numpy):
+    return numpy.sin(np.pi * y) * sum(numpy.sin(k * np.pi * t) for k in RHYTHMS)
+
+
+def force(t, x, y, numpy):
+    return numpy.sin(np.pi * x) * numpy.sin(np.pi * y) * numpy.sin(np.pi * t)
 
 
 def at(t: Real, x: Real, y: Real, nu: float, end: float, finer: int = 1) -> dict[str, Real]:
@@ -88,9 +94,9 @@ def computed(nu: float, end: float, finer: int = 1) -> Real:
     return _stream.unsteady(
         mesh(finer),
         nu,
-        lambda t, x, y: (np.where(x < 1e-9, np.sin(np.pi * y) * sum(np.sin(k * np.pi * t) for k in RHYTHMS), 0.0), 0 * x),
+        lambda t, x, y: (np.where(x < 1e-9, inflow(t, y, np), 0.0), 0 * x),
         lambda x, y: (x > 2 - 1e-9) & (y > 1e-9) & (y < 1 - 1e-9),
-        lambda t, x, y: 2 * (-np.sin(np.pi * x) * np.sin(np.pi * y) * np.sin(np.pi * t),),
+        lambda t, x, y: 2 * (-force(t, x, y, np),),
         end,
         finer * STEPS // SNAPSHOTS * snapshots,
         snapshots,
